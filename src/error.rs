@@ -1,0 +1,237 @@
+//! Errors: why a call was refused, and why a quota cannot be built.
+
+use core::{error::Error, fmt, time::Duration};
+
+use crate::Permits;
+
+/// Why a limiter refused a call. Nothing was taken.
+///
+/// "Not yet" and "never" are different news: the first says when to come back, the second that waiting
+/// is useless.
+///
+/// # Examples
+/// ```
+/// use tidegate::{Denied, ManualClock, Quota, RateLimiter};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::new();
+/// let limiter = RateLimiter::with_clock(Quota::per_second(10).burst(2), clock.clone());
+/// limiter.try_acquire_n(2).unwrap();
+///
+/// let denied = limiter.try_acquire().unwrap_err();
+/// assert_eq!(denied.retry_after(), Some(Duration::from_millis(100)));
+///
+/// // Three never fit a burst of two.
+/// assert!(limiter.try_acquire_n(3).unwrap_err().is_never());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Denied {
+    /// The permits are not there yet.
+    NotYet {
+        /// How long to wait, rounded up to a whole nanosecond: the same call then succeeds if nobody
+        /// else has come. Those already waiting in the queue are counted in.
+        retry_after: Duration,
+    },
+    /// More permits than the burst were asked for, so that waiting cannot help.
+    Never {
+        /// What was asked for.
+        requested: Permits,
+        /// The most that can ever be granted at once.
+        burst: Permits,
+    },
+    /// A charge would put the limiter deeper into debt than its word can hold.
+    DebtTooDeep {
+        /// What was to be charged.
+        requested: Permits,
+    },
+    /// The amount is not a number of permits.
+    Invalid(InvalidPermits),
+}
+
+impl Denied {
+    /// How long to wait before the same call can succeed; `None` if it never can.
+    ///
+    /// See the example of [`Denied`].
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::NotYet { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call can never succeed, however long one waits.
+    ///
+    /// See the example of [`Denied`].
+    pub const fn is_never(&self) -> bool {
+        !matches!(self, Self::NotYet { .. })
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotYet { retry_after } => write!(f, "not yet: retry after {retry_after:?}"),
+            Self::Never { requested, burst } => {
+                write!(f, "never: {requested} permits requested, but the burst is {burst}")
+            }
+            Self::DebtTooDeep { requested } => {
+                write!(f, "a charge of {requested} permits is more debt than the limiter can hold")
+            }
+            Self::Invalid(invalid) => invalid.fmt(f),
+        }
+    }
+}
+
+impl Error for Denied {}
+
+impl From<InvalidPermits> for Denied {
+    fn from(invalid: InvalidPermits) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+/// A number that is not an amount of permits: negative, not a number, or beyond 64 bits.
+///
+/// # Examples
+/// ```
+/// use tidegate::Permits;
+///
+/// let invalid = Permits::try_from(-0.5).unwrap_err();
+/// assert_eq!(invalid.to_string(), "-0.5 is not an amount of permits: it must be from 0 to below 2^64");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct InvalidPermits(Number);
+
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    Float(f64),
+    Integer(i128),
+}
+
+impl InvalidPermits {
+    pub(crate) const fn float(value: f64) -> Self {
+        Self(Number::Float(value))
+    }
+
+    pub(crate) const fn integer(value: i128) -> Self {
+        Self(Number::Integer(value))
+    }
+}
+
+impl PartialEq for InvalidPermits {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.0, other.0) {
+            // By bits, so that a NaN equals itself and `Eq` holds.
+            (Number::Float(a), Number::Float(b)) => a.to_bits() == b.to_bits(),
+            (Number::Integer(a), Number::Integer(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for InvalidPermits {}
+
+impl fmt::Display for InvalidPermits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Number::Float(value) => write!(f, "{value:?}")?,
+            Number::Integer(value) => write!(f, "{value}")?,
+        }
+        f.write_str(" is not an amount of permits: it must be from 0 to below 2^64")
+    }
+}
+
+impl Error for InvalidPermits {}
+
+/// Why a [`Quota`](crate::Quota) cannot be built, or cannot be enforced.
+///
+/// # Examples
+/// ```
+/// use tidegate::{Quota, QuotaError};
+/// use std::time::Duration;
+///
+/// assert_eq!(Quota::try_new(0, Duration::from_secs(1)), Err(QuotaError::ZeroPermits));
+/// let error = Quota::per_second(10).try_initial(11).unwrap_err();
+/// assert_eq!(error.to_string(), "an initial level of 11 permits is more than the burst of 10");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QuotaError {
+    /// A rate of no permits.
+    ZeroPermits,
+    /// A burst of no permits.
+    ZeroBurst,
+    /// A period or window of no time.
+    ZeroPeriod,
+    /// A period, window or catch-up longer than 2^64 - 2 ns (some 584 years).
+    PeriodTooLong {
+        /// What was asked for.
+        period: Duration,
+    },
+    /// A window cannot admit more at once than in all.
+    BurstAboveWindow {
+        /// The burst asked for.
+        burst: u64,
+        /// The most permits in any window.
+        permits: u64,
+    },
+    /// The initial level is above the burst.
+    InitialAboveBurst {
+        /// The initial level asked for.
+        initial: u64,
+        /// The burst.
+        burst: u64,
+    },
+    /// The burst is too large for the 63 bits of the word.
+    BurstTooDeep {
+        /// The burst asked for.
+        burst: u64,
+        /// The largest one that fits at this rate.
+        max: u64,
+    },
+    /// The rate is too high for the 63 bits of the word.
+    RateTooHigh {
+        /// The permits of one period.
+        permits: u64,
+        /// The period.
+        period: Duration,
+    },
+    /// The text does not follow the grammar of quotas.
+    Syntax {
+        /// The piece that was not understood.
+        found: String,
+        /// What should have stood there.
+        expected: &'static str,
+    },
+}
+
+impl fmt::Display for QuotaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroPermits => f.write_str("a quota of 0 permits: at least 1 is needed"),
+            Self::ZeroBurst => f.write_str("a burst of 0 permits: at least 1 is needed"),
+            Self::ZeroPeriod => f.write_str("a period of 0 ns: at least 1 ns is needed"),
+            Self::PeriodTooLong { period } => {
+                write!(f, "a period of {period:?} is longer than the limit of 2^64 - 2 ns")
+            }
+            Self::BurstAboveWindow { burst, permits } => {
+                write!(f, "a burst of {burst} permits is more than the {permits} of the whole window")
+            }
+            Self::InitialAboveBurst { initial, burst } => {
+                write!(f, "an initial level of {initial} permits is more than the burst of {burst}")
+            }
+            Self::BurstTooDeep { burst, max } => {
+                write!(f, "a burst of {burst} permits is more than the limit of {max} at this rate")
+            }
+            Self::RateTooHigh { permits, period } => {
+                write!(f, "a rate of {permits} permits per {period:?} is above the limit of 2^62 per hour")
+            }
+            Self::Syntax { found, expected } => {
+                write!(f, "expected {expected}, found {found:?}")
+            }
+        }
+    }
+}
+
+impl Error for QuotaError {}

@@ -1,0 +1,238 @@
+//! The decision, as pure functions: no atomics, no clock.
+//!
+//! This is the generic cell rate algorithm (GCRA; ITU-T I.371, ATM Forum TM 4.1) in its virtual scheduling
+//! form. The state is one number, the theoretical arrival time (TAT), counted in *ticks*.
+//!
+//! # The time scale
+//! A quota of N permits per P nanoseconds, in lowest terms, gets a scale of its own: `c` whole ticks to one
+//! permit. Costs and bursts are then whole numbers of ticks; only *now* is converted, always from the
+//! origin, so that no error can accumulate. There are `R = c * N / P` ticks to a nanosecond.
+//!
+//! - **Exact scale**: `c = P * k`, so that `R = N * k` is a whole number and `now` is one multiplication.
+//!   Every decision equals that of the exact rational model at every nanosecond. `k` is chosen so that a
+//!   millionth of a permit is a whole number of ticks too, or else a thousandth, or a tenth.
+//! - **Inexact scale**, if the word would last less than [`MIN_HORIZON_NS`] with an exact one (N above some
+//!   2.5 million, or a burst that takes years to fill): `c` is as large as the word allows for 20 years,
+//!   and `now` is floored. A decision may differ from the exact one by less than one tick, and this never
+//!   accumulates: `R` itself is rounded in its 64th binary place, upwards, so that a whole number of ticks
+//!   is never floored to the one before.
+//!
+//! # Bounds
+//! 1. `limit = burst * c`, and `2 * limit + R * horizon <= MAX_TAT`.
+//! 2. `now <= now_max = MAX_TAT - 2 * limit` for every clock reading within the horizon. Beyond it the
+//!    owner must move the origin; nothing wraps.
+//! 3. An admission leaves `tat <= now + limit`, so that a charge of a full burst always has room.
+
+use core::time::Duration;
+
+use crate::{error::QuotaError, permits::Permits, quota::Quota};
+
+/// The largest theoretical arrival time: 63 bits of the word.
+pub(crate) const MAX_TAT: u64 = u64::MAX >> 1;
+
+/// What an exact scale must last before its origin has to be moved: one hour.
+const MIN_HORIZON_NS: u128 = 3_600_000_000_000;
+
+/// What an inexact scale lasts: 20 years of 365.25 days.
+const LONG_HORIZON_NS: u128 = 631_152_000_000_000_000;
+
+/// A quota as numbers of ticks. `Copy`, and small: it is read afresh by every call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scale {
+    /// Ticks to one permit: `c`.
+    pub(crate) per_permit: u64,
+    /// Ticks to a full burst.
+    pub(crate) limit: u64,
+    /// Whole ticks to a nanosecond.
+    pub(crate) rate_whole: u64,
+    /// The rest of a tick to a nanosecond, in units of 2^-64 ticks, rounded up.
+    pub(crate) rate_fraction: u64,
+    /// The largest elapsed time that can be converted, in nanoseconds.
+    pub(crate) horizon_ns: u64,
+    /// The catch-up in ticks, at most `MAX_TAT`.
+    pub(crate) catch_up: u64,
+}
+
+/// What a request for `cost` ticks comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// It conforms; the new theoretical arrival time.
+    Admit(u64),
+    /// It conforms from this tick on, if nobody else comes.
+    NotBefore(u64),
+}
+
+/// Decides whether `cost` ticks conform at `now` if the bucket cannot have been idle since before `floor`.
+///
+/// `floor` is `now` in textbook GCRA. While the queue is busy it is `now - catch_up`.
+///
+/// The caller has made sure that `cost <= limit`; all arguments are at most [`MAX_TAT`].
+#[inline]
+pub(crate) const fn decide(tat: u64, now: u64, floor: u64, cost: u64, limit: u64) -> Decision {
+    let base = if tat > floor { tat } else { floor };
+    // No overflow: each is below 2^63.
+    let new = base + cost;
+    if new <= now + limit { Decision::Admit(new) } else { Decision::NotBefore(new - limit) }
+}
+
+impl Scale {
+    pub(crate) fn new(quota: &Quota) -> Result<Self, QuotaError> {
+        let (permits, period) = quota.rate();
+        let burst = u128::from(quota.max_burst());
+        let common = gcd(u128::from(permits), period);
+        let (n, p) = (u128::from(permits) / common, period / common);
+        let (c, exact) = Self::exact_ticks(n, p, burst)
+            .map(|c| (c, true))
+            .or_else(|| Self::inexact_ticks(n, p, burst).map(|c| (c, false)))
+            .ok_or_else(|| Self::too_large(quota, n, p))?;
+        let limit = burst * c;
+        let rate = c * n;
+        let (rate_whole, rest) = (rate / p, rate % p);
+        debug_assert!(!exact || rest == 0);
+        // rest < p < 2^65, so the shifted dividend needs more than 128 bits only if p is above 2^64.
+        let rate_fraction = shifted_quotient(rest, p);
+        let horizon_ns = (u128::from(MAX_TAT) - 2 * limit) * p / rate;
+        let mut scale = Self {
+            per_permit: c as u64,
+            limit: limit as u64,
+            rate_whole: rate_whole as u64,
+            rate_fraction,
+            // The rounding of the fraction is below one tick within 2^64 ns; it is kept clear of `now_max`.
+            horizon_ns: u64::try_from(horizon_ns.saturating_sub(2)).unwrap_or(u64::MAX),
+            catch_up: 0,
+        };
+        scale.catch_up = scale.span(quota.catch_up_ns());
+        Ok(scale)
+    }
+
+    /// The finest exact scale that lasts: `c` ticks to a permit.
+    fn exact_ticks(n: u128, p: u128, burst: u128) -> Option<u128> {
+        [1_000_000_u128, 1_000, 10, 1].into_iter().find_map(|grain| {
+            let k = grain / gcd(p, grain);
+            let c = p.checked_mul(k)?;
+            let rate = n.checked_mul(k)?;
+            let span = burst.checked_mul(2)?.checked_mul(c)?.checked_add(rate.checked_mul(MIN_HORIZON_NS)?)?;
+            (span <= u128::from(MAX_TAT)).then_some(c)
+        })
+    }
+
+    /// The finest scale that lasts for 20 years.
+    fn inexact_ticks(n: u128, p: u128, burst: u128) -> Option<u128> {
+        // The permits of 20 years, rounded up, and two bursts.
+        let permits = (n * LONG_HORIZON_NS).div_ceil(p).max(1) + 2 * burst;
+        let c = u128::from(MAX_TAT) / permits;
+        (c > 0).then_some(c)
+    }
+
+    fn too_large(quota: &Quota, n: u128, p: u128) -> QuotaError {
+        let horizon = (n * LONG_HORIZON_NS).div_ceil(p).max(1);
+        match u128::from(MAX_TAT).checked_sub(horizon) {
+            Some(room) if room >= 2 => {
+                QuotaError::BurstTooDeep { burst: quota.max_burst(), max: (room / 2) as u64 }
+            }
+            _ => QuotaError::RateTooHigh { permits: quota.permits(), period: quota.period() },
+        }
+    }
+
+    /// The tick of the instant `elapsed_ns` after the origin, floored; `None` beyond the horizon.
+    #[inline]
+    pub(crate) const fn tick(&self, elapsed_ns: u64) -> Option<u64> {
+        if elapsed_ns > self.horizon_ns {
+            return None;
+        }
+        // Bound 2: the sum is at most `now_max`.
+        Some(self.rate_whole * elapsed_ns + high_half(elapsed_ns, self.rate_fraction))
+    }
+
+    /// As [`tick`](Self::tick), beyond the horizon too.
+    pub(crate) fn wide_tick(&self, elapsed_ns: u64) -> u128 {
+        let whole = u128::from(self.rate_whole) * u128::from(elapsed_ns);
+        whole + u128::from(high_half(elapsed_ns, self.rate_fraction))
+    }
+
+    /// A span of time in ticks, saturating at [`MAX_TAT`].
+    pub(crate) fn span(&self, ns: u64) -> u64 {
+        self.wide_tick(ns).min(u128::from(MAX_TAT)) as u64
+    }
+
+    /// The first nanosecond after the origin at which the clock shows at least `tick`.
+    ///
+    /// The inverse of [`tick`](Self::tick), also beyond the horizon; saturates at `u64::MAX`.
+    pub(crate) fn instant(&self, tick: u64) -> u64 {
+        if self.rate_fraction == 0 {
+            return tick.div_ceil(self.rate_whole);
+        }
+        let wanted = u128::from(tick);
+        let shows = |ns: u128| {
+            ns * u128::from(self.rate_whole) + ((ns * u128::from(self.rate_fraction)) >> 64) >= wanted
+        };
+        // First guess from the rate in units of 2^-64 ticks; tick < 2^64, so it is at most a few
+        // nanoseconds off, and stepping mends that.
+        let rate = (u128::from(self.rate_whole) << 64) | u128::from(self.rate_fraction);
+        let mut ns = divide_shifted(wanted, rate).min(u128::from(u64::MAX));
+        while ns > 0 && shows(ns - 1) {
+            ns -= 1;
+        }
+        while ns < u128::from(u64::MAX) && !shows(ns) {
+            ns += 1;
+        }
+        ns as u64
+    }
+
+    /// The cost of `permits` in ticks; `None` if it is more than a full burst.
+    #[inline]
+    pub(crate) fn cost(&self, permits: Permits) -> Option<u64> {
+        let ticks = permits.ticks(self.per_permit);
+        if ticks <= self.limit as u128 { Some(ticks as u64) } else { None }
+    }
+
+    /// The level at `now`, in ticks; negative in debt.
+    pub(crate) const fn level(&self, tat: u64, now: u64) -> i64 {
+        // Each is below 2^63.
+        self.limit as i64 - tat.saturating_sub(now) as i64
+    }
+}
+
+/// `(elapsed * fraction) >> 64`.
+#[inline]
+const fn high_half(elapsed: u64, fraction: u64) -> u64 {
+    ((elapsed as u128 * fraction as u128) >> 64) as u64
+}
+
+const fn gcd(mut a: u128, mut b: u128) -> u128 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// `ceil(rest * 2^64 / p)` for `rest < p`, saturating at 2^64 - 1, by long division.
+fn shifted_quotient(rest: u128, p: u128) -> u64 {
+    let (mut quotient, mut rest) = (0_u64, rest);
+    for _ in 0..64 {
+        // p < 2^66, so doubling the rest cannot overflow.
+        rest *= 2;
+        quotient <<= 1;
+        if rest >= p {
+            rest -= p;
+            quotient |= 1;
+        }
+    }
+    if rest == 0 { quotient } else { quotient.saturating_add(1) }
+}
+
+/// About `tick * 2^64 / rate`, for `tick < 2^64`.
+fn divide_shifted(tick: u128, rate: u128) -> u128 {
+    match (tick << 64).checked_div(rate) {
+        Some(ns) => ns,
+        None => u128::MAX,
+    }
+}
+
+/// A duration of `ns` nanoseconds.
+pub(crate) const fn nanos(ns: u64) -> Duration {
+    Duration::from_nanos(ns)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! The time scale and the decision on their own.
+
+use core::time::Duration;
+
+use super::*;
+
+fn scale(text: &str) -> Scale {
+    Scale::new(&text.parse().unwrap()).unwrap()
+}
+
+#[test]
+fn rates_that_people_write_have_exact_scales() {
+    for text in ["100/s", "3/s", "7/min", "1000/h", "1/day", "999983/s", "1/365day", "1000000000/s", "7/10ns"] {
+        let scale = scale(text);
+        assert_eq!(scale.rate_fraction, 0, "{text}");
+        assert!(scale.horizon_ns >= MIN_HORIZON_NS as u64 - 2, "{text}");
+    }
+    // A trillion a second: a thousand permits to a nanosecond.
+    assert_eq!(scale("1000000000000/s").rate_fraction, 0);
+    // N is too large for an exact scale; still no coarser than a tenth of a nanosecond.
+    let odd = scale("1000000007/s");
+    assert!(odd.rate_fraction != 0 && odd.rate_whole >= 10);
+}
+
+#[test]
+fn a_millionth_of_a_permit_is_a_whole_number_of_ticks_up_to_a_billion_a_second() {
+    for text in ["1/day", "3/s", "100/s", "1000000/s", "1000000000/s"] {
+        assert_eq!(scale(text).per_permit % 1_000_000, 0, "{text}");
+    }
+}
+
+#[test]
+fn instant_is_the_inverse_of_tick() {
+    for text in ["3/s", "7/min", "999983/s", "1000000007/s", "1000000000000/s", "1/day burst 4294967295"] {
+        let scale = scale(text);
+        for tick in [0, 1, 2, 12_345, scale.per_permit, scale.per_permit * 7 + 1, scale.limit / 2 + 3] {
+            let ns = scale.instant(tick);
+            if ns > scale.horizon_ns {
+                continue;
+            }
+            assert!(scale.tick(ns).unwrap() >= tick, "{text} {tick}");
+            assert!(ns == 0 || scale.tick(ns - 1).unwrap() < tick, "{text} {tick}");
+        }
+    }
+}
+
+#[test]
+fn the_horizon_leaves_room_for_two_bursts() {
+    for text in ["1/s", "999983/s", "1000000007/s", "1000000000000/s", "1/day burst 4294967295", "1/ns"] {
+        let scale = scale(text);
+        let last = scale.tick(scale.horizon_ns).unwrap();
+        assert!(u128::from(last) + 2 * u128::from(scale.limit) <= u128::from(MAX_TAT), "{text}");
+        assert_eq!(scale.tick(scale.horizon_ns + 1), None, "{text}");
+    }
+}
+
+#[test]
+fn what_the_word_cannot_hold_is_refused_with_its_limit() {
+    let second = Duration::from_secs(1);
+    let error = Scale::new(&Quota::new(1, second).burst(u64::MAX)).unwrap_err();
+    let QuotaError::BurstTooDeep { burst, max } = error else { panic!("{error}") };
+    assert_eq!(burst, u64::MAX);
+    assert!(Scale::new(&Quota::new(1, second).burst(max)).is_ok(), "{max}");
+    assert!(Scale::new(&Quota::new(1, second).burst(max + 1)).is_err(), "{max}");
+    let error = Scale::new(&Quota::new(u64::MAX, Duration::from_nanos(1)).burst(1)).unwrap_err();
+    assert!(matches!(error, QuotaError::RateTooHigh { .. }), "{error}");
+}
+
+#[test]
+fn at_most_fills_its_window_and_not_one_more() {
+    let window = Duration::from_secs(1);
+    for (permits, burst) in [(1, 1), (10, 1), (10, 4), (10, 10), (997, 13)] {
+        let quota = Quota::at_most(permits, window).burst(burst);
+        let (n, p) = quota.rate();
+        let span = window.as_nanos() + quota.max_catch_up().as_nanos();
+        assert_eq!(u128::from(burst) + u128::from(n) * span / p, u128::from(permits));
+    }
+}
+
+#[test]
+fn decisions_on_the_border() {
+    // Level exactly enough, and one tick short.
+    assert_eq!(decide(100, 50, 50, 10, 60), Decision::Admit(110));
+    assert_eq!(decide(101, 50, 50, 10, 60), Decision::NotBefore(51));
+    // Idle: counted from now; busy: from the arrival time, but no earlier than the floor.
+    assert_eq!(decide(10, 50, 50, 10, 10), Decision::Admit(60));
+    assert_eq!(decide(10, 50, 0, 10, 10), Decision::Admit(20));
+    assert_eq!(decide(10, 50, 30, 10, 10), Decision::Admit(40));
+    // The largest numbers do not overflow.
+    let top = MAX_TAT;
+    assert_eq!(decide(top, 0, 0, top / 2, top / 2), Decision::NotBefore(top));
+}

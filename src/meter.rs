@@ -1,0 +1,150 @@
+//! The lock-free half of a limiter: the word, the scale by which it is read, and the fast path over both.
+//!
+//! A fast call reads the published scale, takes the clock reading it is given, and makes one transition of
+//! the word. Whatever it cannot do alone it reports as [`Fast::Slow`]: somebody waits, the scale is being
+//! replaced, or the clock is beyond the horizon of the scale. The queue then does it under its lock.
+
+use core::time::Duration;
+
+use crossbeam_utils::CachePadded;
+
+use crate::{
+    gcra::{Decision, Scale, decide, nanos},
+    permits::Permits,
+    published::{Frame, Published},
+    sync::{AtomicU64, Ordering},
+    word::{State, Step, Word},
+};
+
+/// What came of a fast call.
+#[derive(Debug)]
+pub(crate) enum Fast<T> {
+    /// Done, or refused; the frame it was decided by.
+    Done(T, Frame),
+    /// It has to be done under the queue's lock.
+    Slow,
+    /// It was done by a scale that had been replaced meanwhile: to be undone and done again under the lock.
+    Stale {
+        /// The arrival time before.
+        before: u64,
+        /// The arrival time that was written.
+        after: u64,
+    },
+}
+
+/// What came of an attempt to take permits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// They were taken; the arrival time that was written.
+    Yes(u64),
+    /// They conform from this tick on; the arrival time that was seen.
+    NotBefore(u64, u64),
+    /// They are more than a burst.
+    Never,
+}
+
+#[derive(Debug)]
+pub(crate) struct Meter {
+    pub(crate) word: CachePadded<Word>,
+    pub(crate) published: Published,
+    /// The ticks that those in the queue ask for; more than zero exactly if somebody waits. Written only
+    /// under the queue's lock.
+    queued: AtomicU64,
+    /// The deepest debt that charges have made, in ticks: how far beyond a full burst the arrival time can
+    /// rightly be.
+    debt: AtomicU64,
+}
+
+impl Meter {
+    pub(crate) fn new(frame: Frame, tat: u64) -> Self {
+        Self {
+            word: CachePadded::new(Word::new(State::new(tat, false))),
+            published: Published::new(frame),
+            queued: AtomicU64::new(0),
+            debt: AtomicU64::new(0),
+        }
+    }
+
+    /// One transition of the word by a pure step that is given state, now, and scale.
+    #[inline]
+    pub(crate) fn fast<T>(
+        &self,
+        now_ns: u64,
+        mut step: impl FnMut(State, u64, &Scale) -> Step<T>,
+    ) -> Fast<T> {
+        let Some((edition, frame)) = self.published.read() else { return Fast::Slow };
+        let Some(now) = frame.tick(now_ns) else { return Fast::Slow };
+        let mut swapped = None;
+        let outcome = self.word.transition(|state| {
+            if state.queued() {
+                return Step::Keep(None);
+            }
+            match step(state, now, &frame.scale) {
+                Step::Keep(outcome) => {
+                    swapped = None;
+                    Step::Keep(Some(outcome))
+                }
+                Step::Set(new, outcome) => {
+                    swapped = Some((state.tat(), new.tat()));
+                    Step::Set(new, Some(outcome))
+                }
+            }
+        });
+        let Some(outcome) = outcome else { return Fast::Slow };
+        if self.published.is_current(edition) {
+            return Fast::Done(outcome, frame);
+        }
+        match swapped {
+            Some((before, after)) => Fast::Stale { before, after },
+            None => Fast::Slow,
+        }
+    }
+
+    /// Takes permits if they conform at `now_ns` by textbook GCRA.
+    #[inline]
+    pub(crate) fn take(&self, permits: Permits, now_ns: u64) -> Fast<Taken> {
+        self.fast(now_ns, |state, now, scale| {
+            let Some(cost) = scale.cost(permits) else { return Step::Keep(Taken::Never) };
+            if cost == 0 {
+                return Step::Keep(Taken::Yes(state.tat()));
+            }
+            match decide(state.tat(), now, now, cost, scale.limit) {
+                Decision::Admit(tat) => Step::Set(state.with_tat(tat), Taken::Yes(tat)),
+                Decision::NotBefore(tick) => Step::Keep(Taken::NotBefore(tick, state.tat())),
+            }
+        })
+    }
+
+    /// The ticks that those in the queue ask for.
+    pub(crate) fn queued(&self) -> u64 {
+        // Relaxed: a report. Whoever acts on it does so under the lock, where it is written.
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Writes what those in the queue ask for; the caller holds the queue's lock.
+    pub(crate) fn set_queued(&self, ticks: u64) {
+        // Relaxed: see `queued`.
+        self.queued.store(ticks, Ordering::Relaxed);
+    }
+
+    /// The deepest debt so far.
+    pub(crate) fn debt(&self) -> u64 {
+        // Relaxed: it only grows, and a clock is doubted under the lock or not at all.
+        self.debt.load(Ordering::Relaxed)
+    }
+
+    /// Notes a debt before the word shows it.
+    pub(crate) fn note_debt(&self, ticks: u64) {
+        if ticks > self.debt() {
+            // Relaxed: see `debt`. A reader that misses it takes the clock for one that stepped back, which
+            // has no effect unless the word stays as it is for as long as a bucket takes to fill.
+            self.debt.fetch_max(ticks, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How long from `now_ns` until the clock shows `tick`, rounded up.
+#[inline]
+pub(crate) fn wait_until(frame: &Frame, tick: u64, now_ns: u64) -> Duration {
+    nanos(frame.instant(tick).saturating_sub(now_ns))
+}

@@ -1,0 +1,113 @@
+//! loom models: one claim a file, in words at its head.
+//!
+//! Run with `RUSTFLAGS="--cfg tidegate_loom" cargo test --release --lib models::`. The number of
+//! preemptions explored is bounded by `LOOM_MAX_PREEMPTIONS`, or else by what each model names;
+//! `LOOM_MAX_PREEMPTIONS=0` is taken to mean none at all, and a large number to mean exhaustive.
+
+mod admission;
+mod cancel;
+mod no_barging;
+mod no_lost_wakeup;
+mod scale_change;
+
+use core::task::Waker;
+use std::sync::Arc;
+
+use loom::sync::{
+    Condvar,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::{Clock, Quota, gcra::Scale, queue::WaitQueue, sync::Mutex};
+
+/// One second, the period of all models.
+const SECOND: u64 = 1_000_000_000;
+
+/// Runs a model with a bound on preemptions, which the environment overrides.
+fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(preemptions);
+    builder.check(model);
+}
+
+/// A clock with one alarm. It moves only when [`ring`](ModelClock::ring) runs, which jumps to the alarm.
+///
+/// A deadlock report of loom therefore means that somebody waits and nobody has set an alarm.
+#[derive(Clone, Debug)]
+struct ModelClock(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    now: AtomicU64,
+    alarm: Mutex<Alarm>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Alarm {
+    set: Option<(u64, Waker)>,
+    done: bool,
+}
+
+impl ModelClock {
+    fn new() -> Self {
+        Self(Arc::new(Inner {
+            now: AtomicU64::new(0),
+            alarm: Mutex::new(Alarm::default()),
+            changed: Condvar::new(),
+        }))
+    }
+
+    fn set(&self, now: u64) {
+        // Relaxed: other threads may see an older time, as they may of a real clock.
+        self.0.now.store(now, Ordering::Relaxed);
+    }
+
+    /// Waits for an alarm to be set, moves the clock to it, and wakes it; over and over until `finish`.
+    fn ring(&self) {
+        loop {
+            let (due, waker) = {
+                let mut alarm = self.0.alarm.lock();
+                loop {
+                    if let Some(set) = alarm.set.take() {
+                        break set;
+                    }
+                    if alarm.done {
+                        return;
+                    }
+                    alarm = self.0.changed.wait(alarm).unwrap();
+                }
+            };
+            if due > self.now() {
+                self.set(due);
+            }
+            waker.wake();
+        }
+    }
+
+    /// Lets `ring` return once no alarm is set.
+    fn finish(&self) {
+        self.0.alarm.lock().done = true;
+        self.0.changed.notify_one();
+    }
+}
+
+impl Clock for ModelClock {
+    fn now(&self) -> u64 {
+        // Relaxed: see `set`.
+        self.0.now.load(Ordering::Relaxed)
+    }
+
+    fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
+        self.0.alarm.lock().set = Some((deadline, waker.clone()));
+        self.0.changed.notify_one();
+        true
+    }
+}
+
+/// One permit a second, burst `burst`, `initial` there at the start.
+fn queue(burst: u64, initial: u64, clock: &ModelClock) -> Arc<WaitQueue<ModelClock>> {
+    let quota = Quota::per_second(1).burst(burst).initial(initial);
+    let scale = Scale::new(&quota).unwrap();
+    WaitQueue::new(quota, scale, clock.clone())
+}

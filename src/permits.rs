@@ -1,0 +1,198 @@
+//! Amounts of permits: whole numbers, or fractions down to a millionth.
+
+use core::fmt;
+
+use crate::error::InvalidPermits;
+
+const MILLION: u64 = 1_000_000;
+
+/// An amount of permits: a whole number plus millionths of a permit.
+///
+/// Methods that take an amount accept any [`Amount`], so `Permits` is seldom written out.
+///
+/// # Examples
+/// ```
+/// use tidegate::Permits;
+///
+/// let weight = Permits::try_from(2.5).unwrap();
+/// assert_eq!(weight.to_string(), "2.5");
+/// assert!(weight > Permits::from(2));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Permits {
+    whole: u64,
+    millionths: u32,
+}
+
+impl Permits {
+    /// No permits at all. Taking zero is always admitted and changes nothing.
+    pub const ZERO: Self = Self { whole: 0, millionths: 0 };
+
+    /// The whole permits in this amount, rounded down.
+    ///
+    /// ```
+    /// # use tidegate::Permits;
+    /// assert_eq!(Permits::try_from(2.5).unwrap().whole(), 2);
+    /// ```
+    pub const fn whole(self) -> u64 {
+        self.whole
+    }
+
+    /// The millionths of a permit beyond [`whole`](Self::whole), below 1,000,000.
+    ///
+    /// ```
+    /// # use tidegate::Permits;
+    /// assert_eq!(Permits::try_from(2.5).unwrap().millionths(), 500_000);
+    /// ```
+    pub const fn millionths(self) -> u32 {
+        self.millionths
+    }
+
+    /// The price in ticks at `per_permit` ticks to a permit, rounded up to a whole tick.
+    #[inline]
+    pub(crate) fn ticks(self, per_permit: u64) -> u128 {
+        let whole = u128::from(self.whole) * u128::from(per_permit);
+        if self.millionths == 0 {
+            return whole;
+        }
+        let part = u128::from(self.millionths) * u128::from(per_permit);
+        whole + part.div_ceil(u128::from(MILLION))
+    }
+}
+
+impl From<u64> for Permits {
+    fn from(whole: u64) -> Self {
+        Self { whole, millionths: 0 }
+    }
+}
+
+impl TryFrom<f64> for Permits {
+    type Error = InvalidPermits;
+
+    /// Rounds to the nearest millionth, and anything above zero to at least one millionth.
+    ///
+    /// # Errors
+    /// [`InvalidPermits`] for a negative number, NaN, or one of 2^64 and above.
+    fn try_from(amount: f64) -> Result<Self, InvalidPermits> {
+        const LIMIT: f64 = u64::MAX as f64;
+        // Written so that NaN fails.
+        if !(amount >= 0.0 && amount < LIMIT) {
+            return Err(InvalidPermits::float(amount));
+        }
+        let whole = amount.trunc() as u64;
+        let mut millionths = (amount.fract() * MILLION as f64).round() as u32;
+        if whole == 0 && millionths == 0 && amount > 0.0 {
+            millionths = 1;
+        }
+        if u64::from(millionths) == MILLION {
+            // `amount` is below 2^53 here, or it would have no fraction.
+            return Ok(Self::from(whole + 1));
+        }
+        Ok(Self { whole, millionths })
+    }
+}
+
+impl fmt::Display for Permits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.millionths == 0 {
+            return write!(f, "{}", self.whole);
+        }
+        let digits = format!("{:06}", self.millionths);
+        write!(f, "{}.{}", self.whole, digits.trim_end_matches('0'))
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// What a method that takes an amount of permits accepts: any integer, an `f64`, or [`Permits`].
+///
+/// Integers are exact. An `f64` is rounded to the nearest millionth of a permit. A negative number or
+/// a NaN is refused with an error by the method it is handed to; nothing is taken then.
+///
+/// The trait is sealed: it cannot be implemented outside this crate.
+///
+/// # Examples
+/// ```
+/// use tidegate::{Amount, Permits};
+///
+/// assert_eq!(3.permits(), Ok(Permits::from(3)));
+/// assert!((-1).permits().is_err());
+/// assert!(f64::NAN.permits().is_err());
+/// ```
+pub trait Amount: sealed::Sealed {
+    /// This amount as [`Permits`].
+    ///
+    /// # Errors
+    /// [`InvalidPermits`] if it is negative, not a number, or too large for 64 bits.
+    fn permits(self) -> Result<Permits, InvalidPermits>;
+}
+
+impl sealed::Sealed for Permits {}
+impl Amount for Permits {
+    #[inline]
+    fn permits(self) -> Result<Permits, InvalidPermits> {
+        Ok(self)
+    }
+}
+
+impl sealed::Sealed for f64 {}
+impl Amount for f64 {
+    #[inline]
+    fn permits(self) -> Result<Permits, InvalidPermits> {
+        Permits::try_from(self)
+    }
+}
+
+macro_rules! integer_amounts {
+    ($($t:ty),*) => {$(
+        impl sealed::Sealed for $t {}
+        impl Amount for $t {
+            #[inline]
+            fn permits(self) -> Result<Permits, InvalidPermits> {
+                u64::try_from(self)
+                    .map(Permits::from)
+                    .map_err(|_| InvalidPermits::integer(self as i128))
+            }
+        }
+    )*};
+}
+integer_amounts!(u8, u16, u32, u64, usize, i32, i64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_round_to_the_nearest_millionth_and_never_to_nothing() {
+        let p = |x: f64| Permits::try_from(x).unwrap();
+        assert_eq!(p(0.1), Permits { whole: 0, millionths: 100_000 });
+        assert_eq!(p(0.3), Permits { whole: 0, millionths: 300_000 });
+        assert_eq!(p(1e-12), Permits { whole: 0, millionths: 1 });
+        assert_eq!(p(1.999_999_9), Permits::from(2));
+        assert_eq!(p(0.0), Permits::ZERO);
+        assert_eq!(p(-0.0), Permits::ZERO);
+    }
+
+    #[test]
+    fn bad_amounts_are_named() {
+        for (bad, shown) in [(-0.5, "-0.5"), (f64::NAN, "NaN"), (f64::INFINITY, "inf"), (1e300, "1e300")] {
+            let message = Permits::try_from(bad).unwrap_err().to_string();
+            assert!(message.contains(shown), "{message}");
+        }
+        assert!((-7).permits().unwrap_err().to_string().contains("-7"));
+    }
+
+    #[test]
+    fn ticks_round_up_and_do_not_overflow() {
+        assert_eq!(Permits::try_from(0.5).unwrap().ticks(3), 2);
+        assert_eq!(Permits::from(u64::MAX).ticks(u64::MAX), u128::from(u64::MAX) * u128::from(u64::MAX));
+    }
+
+    #[test]
+    fn display_drops_trailing_zeros() {
+        assert_eq!(Permits::try_from(1.25).unwrap().to_string(), "1.25");
+        assert_eq!(Permits::from(10).to_string(), "10");
+    }
+}

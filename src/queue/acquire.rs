@@ -1,0 +1,185 @@
+//! The futures of waiters.
+//!
+//! | stage   | what the future holds            | dropped then                                    |
+//! |---------|----------------------------------|-------------------------------------------------|
+//! | Start   | nothing                          | nothing                                         |
+//! | Queued  | a place, perhaps granted already | leaves; a grant goes back and on to the next    |
+//! | Held    | permits, not yet reported        | they go back and on to the next                 |
+//! | Done    | nothing                          | nothing                                         |
+//!
+//! A task that has used up its cooperative budget keeps its place: it joins the queue first, and is asked
+//! to yield only when it would be Ready (Held).
+
+use core::{
+    fmt,
+    future::Future,
+    ops::Deref,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use std::sync::Arc;
+
+use pin_project_lite::pin_project;
+use tokio::task::coop::poll_proceed;
+
+use super::{
+    locked::Grant,
+    wait_queue::{Entered, Place, WaitQueue},
+};
+use crate::{
+    clock::Clock,
+    error::{Denied, InvalidPermits},
+    permits::Permits,
+};
+
+#[derive(Debug)]
+enum Stage {
+    Start(Result<Permits, InvalidPermits>),
+    Queued,
+    Held(Grant),
+    Done,
+}
+
+pin_project! {
+    /// A waiter, over a borrowed or an owned queue.
+    #[derive(Debug)]
+    struct Waiter<Q, C>
+    where
+        Q: Deref<Target = WaitQueue<C>>,
+        C: Clock,
+    {
+        queue: Q,
+        stage: Stage,
+        #[pin]
+        place: Place,
+    }
+
+    impl<Q, C> PinnedDrop for Waiter<Q, C>
+    where
+        Q: Deref<Target = WaitQueue<C>>,
+        C: Clock,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            match this.stage {
+                Stage::Start(_) | Stage::Done => {}
+                Stage::Queued => this.queue.leave(this.place.into_ref()),
+                Stage::Held(grant) => this.queue.give_back(*grant),
+            }
+        }
+    }
+}
+
+impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
+    fn new(queue: Q, permits: Result<Permits, InvalidPermits>) -> Self {
+        let place = queue.place();
+        Self { queue, stage: Stage::Start(permits), place }
+    }
+}
+
+impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Future for Waiter<Q, C> {
+    type Output = Result<(), Denied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let place = this.place.into_ref();
+        if let Stage::Start(permits) = this.stage {
+            let permits = match permits {
+                Ok(permits) => *permits,
+                Err(invalid) => {
+                    let invalid = *invalid;
+                    *this.stage = Stage::Done;
+                    return Poll::Ready(Err(Denied::Invalid(invalid)));
+                }
+            };
+            let outcome = match this.queue.take_at_once(permits) {
+                Some(outcome) => outcome.map(Entered::Granted),
+                None => {
+                    let waker = cx.waker().clone();
+                    // Set before the place is linked, so that a panic in there finds its way out.
+                    *this.stage = Stage::Queued;
+                    this.queue.enter(place, permits, waker)
+                }
+            };
+            *this.stage = match outcome {
+                Ok(Entered::Granted(grant)) => Stage::Held(grant),
+                Ok(Entered::Waiting) => Stage::Queued,
+                Err(denied) => {
+                    *this.stage = Stage::Done;
+                    return Poll::Ready(Err(denied));
+                }
+            };
+        } else if matches!(this.stage, Stage::Queued) && place.granted().is_none() {
+            this.queue.refresh(place, cx.waker());
+        }
+        if matches!(this.stage, Stage::Queued) {
+            let Some(grant) = place.granted() else { return Poll::Pending };
+            *this.stage = Stage::Held(grant);
+        }
+        assert!(!matches!(this.stage, Stage::Done), "polled after completion");
+        ready!(poll_proceed(cx)).made_progress();
+        *this.stage = Stage::Done;
+        Poll::Ready(Ok(()))
+    }
+}
+
+macro_rules! futures {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident<$($life:lifetime,)? C>($queue:ty) -> $output:ty, $finish:expr;
+    )*) => {$(
+        pin_project! {
+            $(#[$doc])*
+            #[must_use = "futures do nothing unless polled or awaited"]
+            pub struct $name<$($life,)? C: Clock> {
+                #[pin]
+                waiter: Waiter<$queue, C>,
+            }
+        }
+
+        impl<$($life,)? C: Clock> $name<$($life,)? C> {
+            pub(crate) fn new(queue: $queue, permits: Result<Permits, InvalidPermits>) -> Self {
+                Self { waiter: Waiter::new(queue, permits) }
+            }
+        }
+
+        impl<$($life,)? C: Clock> Future for $name<$($life,)? C> {
+            type Output = $output;
+
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<$output> {
+                self.project().waiter.poll(cx).map($finish)
+            }
+        }
+
+        impl<$($life,)? C: Clock> fmt::Debug for $name<$($life,)? C> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field("stage", &self.waiter.stage).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+/// One permit always fits: a burst is at least one.
+fn one(granted: Result<(), Denied>) {
+    debug_assert!(granted.is_ok(), "one permit was refused");
+}
+
+futures! {
+    /// The future of [`RateLimiter::acquire`](crate::RateLimiter::acquire).
+    ///
+    /// It cannot be moved once polled:
+    /// ```compile_fail
+    /// fn unpin<T: Unpin>() {}
+    /// unpin::<tidegate::Acquire<'static, tidegate::QuantaClock>>();
+    /// ```
+    Acquire<'a, C>(&'a WaitQueue<C>) -> (), one;
+
+    /// The future of [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n).
+    AcquireN<'a, C>(&'a WaitQueue<C>) -> Result<(), Denied>, core::convert::identity;
+
+    /// The future of [`RateLimiter::acquire_owned`](crate::RateLimiter::acquire_owned).
+    AcquireOwned<C>(Arc<WaitQueue<C>>) -> (), one;
+
+    /// The future of [`RateLimiter::acquire_n_owned`](crate::RateLimiter::acquire_n_owned).
+    AcquireNOwned<C>(Arc<WaitQueue<C>>) -> Result<(), Denied>, core::convert::identity;
+}

@@ -1,0 +1,337 @@
+//! What the holder of the queue's lock may do to the word: the whole slow path as steps on plain numbers.
+//!
+//! Opening freezes the word (sets QUEUED); closing writes the arrival time back and says whether QUEUED
+//! stays. In between nobody else changes it.
+//!
+//! # The busy period
+//! It begins when a waiter joins an empty queue, and ends when the queue is empty and owes nothing.
+//! A waiter has been waiting since before its time, so that within a busy period a grant is dated at its
+//! due time, however late the timer was: the bucket was busy, and the arrival time is not moved up to
+//! *now*. It is moved up to `now - catch_up`, so that a stalled runtime cannot release more than that.
+//!
+//! When the queue drains at a late timer, the arrival time may still lie before *now*. QUEUED then stays
+//! set for at most `catch_up` more, so that the tasks just released, coming back at once, find the credit
+//! that the timer's lateness owes them. `try_acquire` has no part in that credit: it is decided by
+//! textbook GCRA, and what it is granted dates from *now*.
+//!
+//! # Invariants
+//! 1. QUEUED is set if the list is not empty.
+//! 2. `floor <= now`, and no arrival time below `floor` survives an admission. So at any instant at most
+//!    `limit + catch_up` ticks can be admitted, and in a window of length w at most
+//!    `burst + rate * (w + catch_up)` permits.
+//! 3. `epoch` changes whenever the arrival time is set by the clock rather than by adding and subtracting
+//!    costs, and whenever a busy period ends. A grant of the same epoch can be given back exactly.
+//! 4. `queued` is the sum of the costs in the list.
+
+use super::{
+    list::List,
+    timer::{Runtime, Timer},
+    wake_batch::WakeBatch,
+};
+use crate::{
+    gcra::{Decision, MAX_TAT, decide},
+    meter::Meter,
+    published::Frame,
+    word::State,
+};
+use core::task::Waker;
+
+/// How far a clock reading may lie behind another thread's before the clock is taken to have stepped back.
+pub(super) const SKEW_NS: u64 = 1_000_000;
+
+/// What stands in the queue.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) cost: u64,
+    pub(super) waker: Option<Waker>,
+    pub(super) runtime: Runtime,
+}
+
+/// What a grant leaves with the waiter: all that is needed to give it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub(super) cost: u64,
+    /// The arrival time after it.
+    pub(super) tat: u64,
+    /// The epoch it belongs to; `None` if it was made without the lock.
+    pub(super) epoch: Option<u64>,
+}
+
+/// A clock that seems to have stepped back: since when it has, and the word as it was then.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    since_ns: u64,
+    tat: u64,
+    origin_ns: u64,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) list: List<Entry, Grant>,
+    /// Ticks asked for by those in the list.
+    queued: u64,
+    epoch: u64,
+    /// When the credit of a drained queue ends at the latest.
+    linger_until_ns: u64,
+    doubt: Option<Doubt>,
+    pub(super) timer: Timer,
+    /// The clock reading for which an alarm is set.
+    pub(super) armed: Option<u64>,
+    /// Somebody is setting the alarm, outside the lock, with the timer in hand.
+    pub(super) arming: bool,
+    /// Somebody wanted the alarm looked at while it was being set.
+    pub(super) notified: bool,
+}
+
+impl Inner {
+    pub(super) fn new() -> Self {
+        Self {
+            list: List::new(),
+            queued: 0,
+            epoch: 0,
+            linger_until_ns: 0,
+            doubt: None,
+            timer: Timer::default(),
+            armed: None,
+            arming: false,
+            notified: false,
+        }
+    }
+}
+
+/// When the head is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nobody waits.
+    Empty,
+    /// The batch is full; there may be more to grant.
+    More,
+    /// The head is due at this clock reading.
+    At(u64),
+}
+
+/// The queue with the word frozen.
+pub(super) struct Locked<'a> {
+    meter: &'a Meter,
+    pub(super) inner: &'a mut Inner,
+    pub(super) frame: Frame,
+    now_ns: u64,
+    now: u64,
+    tat: u64,
+    /// The earliest time at which a waiter's grant may be dated.
+    floor: u64,
+}
+
+impl<'a> Locked<'a> {
+    /// Freezes the word. `now_ns` was read before the lock was taken, which is only ever conservative.
+    pub(super) fn open(meter: &'a Meter, inner: &'a mut Inner, now_ns: u64) -> Self {
+        let was = meter.word.freeze();
+        let frame = meter.published.frame();
+        let mut this = Self { meter, inner, frame, now_ns, now: 0, tat: was.tat(), floor: 0 };
+        match frame.tick(now_ns) {
+            Some(now) => this.now = now,
+            None => this.move_origin(),
+        }
+        let busy = was.queued() && (!this.inner.list.is_empty() || now_ns < this.inner.linger_until_ns);
+        this.floor = if busy { this.now.saturating_sub(this.frame.scale.catch_up) } else { this.now };
+        if was.queued() && !busy {
+            this.inner.epoch += 1;
+        }
+        this
+    }
+
+    /// Writes the word back. QUEUED stays if somebody waits, or credit is left.
+    pub(super) fn close(self) {
+        let lingers = self.tat < self.now && self.now_ns < self.inner.linger_until_ns;
+        let queued = !self.inner.list.is_empty() || lingers;
+        if !queued {
+            self.inner.epoch += 1;
+        }
+        self.meter.word.thaw(State::new(self.tat, queued));
+    }
+
+    pub(super) const fn tat(&self) -> u64 {
+        self.tat
+    }
+
+    pub(super) const fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Takes `cost` ticks now, as a newcomer that has found the queue empty. Waiters may use the credit
+    /// of a drained queue; try calls are decided by textbook GCRA.
+    pub(super) fn take(&mut self, cost: u64, waiter: bool) -> Result<Grant, u64> {
+        let floor = if waiter { self.floor } else { self.now };
+        match decide(self.tat, self.now, floor, cost, self.frame.scale.limit) {
+            Decision::Admit(tat) => {
+                // Nothing taken, nothing dated.
+                if cost > 0 {
+                    if self.tat < floor {
+                        self.inner.epoch += 1;
+                    }
+                    self.tat = tat;
+                }
+                Ok(Grant { cost, tat: self.tat, epoch: Some(self.inner.epoch) })
+            }
+            Decision::NotBefore(tick) => Err(tick),
+        }
+    }
+
+    /// Adds `cost` ticks without asking, if the word can hold it.
+    pub(super) fn charge(&mut self, cost: u64) -> Option<u64> {
+        let tat = charged(self.tat, self.now, cost)?;
+        if self.tat < self.now {
+            self.inner.epoch += 1;
+        }
+        self.meter.note_debt(tat.saturating_sub(self.now + self.frame.scale.limit));
+        self.tat = tat;
+        Some(tat)
+    }
+
+    /// Gives `cost` ticks back, up to a full burst.
+    pub(super) fn refund(&mut self, cost: u64) {
+        let back = self.tat.saturating_sub(cost);
+        if back < self.now && self.now < self.tat {
+            self.inner.epoch += 1;
+        }
+        self.tat = back.max(self.now.min(self.tat));
+    }
+
+    /// Makes the burst full again.
+    pub(super) fn reset(&mut self) {
+        self.inner.epoch += 1;
+        self.tat = self.tat.min(self.now);
+    }
+
+    /// Gives back a grant that nobody used, if that is exact: nothing has been dated by the clock since
+    /// (invariant 3), or nothing at all has been admitted since.
+    pub(super) fn give_back(&mut self, grant: Grant) -> bool {
+        let exact = grant.epoch == Some(self.inner.epoch) || grant.tat == self.tat;
+        if exact {
+            self.tat = self.tat.saturating_sub(grant.cost);
+        }
+        exact
+    }
+
+    /// Undoes a change of the word by a stale scale, unless somebody has built on it.
+    pub(super) fn undo(&mut self, before: u64, after: u64) {
+        if self.tat == after {
+            self.tat = before;
+        }
+    }
+
+    /// Changes the sum of what is asked for.
+    pub(super) fn count(&mut self, change: impl FnOnce(u64) -> u64) {
+        self.inner.queued = change(self.inner.queued);
+        self.meter.set_queued(self.inner.queued);
+    }
+
+    /// Grants every waiter that is due, in order, as far as the batch has room. This is the hand-off.
+    pub(super) fn grant_due(&mut self, batch: &mut WakeBatch) -> Next {
+        let limit = self.frame.scale.limit;
+        while let Some(front) = self.inner.list.front_mut() {
+            let cost = front.cost;
+            match decide(self.tat, self.now, self.floor, cost, limit) {
+                Decision::NotBefore(tick) => {
+                    let mut due_ns = self.frame.instant(tick);
+                    if self.is_behind() {
+                        match self.doubt_clock() {
+                            Some(trusted_ns) => due_ns = due_ns.min(trusted_ns),
+                            None => continue,
+                        }
+                    }
+                    return Next::At(due_ns);
+                }
+                Decision::Admit(_) if batch.is_full() => return Next::More,
+                Decision::Admit(tat) => {
+                    if self.tat < self.floor {
+                        self.inner.epoch += 1;
+                    }
+                    self.tat = tat;
+                    self.count(|queued| queued - cost);
+                    let grant = Grant { cost, tat, epoch: Some(self.inner.epoch) };
+                    let entry = self.inner.list.grant_front(grant);
+                    batch.push(entry.and_then(|entry| entry.waker));
+                    if self.inner.list.is_empty() {
+                        let catch_up_ns = self.frame.scale.instant(self.frame.scale.catch_up);
+                        self.inner.linger_until_ns = self.now_ns.saturating_add(catch_up_ns);
+                    }
+                }
+            }
+        }
+        Next::Empty
+    }
+
+    /// Whether this clock reading lies further behind the word than it can by rights.
+    pub(super) fn is_behind(&self) -> bool {
+        is_behind(&self.frame, self.meter.debt(), self.now_ns, self.now, self.tat)
+    }
+
+    /// Deals with a clock that seems to have stepped back.
+    ///
+    /// The word is left as it is until the clock has gone on, from where it was first seen behind, for as
+    /// long as a bucket takes to fill, with nobody admitted in between; so readings that go back and forth
+    /// gain nothing. Then the bucket is taken to have been empty when the doubt arose.
+    ///
+    /// Returns the clock reading at which that will be; `None` if it has just been done.
+    pub(super) fn doubt_clock(&mut self) -> Option<u64> {
+        let depth = self.frame.scale.limit.saturating_add(self.meter.debt()).min(MAX_TAT);
+        let fresh = Doubt { since_ns: self.now_ns, tat: self.tat, origin_ns: self.frame.origin_ns };
+        let doubt = match self.inner.doubt {
+            Some(doubt)
+                if doubt.tat == self.tat
+                    && doubt.origin_ns == self.frame.origin_ns
+                    && doubt.since_ns <= self.now_ns =>
+            {
+                doubt
+            }
+            _ => *self.inner.doubt.insert(fresh),
+        };
+        let trusted_ns = doubt.since_ns.saturating_add(self.frame.scale.instant(depth)).saturating_add(SKEW_NS);
+        if self.now_ns < trusted_ns {
+            return Some(trusted_ns);
+        }
+        self.inner.doubt = None;
+        self.restart(doubt.since_ns, depth);
+        None
+    }
+
+    /// Starts counting at another origin, with this arrival time.
+    fn restart(&mut self, origin_ns: u64, tat: u64) {
+        self.frame.origin_ns = origin_ns;
+        self.meter.published.publish(self.frame);
+        self.tat = tat;
+        self.now = self.frame.tick(self.now_ns).unwrap_or(0);
+        self.floor = self.now;
+        self.inner.epoch += 1;
+    }
+
+    /// Moves the origin up to the present, beyond the horizon: the level stays as it is.
+    fn move_origin(&mut self) {
+        let scale = self.frame.scale;
+        let elapsed_ns = self.now_ns - self.frame.origin_ns;
+        // By how much the arrival time lies ahead of now, or behind.
+        let now = scale.wide_tick(elapsed_ns);
+        let ahead = u128::from(self.tat).saturating_sub(now) as u64;
+        let behind = now.saturating_sub(u128::from(self.tat)).min(u128::from(MAX_TAT)) as u64;
+        // Some room before now, for the credit of a busy period.
+        let room_ns = scale.instant(scale.catch_up).min(scale.horizon_ns / 2).min(self.now_ns);
+        let origin_ns = self.now_ns - room_ns;
+        let now = scale.tick(room_ns).unwrap_or(0);
+        self.restart(origin_ns, now.saturating_add(ahead).saturating_sub(behind).min(MAX_TAT));
+    }
+}
+
+/// The arrival time after a charge; `None` if the word cannot hold it.
+pub(crate) fn charged(tat: u64, now: u64, cost: u64) -> Option<u64> {
+    tat.max(now).checked_add(cost).filter(|&tat| tat <= MAX_TAT)
+}
+
+/// Whether a clock reading lies further behind an arrival time than it can by rights: the latter is never
+/// more than a burst and the deepest debt ahead of the reading by which it was written.
+pub(crate) fn is_behind(frame: &Frame, debt: u64, now_ns: u64, now: u64, tat: u64) -> bool {
+    let ahead = tat.saturating_sub(now);
+    let skewed = || frame.scale.limit.saturating_add(debt).saturating_add(frame.scale.span(SKEW_NS));
+    now_ns.saturating_add(SKEW_NS) < frame.origin_ns || (ahead > frame.scale.limit && ahead > skewed())
+}

@@ -1,0 +1,245 @@
+//! Waiters polled by hand under a manual clock.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Wake,
+};
+
+use crate::{AcquireN, Denied, ManualClock, Quota, RateLimiter};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Counter {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+fn limiter(burst: u64, initial: u64) -> (RateLimiter<ManualClock>, ManualClock) {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1).burst(burst).initial(initial);
+    (RateLimiter::with_clock(quota, clock.clone()), clock)
+}
+
+type Waiter<'a> = Pin<Box<AcquireN<'a, ManualClock>>>;
+
+fn poll(waiter: &mut Waiter<'_>) -> Poll<Result<(), Denied>> {
+    waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn queued(limiter: &RateLimiter<ManualClock>, n: u64) -> Waiter<'_> {
+    let mut waiter = Box::pin(limiter.acquire_n(n));
+    assert!(poll(&mut waiter).is_pending());
+    waiter
+}
+
+#[test]
+fn waiters_are_granted_in_order_at_their_time() {
+    let (limiter, clock) = limiter(3, 0);
+    let mut large = queued(&limiter, 3);
+    let mut small = queued(&limiter, 1);
+    clock.advance(2 * SECOND);
+    assert!(poll(&mut large).is_pending() && poll(&mut small).is_pending());
+    clock.advance(SECOND);
+    assert!(poll(&mut large).is_ready() && poll(&mut small).is_pending());
+    clock.advance(SECOND);
+    assert!(poll(&mut small).is_ready());
+    assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
+}
+
+#[test]
+fn try_calls_are_refused_while_somebody_waits_and_told_when() {
+    let (limiter, clock) = limiter(3, 0);
+    let waiter = queued(&limiter, 3);
+    clock.advance(SECOND);
+    let denied = limiter.try_acquire().unwrap_err();
+    // Three for the waiter and one more, of which one second has passed; the burst is no help.
+    assert_eq!(denied.retry_after(), Some(3 * SECOND));
+    assert_eq!(limiter.time_until(1), Ok(3 * SECOND));
+    assert!(!limiter.has_capacity(1));
+    assert_eq!(limiter.try_acquire_up_to(1), 0);
+    drop(waiter);
+    assert!(limiter.has_capacity(1));
+    assert!(limiter.try_acquire().is_ok());
+}
+
+#[test]
+fn a_dropped_head_lets_the_next_go_at_once() {
+    let (limiter, clock) = limiter(3, 0);
+    let large = queued(&limiter, 3);
+    let mut small = queued(&limiter, 1);
+    clock.advance(SECOND);
+    drop(large);
+    assert!(poll(&mut small).is_ready());
+}
+
+#[test]
+fn a_granted_waiter_that_is_dropped_hands_its_permit_on() {
+    let (limiter, clock) = limiter(1, 0);
+    let first = queued(&limiter, 1);
+    let mut second = queued(&limiter, 1);
+    clock.advance(SECOND);
+    drop(first);
+    assert!(poll(&mut second).is_ready());
+    assert_eq!(limiter.available(), 0);
+}
+
+#[test]
+fn a_granted_waiter_that_is_dropped_alone_gives_its_permit_back() {
+    let (limiter, clock) = limiter(1, 0);
+    let waiter = queued(&limiter, 1);
+    clock.advance(SECOND);
+    assert_eq!(limiter.available(), 0);
+    drop(waiter);
+    assert_eq!(limiter.available(), 1);
+}
+
+#[test]
+fn grants_dropped_long_after_their_busy_period_are_no_burst() {
+    let (limiter, clock) = limiter(100, 0);
+    let mut waiters: Vec<_> = (0..100).map(|_| queued(&limiter, 1)).collect();
+    clock.advance(100 * SECOND);
+    assert_eq!(limiter.waiting(), 0);
+    clock.advance(3600 * SECOND);
+    assert_eq!(limiter.try_acquire_up_to(100), 100);
+    // A hundred abandoned grants of an hour ago.
+    waiters.clear();
+    assert_eq!(limiter.available(), 0);
+}
+
+#[test]
+fn a_forgotten_waiter_costs_its_grant_and_delays_nobody_else() {
+    let (limiter, clock) = limiter(1, 0);
+    core::mem::forget(queued(&limiter, 1));
+    let mut second = queued(&limiter, 1);
+    clock.advance(2 * SECOND);
+    assert!(poll(&mut second).is_ready());
+}
+
+#[test]
+fn the_latest_waker_is_woken_and_no_other() {
+    let (limiter, clock) = limiter(1, 0);
+    let mut waiter = Box::pin(limiter.acquire_n(1));
+    let (old, new) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
+    for counter in [&old, &new] {
+        let waker = Waker::from(Arc::clone(counter));
+        assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert_eq!(Arc::strong_count(&old), 1, "the replaced waker is dropped");
+    clock.advance(SECOND);
+    assert_eq!((old.count(), new.count()), (0, 1));
+}
+
+#[test]
+fn more_waiters_than_a_batch_are_all_woken() {
+    let (limiter, clock) = limiter(100, 0);
+    let counter = Arc::new(Counter::default());
+    let waker = Waker::from(Arc::clone(&counter));
+    let mut waiters: Vec<_> = (0..100).map(|_| Box::pin(limiter.acquire_n(1))).collect();
+    for waiter in &mut waiters {
+        assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    limiter.reset();
+    assert_eq!(counter.count(), 100);
+    clock.advance(SECOND);
+    for waiter in &mut waiters {
+        assert!(poll(waiter).is_ready());
+    }
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_waiting() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker that panics, on purpose");
+        }
+    }
+    let (limiter, clock) = limiter(2, 0);
+    let mut first = Box::pin(limiter.acquire_n(1));
+    let panics = Waker::from(Arc::new(Panics));
+    assert!(first.as_mut().poll(&mut Context::from_waker(&panics)).is_pending());
+    let mut second = queued(&limiter, 1);
+    clock.advance(2 * SECOND);
+    assert!(poll(&mut first).is_ready() && poll(&mut second).is_ready());
+}
+
+#[test]
+fn a_waker_may_call_back_into_the_limiter() {
+    struct Reenters(RateLimiter<ManualClock>, AtomicUsize);
+    impl Wake for Reenters {
+        fn wake(self: Arc<Self>) {
+            self.1.fetch_add(usize::from(self.0.try_acquire().is_ok()), Ordering::Relaxed);
+            let mut waiter = Box::pin(self.0.acquire_n(1));
+            let _ = waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+    let (limiter, clock) = limiter(1, 0);
+    let mut waiter = Box::pin(limiter.acquire_n(1));
+    let waker = Waker::from(Arc::new(Reenters(limiter.clone(), AtomicUsize::new(0))));
+    assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    clock.advance(SECOND);
+    assert!(poll(&mut waiter).is_ready());
+    assert_eq!(limiter.waiting(), 0);
+}
+
+#[test]
+fn nothing_is_taken_for_zero_or_for_never() {
+    let (limiter, _clock) = limiter(2, 1);
+    let mut none = Box::pin(limiter.acquire_n(0));
+    assert_eq!(poll(&mut none), Poll::Ready(Ok(())));
+    let mut never = Box::pin(limiter.acquire_n(3));
+    assert!(matches!(poll(&mut never), Poll::Ready(Err(Denied::Never { .. }))));
+    let mut invalid = Box::pin(limiter.acquire_n(-1));
+    assert!(matches!(poll(&mut invalid), Poll::Ready(Err(Denied::Invalid(_)))));
+    assert_eq!(limiter.available(), 1);
+}
+
+#[test]
+fn a_stalled_hand_off_catches_up_no_more_than_allowed() {
+    // The clock jumps without ringing its alarm, as for a runtime that stalled.
+    let clock = Stalling::default();
+    let quota = Quota::per_second(1000).burst(5).initial(0);
+    let limiter = RateLimiter::with_clock(quota.catch_up(Duration::from_millis(20)), clock.clone());
+    let mut waiters: Vec<_> = (0..100).map(|_| Box::pin(limiter.acquire_n(1))).collect();
+    let mut cx = Context::from_waker(Waker::noop());
+    for waiter in &mut waiters {
+        assert!(waiter.as_mut().poll(&mut cx).is_pending());
+    }
+    clock.0.store(10_000_000_000, Ordering::Relaxed);
+    limiter.refund(0).unwrap();
+    // A burst of 5, and 20 for 20 ms at 1000/s.
+    assert_eq!(limiter.waiting(), 100 - 25);
+}
+
+/// A clock whose alarms never ring.
+#[derive(Clone, Debug, Default)]
+struct Stalling(Arc<std::sync::atomic::AtomicU64>);
+
+impl crate::Clock for Stalling {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn wake_at(&self, _: u64, _: &Waker) -> bool {
+        true
+    }
+}

@@ -1,0 +1,103 @@
+//! The text form, both ways, and the errors.
+
+use core::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn understands_what_people_write() {
+    let second = Duration::from_secs(1);
+    for (text, quota) in [
+        ("100/s", Quota::per_second(100)),
+        ("100/s burst 20", Quota::per_second(100).burst(20)),
+        (" 100 / second  burst 20 ", Quota::per_second(100).burst(20)),
+        ("100 per second", Quota::per_second(100)),
+        ("1_000/h", Quota::per_hour(1000)),
+        ("7/min initial 0", Quota::per_minute(7).initial(0)),
+        ("5/10s", Quota::new(5, 10 * second)),
+        ("5 per 10 s", Quota::new(5, 10 * second)),
+        ("1/1.5s", Quota::new(1, Duration::from_millis(1500))),
+        ("3/day", Quota::per_day(3)),
+        ("at most 10/s", Quota::at_most(10, second)),
+        ("at most 10 per 2min burst 3", Quota::at_most(10, 120 * second).burst(3)),
+        ("10/s catch-up 5ms", Quota::per_second(10).catch_up(Duration::from_millis(5))),
+    ] {
+        assert_eq!(text.parse(), Ok(quota), "{text}");
+    }
+}
+
+#[test]
+fn names_what_it_does_not_understand() {
+    for (text, named) in [
+        ("", "the end"),
+        ("fast", "fast"),
+        ("100", "the end"),
+        ("100/fortnight", "fortnight"),
+        ("100/s bust 20", "bust"),
+        ("100/s burst", "the end"),
+        ("100/s burst -1", "-1"),
+        ("100/s burst 5 burst 6", "burst"),
+        ("1/0.3ns", "0.3ns"),
+        ("at least 5/s", "least"),
+        ("99999999999999999999/s", "99999999999999999999"),
+    ] {
+        let error = text.parse::<Quota>().unwrap_err().to_string();
+        assert!(error.contains(named), "{text}: {error}");
+    }
+}
+
+#[test]
+fn values_that_make_no_sense_are_errors() {
+    assert_eq!("0/s".parse::<Quota>(), Err(QuotaError::ZeroPermits));
+    assert_eq!("5/0s".parse::<Quota>(), Err(QuotaError::ZeroPeriod));
+    assert_eq!("5/s burst 0".parse::<Quota>(), Err(QuotaError::ZeroBurst));
+    assert_eq!(
+        "5/s initial 6".parse::<Quota>(),
+        Err(QuotaError::InitialAboveBurst { initial: 6, burst: 5 })
+    );
+    assert_eq!(
+        "at most 5/s burst 6".parse::<Quota>(),
+        Err(QuotaError::BurstAboveWindow { burst: 6, permits: 5 })
+    );
+    assert!(Quota::try_new(1, Duration::MAX).is_err());
+}
+
+#[test]
+#[should_panic(expected = "at least 1 is needed")]
+fn literals_panic_with_the_reason() {
+    let _ = Quota::per_second(0);
+}
+
+proptest! {
+    #[test]
+    fn display_parses_back(
+        at_most: bool,
+        permits in 1..=u64::MAX,
+        period in prop_oneof![1_u64..100, 1..u64::MAX - 2, (1_u64..1000).prop_map(|s| s * 1_000_000_000)],
+        burst in proptest::option::of(1..=u64::MAX),
+        initial in proptest::option::of(0..=u64::MAX),
+        catch_up in proptest::option::of(0..u64::MAX - 2),
+    ) {
+        let period = Duration::from_nanos(period);
+        let mut quota = if at_most { Quota::at_most(permits, period) } else { Quota::new(permits, period) };
+        if let Some(burst) = burst {
+            quota = quota.try_burst(burst).unwrap_or(quota);
+        }
+        if let Some(initial) = initial {
+            quota = quota.try_initial(initial).unwrap_or(quota);
+        }
+        if let Some(catch_up) = catch_up {
+            quota = quota.catch_up(Duration::from_nanos(catch_up));
+        }
+        prop_assert_eq!(quota.to_string().parse(), Ok(quota));
+    }
+
+    #[test]
+    fn no_text_panics(text in "[ 0-9a-z/._-]{0,24}|.{0,24}") {
+        if let Ok(quota) = text.parse::<Quota>() {
+            prop_assert_eq!(quota.to_string().parse(), Ok(quota));
+        }
+    }
+}

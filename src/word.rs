@@ -1,0 +1,131 @@
+//! The packed state: the theoretical arrival time and the QUEUED bit in one atomic, and the only
+//! compare-and-swap loop on it.
+//!
+//! ```text
+//! bit 63 ........................................ 1   0
+//!     theoretical arrival time (TAT), in ticks        QUEUED
+//! ```
+//!
+//! | state  | who may change the word                                            |
+//! |--------|--------------------------------------------------------------------|
+//! | clear  | anybody, by compare-and-swap                                       |
+//! | QUEUED | the holder of the queue's lock, who alone sets and clears the bit  |
+//!
+//! # Invariants
+//! 1. QUEUED changes only under the queue's lock.
+//! 2. While QUEUED is set, only the holder of the lock writes the word, so a plain store is enough.
+//!
+//! # Orderings
+//! What a call decides depends on the word alone, and all changes to one location are seen in one order: a
+//! compare-and-swap that expects a clear bit cannot succeed once the bit is set. `Relaxed` would do for
+//! that. The exchange is `Acquire`, and the store that ends a frozen state `Release`, for another reason:
+//! the scale by which the number is read may have been changed in between, and whoever builds on the
+//! changed word must see the changed scale (see `published.rs`).
+
+use core::fmt;
+
+use crate::sync::{AtomicU64, Ordering};
+
+const QUEUED: u64 = 1;
+
+/// The word, unpacked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State(u64);
+
+impl State {
+    #[inline]
+    pub(crate) const fn new(tat: u64, queued: bool) -> Self {
+        Self(tat << 1 | queued as u64)
+    }
+
+    /// The theoretical arrival time.
+    #[inline]
+    pub(crate) const fn tat(self) -> u64 {
+        self.0 >> 1
+    }
+
+    /// Whether arrivals have to go through the queue's lock.
+    #[inline]
+    pub(crate) const fn queued(self) -> bool {
+        self.0 & QUEUED != 0
+    }
+
+    /// The same bit with another arrival time.
+    #[inline]
+    pub(crate) const fn with_tat(self, tat: u64) -> Self {
+        Self(tat << 1 | self.0 & QUEUED)
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("tat", &self.tat()).field("queued", &self.queued()).finish()
+    }
+}
+
+/// What to do with the word, and what to tell the caller.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step<T> {
+    /// Replace the state, if it is still the one that was seen.
+    Set(State, T),
+    /// Leave the word untouched.
+    Keep(T),
+}
+
+/// The word itself.
+pub(crate) struct Word(AtomicU64);
+
+impl Word {
+    pub(crate) fn new(state: State) -> Self {
+        Self(AtomicU64::new(state.0))
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> State {
+        // Relaxed: a snapshot on which nothing but a compare-and-swap or a report is built.
+        State(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Applies `step` to the state until the state it saw is the one it replaced.
+    ///
+    /// A step that keeps the state writes nothing.
+    #[inline]
+    pub(crate) fn transition<T>(&self, mut step: impl FnMut(State) -> Step<T>) -> T {
+        // Relaxed: see `load`.
+        let mut seen = self.0.load(Ordering::Relaxed);
+        loop {
+            match step(State(seen)) {
+                Step::Keep(outcome) => return outcome,
+                // Acquire on success: pairs with the Release of `thaw`, for the scale. Relaxed on failure:
+                // the state seen goes into `step` again, and nothing else is read through it.
+                Step::Set(new, outcome) => {
+                    match self.0.compare_exchange_weak(seen, new.0, Ordering::Acquire, Ordering::Relaxed) {
+                        Ok(_) => return outcome,
+                        Err(changed) => seen = changed,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sets QUEUED, so that the caller, who holds the queue's lock, is the only writer. Returns the state
+    /// from before.
+    pub(crate) fn freeze(&self) -> State {
+        // Relaxed: from here on every compare-and-swap fails, by the coherence of this one location; what
+        // the lock guards is ordered by the lock.
+        State(self.0.fetch_or(QUEUED, Ordering::Relaxed))
+    }
+
+    /// Writes the state at the end of what the caller, who holds the queue's lock, did after `freeze`.
+    pub(crate) fn thaw(&self, state: State) {
+        // Release: pairs with the Acquire of `transition`: who replaces this state sees the scale that
+        // was published before it. A plain store is enough by invariant 2.
+        self.0.store(state.0, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.load().fmt(f)
+    }
+}

@@ -1,0 +1,219 @@
+//! The limiter of the crate as the subject of a timeline, through its public API.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use num_rational::BigRational;
+use tidegate::{Amount, Clock, Denied, ManualClock, Permits, Quota, RateLimiter};
+
+use super::timeline::{Acquired, N, Subject};
+
+type Log = Arc<Mutex<Vec<(String, u64)>>>;
+type Waiting = (Pin<Box<dyn Future<Output = Result<(), Denied>>>>, Waker);
+
+/// A waker that writes down who was woken, and what the clock showed.
+struct Recorder {
+    id: String,
+    clock: ManualClock,
+    log: Log,
+}
+
+impl Wake for Recorder {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let woken = (self.id.clone(), self.clock.now());
+        self.log.lock().expect("the log").push(woken);
+    }
+}
+
+/// The limiter, its clock, and those who wait for it.
+pub(crate) struct Limiter {
+    limiter: RateLimiter<ManualClock>,
+    clock: ManualClock,
+    /// The latest time so far: cross-checks make sense only where time has not gone back.
+    latest_ns: u64,
+    waiting: BTreeMap<String, Waiting>,
+    woken: Log,
+}
+
+impl N {
+    /// The amount by the type of the API that fits it.
+    fn permits(self) -> Result<Permits, Denied> {
+        Ok(match self {
+            Self::Whole(n) => n.permits()?,
+            Self::Negative(n) => n.permits()?,
+            Self::Float(n) => n.permits()?,
+        })
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).expect("a wait beyond 64 bits")
+}
+
+impl Limiter {
+    /// A refusal says how long, the other reports agree with it, and "never" is said of the impossible only.
+    fn check_refusal(&self, n: Permits, denied: &Denied) -> Result<(), String> {
+        let never = n > Permits::from(self.limiter.quota().max_burst());
+        if denied.is_never() != never {
+            return Err(format!("refused with {denied:?}"));
+        }
+        let time_went_back = self.clock.now() < self.latest_ns;
+        if never || time_went_back {
+            return Ok(());
+        }
+        let told = denied.retry_after().ok_or("no time was told")?;
+        if told.is_zero() || self.limiter.time_until(n) != Ok(told) || self.limiter.has_capacity(n) {
+            return Err(format!("told {told:?}, but time_until says {:?}", self.limiter.time_until(n)));
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, id: &str) -> Option<Result<(), Denied>> {
+        let (future, waker) = self.waiting.get_mut(id)?;
+        match future.as_mut().poll(&mut Context::from_waker(waker)) {
+            Poll::Pending => None,
+            Poll::Ready(outcome) => {
+                self.waiting.remove(id);
+                Some(outcome)
+            }
+        }
+    }
+}
+
+impl Subject for Limiter {
+    fn create(n: u64, period_ns: u64, burst: u64, created_ns: u64) -> Result<Self, String> {
+        let clock = ManualClock::starting_at(created_ns);
+        let limiter = Quota::try_new(n, Duration::from_nanos(period_ns))
+            .and_then(|quota| quota.try_burst(burst))
+            .and_then(|quota| RateLimiter::try_with_clock(quota, clock.clone()))
+            .map_err(|error| error.to_string())?;
+        Ok(Self { limiter, clock, latest_ns: created_ns, waiting: BTreeMap::new(), woken: Log::default() })
+    }
+
+    fn move_to(&mut self, t_ns: u64) {
+        let now = self.clock.now();
+        if t_ns < now {
+            self.clock.set(t_ns);
+        } else {
+            self.clock.advance(Duration::from_nanos(t_ns - now));
+        }
+        self.latest_ns = self.latest_ns.max(t_ns);
+    }
+
+    fn try_acquire(&mut self, n: N) -> Result<bool, String> {
+        let Ok(n) = n.permits() else { return Ok(false) };
+        let fits = self.limiter.has_capacity(n);
+        let outcome = if n == Permits::from(1) { self.limiter.try_acquire() } else { self.limiter.try_acquire_n(n) };
+        match outcome {
+            Ok(()) if !fits => Err("admitted, but has_capacity says no".to_owned()),
+            Ok(()) => Ok(true),
+            Err(denied) => self.check_refusal(n, &denied).map(|()| false),
+        }
+    }
+
+    /// From several threads: the sum does not depend on who comes first.
+    fn try_acquire_repeat(&mut self, n: N, count: u64) -> Result<u64, String> {
+        let threads = count.min(15);
+        let limiter = &self.limiter;
+        let Ok(n) = n.permits() else { return Ok(0) };
+        thread::scope(|scope| {
+            let calls = (0..threads).map(|thread| {
+                let calls = count / threads + u64::from(thread < count % threads);
+                scope.spawn(move || (0..calls).filter(|_| limiter.try_acquire_n(n).is_ok()).count() as u64)
+            });
+            let calls: Vec<_> = calls.collect();
+            Ok(calls.into_iter().map(|thread| thread.join().expect("a thread that calls")).sum())
+        })
+    }
+
+    fn available(&mut self) -> i64 {
+        self.limiter.available()
+    }
+
+    fn exact_level(&self) -> Option<BigRational> {
+        None
+    }
+
+    fn wait_needed(&mut self, n: N) -> Option<u64> {
+        match self.limiter.time_until(n.permits().ok()?) {
+            Ok(wait) => Some(nanos(wait)),
+            Err(denied) => {
+                assert!(denied.is_never(), "{denied:?}");
+                None
+            }
+        }
+    }
+
+    fn time_to_full(&mut self) -> u64 {
+        nanos(self.limiter.time_until_full())
+    }
+
+    fn take_up_to(&mut self, n: u64) -> u64 {
+        self.limiter.try_acquire_up_to(n)
+    }
+
+    fn force_take(&mut self, n: N) -> Result<u64, String> {
+        let paid = n.permits().and_then(|n| self.limiter.charge(n));
+        paid.map(nanos).map_err(|denied| denied.to_string())
+    }
+
+    fn refund(&mut self, n: N) -> Result<(), String> {
+        n.permits().and_then(|n| self.limiter.refund(n)).map_err(|denied| denied.to_string())
+    }
+
+    fn reset(&mut self) {
+        self.limiter.reset();
+    }
+
+    fn acquire(&mut self, id: &str, n: N) -> Acquired {
+        let Ok(n) = n.permits() else { return Acquired::Error };
+        let recorder = Recorder { id: id.to_owned(), clock: self.clock.clone(), log: self.woken.clone() };
+        let waker = Waker::from(Arc::new(recorder));
+        let future: Pin<Box<dyn Future<Output = _>>> = if n == Permits::from(1) {
+            let one = self.limiter.acquire_owned();
+            Box::pin(async {
+                one.await;
+                Ok(())
+            })
+        } else {
+            Box::pin(self.limiter.acquire_n_owned(n))
+        };
+        self.waiting.insert(id.to_owned(), (future, waker));
+        match self.poll(id) {
+            None => Acquired::Pending,
+            Some(Ok(())) => Acquired::Ready,
+            Some(Err(denied)) => {
+                assert!(denied.is_never(), "{denied:?}");
+                Acquired::Error
+            }
+        }
+    }
+
+    fn cancel(&mut self, id: &str) -> bool {
+        self.waiting.remove(id).is_some()
+    }
+
+    fn grants(&mut self) -> Vec<(String, u64)> {
+        let woken = std::mem::take(&mut *self.woken.lock().expect("the log"));
+        let mut granted = Vec::new();
+        for (id, time) in woken {
+            // A wake-up is a grant if the waiter, polled again, is done.
+            if let Some(outcome) = self.poll(&id) {
+                assert_eq!(outcome, Ok(()));
+                granted.push((id, time));
+            }
+        }
+        granted
+    }
+}

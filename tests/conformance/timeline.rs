@@ -1,0 +1,325 @@
+//! The format of the timelines, and how one is played.
+
+use std::collections::BTreeMap;
+
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use serde_json::Value;
+
+/// What an acquire came to when it was first polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acquired {
+    /// It has its permits.
+    Ready,
+    /// It waits.
+    Pending,
+    /// It can never be.
+    Error,
+}
+
+/// An amount of permits as it stands in the file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum N {
+    /// A whole number.
+    Whole(u64),
+    /// A negative one.
+    Negative(i64),
+    /// A fraction, or a number beyond 64 bits.
+    Float(f64),
+}
+
+/// What a timeline is played on. All calls happen at the time of the last `move_to`.
+pub(crate) trait Subject: Sized {
+    /// One with this quota, full; `Err` if it is rejected.
+    fn create(n: u64, period_ns: u64, burst: u64, created_ns: u64) -> Result<Self, String>;
+    fn move_to(&mut self, t_ns: u64);
+    fn try_acquire(&mut self, n: N) -> Result<bool, String>;
+    /// How many of `count` calls at one instant succeed.
+    fn try_acquire_repeat(&mut self, n: N, count: u64) -> Result<u64, String> {
+        let mut granted = 0;
+        for _ in 0..count {
+            granted += u64::from(self.try_acquire(n)?);
+        }
+        Ok(granted)
+    }
+    fn available(&mut self) -> i64;
+    /// The exact level, if it is known.
+    fn exact_level(&self) -> Option<BigRational>;
+    /// In nanoseconds; `None` if never.
+    fn wait_needed(&mut self, n: N) -> Option<u64>;
+    fn time_to_full(&mut self) -> u64;
+    fn take_up_to(&mut self, n: u64) -> u64;
+    fn force_take(&mut self, n: N) -> Result<u64, String>;
+    fn refund(&mut self, n: N) -> Result<(), String>;
+    fn reset(&mut self);
+    fn acquire(&mut self, id: &str, n: N) -> Acquired;
+    /// Drops a waiter; `false` if there was none of that name.
+    fn cancel(&mut self, id: &str) -> bool;
+    /// The waiters that were granted since the last call, in order, and when.
+    fn grants(&mut self) -> Vec<(String, u64)>;
+}
+
+/// What came of a timeline that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// So many steps came out right.
+    Played(usize),
+    /// The quota was rejected, as the timeline allows.
+    Rejected,
+}
+
+/// Plays one timeline.
+pub(crate) fn play<S: Subject>(timeline: &Value) -> Result<Outcome, String> {
+    let [n, period_ns, burst, created_ns] =
+        ["n", "period_ns", "burst", "created_ns"].map(|name| unsigned(timeline, name));
+    let created = S::create(n?, period_ns?, burst?, created_ns?);
+    let subject = match created {
+        Ok(subject) => subject,
+        Err(_) if timeline["may_reject_config"] == true => return Ok(Outcome::Rejected),
+        Err(error) => return Err(format!("the quota was rejected: {error}")),
+    };
+    let mut player = Player { subject, seen: BTreeMap::new(), unlisted: Vec::new() };
+    let steps = timeline["steps"].as_array().ok_or("no steps")?;
+    for (i, step) in steps.iter().enumerate() {
+        player.step(step).map_err(|failure| format!("step {i}: {step}: {failure}"))?;
+    }
+    player.check_grants(&timeline["grants_ns"])?;
+    Ok(Outcome::Played(steps.len()))
+}
+
+struct Player<S> {
+    subject: S,
+    /// Every waiter so far, and when it was granted.
+    seen: BTreeMap<String, Option<u64>>,
+    /// Grants that no step has listed yet.
+    unlisted: Vec<String>,
+}
+
+impl<S: Subject> Player<S> {
+    fn step(&mut self, step: &Value) -> Result<(), String> {
+        let t_ns = unsigned(step, "t_ns")?;
+        let op = step["op"].as_str().ok_or("no operation")?;
+        self.move_to(t_ns);
+        let expect = Expected(&step["expect"]);
+        match op {
+            "try_acquire" => expect.boolean(self.subject.try_acquire(amount(step)?)?)?,
+            "try_acquire_repeat" => {
+                let granted = self.subject.try_acquire_repeat(amount(step)?, unsigned(step, "count")?)?;
+                expect.count(granted)?;
+            }
+            "try_acquire_ramp" => {
+                expect.count(self.at_each(t_ns, step, |subject, n| Ok(u64::from(subject.try_acquire(n)?)))?)?;
+            }
+            "try_acquire_alternate" => {
+                let (n, t2_ns) = (amount(step)?, unsigned(step, "t2_ns")?);
+                let mut granted = 0;
+                for _ in 0..unsigned(step, "count")? {
+                    for t_ns in [t_ns, t2_ns] {
+                        self.move_to(t_ns);
+                        granted += u64::from(self.subject.try_acquire(n)?);
+                    }
+                }
+                expect.count(granted)?;
+            }
+            "drain_loop" => {
+                let granted = self.at_each(t_ns, step, |subject, n| {
+                    let mut granted = 0;
+                    while subject.try_acquire(n)? {
+                        granted += 1;
+                    }
+                    Ok(granted)
+                })?;
+                expect.count(granted)?;
+            }
+            "available" => {
+                expect.level(self.subject.available())?;
+                check_exact(step, self.subject.exact_level())?;
+            }
+            "wait_needed" => expect.wait(self.subject.wait_needed(amount(step)?))?,
+            "time_to_full" => expect.count(self.subject.time_to_full())?,
+            "take_up_to" => {
+                let most = match amount(step)? {
+                    N::Whole(n) => n,
+                    // Only whole permits are taken.
+                    N::Float(n) if n >= 0.0 => n.floor() as u64,
+                    n => return Err(format!("cannot take up to {n:?}")),
+                };
+                expect.count(self.subject.take_up_to(most))?;
+            }
+            "force_take" => expect.count(self.subject.force_take(amount(step)?)?)?,
+            "refund" => {
+                expect.nothing()?;
+                self.subject.refund(amount(step)?)?;
+            }
+            "reset" => {
+                expect.nothing()?;
+                self.subject.reset();
+            }
+            "acquire" => {
+                let id = name(step)?;
+                if self.seen.insert(id.clone(), None).is_some() {
+                    return Err(format!("two waiters named {id}"));
+                }
+                let acquired = self.subject.acquire(&id, amount(step)?);
+                if acquired == Acquired::Ready {
+                    self.seen.insert(id, Some(t_ns));
+                }
+                expect.acquired(acquired)?;
+            }
+            "advance" => {
+                let listed = std::mem::take(&mut self.unlisted);
+                expect.ids(&listed)?;
+            }
+            "cancel_waiter" => {
+                let id = name(step)?;
+                let Some(granted) = self.seen.get(&id) else { return Err(format!("unknown waiter {id}")) };
+                // One that already had its permits has nothing to leave.
+                if !self.subject.cancel(&id) && granted.is_none() {
+                    return Err(format!("{id} does not wait"));
+                }
+                let before = self.unlisted.len();
+                self.note_grants();
+                let because = self.unlisted.split_off(before);
+                expect.ids(&because)?;
+            }
+            _ => return Err("unknown operation".to_owned()),
+        }
+        self.note_grants();
+        Ok(())
+    }
+
+    fn move_to(&mut self, t_ns: u64) {
+        self.subject.move_to(t_ns);
+        self.note_grants();
+    }
+
+    fn note_grants(&mut self) {
+        for (id, time) in self.subject.grants() {
+            self.seen.insert(id.clone(), Some(time));
+            self.unlisted.push(id);
+        }
+    }
+
+    /// The sum over `count` instants from `t_ns`, `step_ns` apart.
+    fn at_each(
+        &mut self,
+        t_ns: u64,
+        step: &Value,
+        call: impl Fn(&mut S, N) -> Result<u64, String>,
+    ) -> Result<u64, String> {
+        let (n, step_ns) = (amount(step)?, unsigned(step, "step_ns")?);
+        let mut granted = 0;
+        for i in 0..unsigned(step, "count")? {
+            self.move_to(t_ns + i * step_ns);
+            granted += call(&mut self.subject, n)?;
+        }
+        Ok(granted)
+    }
+
+    fn check_grants(&self, grants_ns: &Value) -> Result<(), String> {
+        let Some(grants_ns) = grants_ns.as_object() else {
+            return if grants_ns.is_null() { Ok(()) } else { Err("grants_ns is no table".to_owned()) };
+        };
+        for (id, expected) in grants_ns {
+            let expected = expected.as_u64().ok_or("a time of grants_ns is no number")?;
+            let granted = self.seen.get(id).ok_or_else(|| format!("grants_ns: unknown waiter {id}"))?;
+            if *granted != Some(expected) {
+                return Err(format!("{id} was granted at {granted:?}, right is {expected}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An expectation; each method is one shape of it.
+struct Expected<'a>(&'a Value);
+
+impl Expected<'_> {
+    fn unknown<T>(&self) -> Result<T, String> {
+        Err(format!("unknown expectation {}", self.0))
+    }
+
+    fn same<T: PartialEq + std::fmt::Debug>(expected: &T, found: &T) -> Result<(), String> {
+        if expected == found { Ok(()) } else { Err(format!("right is {expected:?}, found {found:?}")) }
+    }
+
+    fn boolean(&self, found: bool) -> Result<(), String> {
+        let Some(expected) = self.0.as_bool() else { return self.unknown() };
+        Self::same(&expected, &found)
+    }
+
+    fn count(&self, found: u64) -> Result<(), String> {
+        let Some(expected) = self.0.as_u64() else { return self.unknown() };
+        Self::same(&expected, &found)
+    }
+
+    fn level(&self, found: i64) -> Result<(), String> {
+        let Some(expected) = self.0.as_i64() else { return self.unknown() };
+        Self::same(&expected, &found)
+    }
+
+    fn wait(&self, found: Option<u64>) -> Result<(), String> {
+        let expected = match self.0 {
+            Value::String(word) if word == "never" => None,
+            Value::Number(number) if number.is_u64() => number.as_u64(),
+            _ => return self.unknown(),
+        };
+        Self::same(&expected, &found)
+    }
+
+    fn acquired(&self, found: Acquired) -> Result<(), String> {
+        let expected = match self.0.as_str() {
+            Some("ready") => Acquired::Ready,
+            Some("pending") => Acquired::Pending,
+            Some("error") => Acquired::Error,
+            _ => return self.unknown(),
+        };
+        Self::same(&expected, &found)
+    }
+
+    fn ids(&self, found: &[String]) -> Result<(), String> {
+        let Some(expected) = self.0.as_array() else { return self.unknown() };
+        let Some(expected) = expected.iter().map(Value::as_str).collect::<Option<Vec<_>>>() else {
+            return self.unknown();
+        };
+        Self::same(&expected, &found.iter().map(String::as_str).collect())
+    }
+
+    fn nothing(&self) -> Result<(), String> {
+        if self.0.is_null() { Ok(()) } else { self.unknown() }
+    }
+}
+
+/// `exact` is the level before rounding down, as a fraction.
+fn check_exact(step: &Value, level: Option<BigRational>) -> Result<(), String> {
+    let exact = match &step["exact"] {
+        Value::Null => return Ok(()),
+        Value::String(text) => text.parse::<BigRational>().map_err(|_| format!("exact is no fraction: {text}"))?,
+        Value::Number(number) if number.is_i64() => BigRational::from(BigInt::from(number.as_i64().unwrap_or(0))),
+        other => return Err(format!("exact is no fraction: {other}")),
+    };
+    if step["expect"].as_i64().map(BigInt::from) != Some(exact.floor().to_integer()) {
+        return Err(format!("exact is {exact}, which does not round down to {}", step["expect"]));
+    }
+    match level {
+        Some(level) if level != exact => Err(format!("exact is {exact}, found {level}")),
+        _ => Ok(()),
+    }
+}
+
+fn unsigned(value: &Value, name: &str) -> Result<u64, String> {
+    value[name].as_u64().ok_or_else(|| format!("{name} is no number of 64 bits: {}", value[name]))
+}
+
+fn name(step: &Value) -> Result<String, String> {
+    step["id"].as_str().map(str::to_owned).ok_or_else(|| "the waiter has no id".to_owned())
+}
+
+fn amount(step: &Value) -> Result<N, String> {
+    let n = &step["n"];
+    let whole = n.as_u64().map(N::Whole);
+    whole
+        .or_else(|| n.as_i64().map(N::Negative))
+        .or_else(|| n.as_f64().map(N::Float))
+        .ok_or_else(|| format!("`n` is no number: {n}"))
+}

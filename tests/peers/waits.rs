@@ -1,0 +1,108 @@
+//! Waits that are rounded down, and "never" told as "not yet".
+
+use std::time::Duration;
+
+use tidegate::{Denied, Quota};
+
+use super::support::{Line, Numbers, SECOND, drain, manual};
+
+fn told(outcome: Result<(), Denied>) -> Duration {
+    outcome.unwrap_err().retry_after().expect("not yet, rather than never")
+}
+
+/// 3 per 1,000 ns: the next after 334 ns, and then it is there. bucket4j says 333, at which the retry fails.
+#[test]
+fn a_third_of_a_microsecond() {
+    let (limiter, clock) = manual(Quota::new(3, Duration::from_nanos(1_000)));
+    assert_eq!(drain(&limiter), 3);
+    assert_eq!(told(limiter.try_acquire()), Duration::from_nanos(334));
+    clock.advance(Duration::from_nanos(333));
+    assert_eq!(told(limiter.try_acquire()), Duration::from_nanos(1));
+    clock.advance(Duration::from_nanos(1));
+    assert!(limiter.try_acquire().is_ok());
+}
+
+/// 3/s with a burst of one, asked every 333,333,333 ns, a third of a nanosecond too early each second time:
+/// 500 of 1,000. Go rounds the wait down and admits 800.
+#[test]
+fn a_third_of_a_second() {
+    let (limiter, clock) = manual(Quota::per_second(3).burst(1));
+    let mut admitted = 0;
+    for _ in 0..1_000 {
+        admitted += u32::from(limiter.try_acquire().is_ok());
+        clock.advance(Duration::from_nanos(333_333_333));
+    }
+    assert_eq!(admitted, 500);
+}
+
+/// Three permits at one per 10 s take 30 s. .NET says 20.
+#[test]
+fn several_at_once_wait_for_all_of_them() {
+    let (limiter, clock) = manual(Quota::new(1, Duration::from_secs(10)).burst(3));
+    assert!(limiter.try_acquire_n(3).is_ok());
+    assert_eq!(told(limiter.try_acquire_n(3)), Duration::from_secs(30));
+    assert_eq!(limiter.time_until(3), Ok(Duration::from_secs(30)));
+    clock.advance(Duration::from_nanos(30 * SECOND - 1));
+    assert!(limiter.try_acquire_n(3).is_err());
+    clock.advance(Duration::from_nanos(1));
+    assert!(limiter.try_acquire_n(3).is_ok());
+}
+
+/// A refused caller that comes back when it was told is admitted; a nanosecond earlier it is not. Of many
+/// quotas and amounts.
+#[test]
+fn the_wait_that_is_told_is_enough_and_not_too_much() {
+    let mut numbers = Numbers(7);
+    for _ in 0..2_000 {
+        let period = 1 + numbers.below(10_u64.pow(numbers.below(12) as u32 + 1));
+        let permits = 1 + numbers.below(10_u64.pow(numbers.below(7) as u32 + 1));
+        let burst = 1 + numbers.below(1_000);
+        let quota = Quota::new(permits, Duration::from_nanos(period)).burst(burst);
+        let (limiter, clock) = manual(quota);
+        clock.advance(Duration::from_nanos(numbers.below(SECOND)));
+        limiter.try_acquire_n(burst).unwrap();
+        for _ in 0..4 {
+            let n = 1 + numbers.below(burst);
+            let Err(denied) = limiter.try_acquire_n(n) else { continue };
+            let told = denied.retry_after().expect("it fits the burst");
+            assert_eq!(limiter.time_until(n), Ok(told), "{quota}");
+            clock.advance(told - Duration::from_nanos(1));
+            assert!(!limiter.has_capacity(n), "{quota}: {n} are there before {told:?}");
+            clock.advance(Duration::from_nanos(1));
+            assert!(limiter.try_acquire_n(n).is_ok(), "{quota}: {n} are not there after {told:?}");
+        }
+    }
+}
+
+/// 50 of a burst of 10 are refused for ever, and that is said. throttlecrab says "retry in 40 s", again and
+/// again.
+#[test]
+fn more_than_a_burst_is_never() {
+    let (limiter, clock) = manual(Quota::per_second(1).burst(10));
+    for _ in 0..3 {
+        let denied = limiter.try_acquire_n(50).unwrap_err();
+        assert!(matches!(denied, Denied::Never { .. }), "{denied:?}");
+        assert_eq!(denied.retry_after(), None);
+        assert!(denied.to_string().contains("50") && denied.to_string().contains("10"), "{denied}");
+        clock.advance(Duration::from_secs(40));
+    }
+    let mut line = Line::new(&clock);
+    let waiter = limiter.acquire_n_owned(50);
+    let (_, ready) = line.join(async { assert!(waiter.await.unwrap_err().is_never()) });
+    assert!(ready, "a waiter for more than a burst waits for ever");
+    assert_eq!(limiter.waiting(), 0);
+}
+
+/// A call for more than a burst changes nothing. gcra deletes the state of its key: a way past the limit.
+#[test]
+fn more_than_a_burst_does_not_reset() {
+    let (limiter, clock) = manual(Quota::per_second(1).burst(10));
+    assert_eq!(drain(&limiter), 10);
+    for _ in 0..10 {
+        assert!(limiter.try_acquire_n(11).unwrap_err().is_never());
+        assert!(limiter.try_acquire().is_err());
+    }
+    clock.advance(Duration::from_secs(2));
+    assert!(limiter.try_acquire_n(1_000).is_err());
+    assert_eq!(drain(&limiter), 2);
+}
