@@ -111,7 +111,8 @@ impl Scale {
             let k = grain / gcd(p, grain);
             let c = p.checked_mul(k)?;
             let rate = n.checked_mul(k)?;
-            let span = burst.checked_mul(2)?.checked_mul(c)?.checked_add(rate.checked_mul(MIN_HORIZON_NS)?)?;
+            let span =
+                burst.checked_mul(2)?.checked_mul(c)?.checked_add(rate.checked_mul(MIN_HORIZON_NS)?)?;
             (span <= u128::from(MAX_TAT)).then_some(c)
         })
     }
@@ -223,10 +224,7 @@ fn shifted_quotient(rest: u128, p: u128) -> u64 {
 
 /// About `tick * 2^64 / rate`, for `tick < 2^64`.
 fn divide_shifted(tick: u128, rate: u128) -> u128 {
-    match (tick << 64).checked_div(rate) {
-        Some(ns) => ns,
-        None => u128::MAX,
-    }
+    (tick << 64).checked_div(rate).unwrap_or(u128::MAX)
 }
 
 /// A duration of `ns` nanoseconds.

@@ -75,8 +75,8 @@ impl TryFrom<f64> for Permits {
     /// [`InvalidPermits`] for a negative number, NaN, or one of 2^64 and above.
     fn try_from(amount: f64) -> Result<Self, InvalidPermits> {
         const LIMIT: f64 = u64::MAX as f64;
-        // Written so that NaN fails.
-        if !(amount >= 0.0 && amount < LIMIT) {
+        // NaN is in no range.
+        if !(0.0..LIMIT).contains(&amount) {
             return Err(InvalidPermits::float(amount));
         }
         let whole = amount.trunc() as u64;

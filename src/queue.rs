@@ -1,6 +1,8 @@
 //! The slow path: a FIFO queue of waiters over the word.
 
 mod acquire;
+mod calls;
+mod hand_off;
 mod list;
 mod locked;
 mod timer;

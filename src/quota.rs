@@ -389,10 +389,9 @@ impl Quota {
             Kind::Rate => (self.permits, u128::from(self.period_ns)),
             // Over a closed window of length w, `burst + floor(rate * (w + catch_up))` is `permits`
             // exactly, since the one nanosecond keeps the product below the next whole number.
-            Kind::AtMost => (
-                self.permits - self.burst + 1,
-                u128::from(self.period_ns) + u128::from(self.catch_up_ns) + 1,
-            ),
+            Kind::AtMost => {
+                (self.permits - self.burst + 1, u128::from(self.period_ns) + u128::from(self.catch_up_ns) + 1)
+            }
         }
     }
 

@@ -1,9 +1,6 @@
 //! A clock that stands still until it is told otherwise.
 
-use core::{
-    task::Waker,
-    time::Duration,
-};
+use core::{task::Waker, time::Duration};
 use std::sync::Arc;
 
 use parking_lot::Mutex;

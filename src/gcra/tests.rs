@@ -10,7 +10,8 @@ fn scale(text: &str) -> Scale {
 
 #[test]
 fn rates_that_people_write_have_exact_scales() {
-    for text in ["100/s", "3/s", "7/min", "1000/h", "1/day", "999983/s", "1/365day", "1000000000/s", "7/10ns"] {
+    for text in ["100/s", "3/s", "7/min", "1000/h", "1/day", "999983/s", "1/365day", "1000000000/s", "7/10ns"]
+    {
         let scale = scale(text);
         assert_eq!(scale.rate_fraction, 0, "{text}");
         assert!(scale.horizon_ns >= MIN_HORIZON_NS as u64 - 2, "{text}");

@@ -92,14 +92,13 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Future for Waiter<Q, C> {
                     return Poll::Ready(Err(Denied::Invalid(invalid)));
                 }
             };
-            let outcome = match this.queue.take_at_once(permits) {
-                Some(outcome) => outcome.map(Entered::Granted),
-                None => {
-                    let waker = cx.waker().clone();
-                    // Set before the place is linked, so that a panic in there finds its way out.
-                    *this.stage = Stage::Queued;
-                    this.queue.enter(place, permits, waker)
-                }
+            let outcome = if let Some(outcome) = this.queue.take_at_once(permits) {
+                outcome.map(Entered::Granted)
+            } else {
+                let waker = cx.waker().clone();
+                // Set before the place is linked, so that a panic in there finds its way out.
+                *this.stage = Stage::Queued;
+                this.queue.enter(place, permits, waker)
             };
             *this.stage = match outcome {
                 Ok(Entered::Granted(grant)) => Stage::Held(grant),

@@ -288,7 +288,8 @@ impl<'a> Locked<'a> {
             }
             _ => *self.inner.doubt.insert(fresh),
         };
-        let trusted_ns = doubt.since_ns.saturating_add(self.frame.scale.instant(depth)).saturating_add(SKEW_NS);
+        let trusted_ns =
+            doubt.since_ns.saturating_add(self.frame.scale.instant(depth)).saturating_add(SKEW_NS);
         if self.now_ns < trusted_ns {
             return Some(trusted_ns);
         }

@@ -53,10 +53,7 @@ fn values_that_make_no_sense_are_errors() {
     assert_eq!("0/s".parse::<Quota>(), Err(QuotaError::ZeroPermits));
     assert_eq!("5/0s".parse::<Quota>(), Err(QuotaError::ZeroPeriod));
     assert_eq!("5/s burst 0".parse::<Quota>(), Err(QuotaError::ZeroBurst));
-    assert_eq!(
-        "5/s initial 6".parse::<Quota>(),
-        Err(QuotaError::InitialAboveBurst { initial: 6, burst: 5 })
-    );
+    assert_eq!("5/s initial 6".parse::<Quota>(), Err(QuotaError::InitialAboveBurst { initial: 6, burst: 5 }));
     assert_eq!(
         "at most 5/s burst 6".parse::<Quota>(),
         Err(QuotaError::BurstAboveWindow { burst: 6, permits: 5 })

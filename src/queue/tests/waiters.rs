@@ -126,9 +126,9 @@ fn grants_dropped_long_after_their_busy_period_are_no_burst() {
 }
 
 #[test]
-fn a_forgotten_waiter_costs_its_grant_and_delays_nobody_else() {
+fn a_waiter_that_is_never_polled_again_costs_its_grant_and_delays_nobody_else() {
     let (limiter, clock) = limiter(1, 0);
-    core::mem::forget(queued(&limiter, 1));
+    let _parked = queued(&limiter, 1);
     let mut second = queued(&limiter, 1);
     clock.advance(2 * SECOND);
     assert!(poll(&mut second).is_ready());
