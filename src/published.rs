@@ -33,6 +33,15 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// A frame for a present of `now_ns`, and the tick of that present. The origin lies some way back, so
+    /// that earlier readings can be told apart: those that late grants are dated at, and those of a clock
+    /// that steps back.
+    pub(crate) fn at(scale: Scale, now_ns: u64) -> (Self, u64) {
+        let room_ns = scale.instant(scale.limit.saturating_add(scale.catch_up));
+        let room_ns = room_ns.min(scale.horizon_ns / 2).min(now_ns);
+        (Self { origin_ns: now_ns - room_ns, scale }, scale.tick(room_ns).unwrap_or(0))
+    }
+
     /// The tick of a clock reading; zero before the origin, `None` beyond the horizon.
     #[inline]
     pub(crate) const fn tick(&self, now_ns: u64) -> Option<u64> {

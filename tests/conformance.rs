@@ -148,7 +148,11 @@ fn what_is_not_understood_fails() {
         ("core", json!({"t_ns": 0, "op": "available", "expect": 3, "exact": "many"}), "exact"),
         ("core", json!({"t_ns": 0, "op": "available", "expect": 3, "exact": "9/2"}), "exact"),
         ("refund", json!({"t_ns": 0, "op": "refund", "n": 1, "expect": true}), "unknown expectation"),
-        ("async", json!({"t_ns": 0, "op": "acquire", "id": "a", "n": 1, "expect": "late"}), "unknown expectation"),
+        (
+            "async",
+            json!({"t_ns": 0, "op": "acquire", "id": "a", "n": 1, "expect": "late"}),
+            "unknown expectation",
+        ),
         ("async", json!({"t_ns": 0, "op": "advance", "expect": "a"}), "unknown expectation"),
         ("async", json!({"t_ns": 0, "op": "advance", "expect": [1]}), "unknown expectation"),
         ("async", json!({"t_ns": 0, "op": "cancel_waiter", "id": "nobody", "expect": []}), "unknown waiter"),

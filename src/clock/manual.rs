@@ -63,7 +63,8 @@ impl ManualClock {
         self.forward_to(target);
     }
 
-    /// Sets the clock, forward as [`advance`](Self::advance) does, or back, where nothing happens.
+    /// Sets the clock: forward as [`advance`](Self::advance) does; or back, which wakes whoever set an alarm,
+    /// so that they look at the time again.
     ///
     /// ```
     /// use tidegate::{Clock, ManualClock};
@@ -72,12 +73,17 @@ impl ManualClock {
     /// assert_eq!(clock.now(), 3);
     /// ```
     pub fn set(&self, now: u64) {
-        {
+        let alarms = {
             let mut state = self.state.lock();
-            if now <= state.now {
+            if now < state.now {
                 state.now = now;
-                return;
+                core::mem::take(&mut state.alarms)
+            } else {
+                Vec::new()
             }
+        };
+        for (_, alarm) in alarms {
+            alarm.wake();
         }
         self.forward_to(now);
     }
@@ -110,15 +116,21 @@ impl Clock for ManualClock {
     }
 
     fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
-        {
+        let alarm = waker.clone();
+        let (replaced, rings) = {
             let mut state = self.state.lock();
-            state.alarms.retain(|(_, set)| !set.will_wake(waker));
-            if deadline > state.now {
-                state.alarms.push((deadline, waker.clone()));
-                return true;
+            let known = state.alarms.iter().position(|(_, set)| set.will_wake(waker));
+            let replaced = known.map(|known| state.alarms.remove(known));
+            let rings = deadline <= state.now;
+            if !rings {
+                state.alarms.push((deadline, alarm));
             }
+            (replaced, rings)
+        };
+        drop(replaced);
+        if rings {
+            waker.wake_by_ref();
         }
-        waker.wake_by_ref();
         true
     }
 }

@@ -75,8 +75,7 @@ impl<C: Clock> WaitQueue<C> {
         let now_ns = self.clock.now();
         let outcome = self.locked_at(now_ns, |locked| {
             let Some(cost) = locked.frame.scale.cost(permits) else { return Err(None) };
-            // Those who wait come first; a head that is due is granted before the newcomer is looked at,
-            // by the alarm.
+            // Those who wait come first.
             let ahead = self.meter.queued();
             loop {
                 let tick = if ahead == 0 {
@@ -97,6 +96,10 @@ impl<C: Clock> WaitQueue<C> {
                 }
             }
         });
+        if outcome.is_err() && self.meter.queued() > 0 {
+            // Those who wait are looked after too: the clock may have stepped back since their alarm was set.
+            self.drive(false);
+        }
         match outcome {
             Ok(()) => Ok(()),
             Err(None) => Err(self.never(permits)),

@@ -294,33 +294,29 @@ impl<'a> Locked<'a> {
             return Some(trusted_ns);
         }
         self.inner.doubt = None;
-        self.restart(doubt.since_ns, depth);
+        self.restart(doubt.since_ns, depth as i64);
         None
     }
 
-    /// Starts counting at another origin, with this arrival time.
-    fn restart(&mut self, origin_ns: u64, tat: u64) {
-        self.frame.origin_ns = origin_ns;
-        self.meter.published.publish(self.frame);
-        self.tat = tat;
-        self.now = self.frame.tick(self.now_ns).unwrap_or(0);
+    /// Counts from another origin, a while before `present_ns`, with an arrival time so many ticks ahead of
+    /// that present.
+    fn restart(&mut self, present_ns: u64, ahead: i64) {
+        let (frame, present) = Frame::at(self.frame.scale, present_ns);
+        self.frame = frame;
+        self.meter.published.publish(frame);
+        self.tat = present.saturating_add_signed(ahead).min(MAX_TAT);
+        self.now = frame.tick(self.now_ns).unwrap_or(0);
         self.floor = self.now;
         self.inner.epoch += 1;
     }
 
     /// Moves the origin up to the present, beyond the horizon: the level stays as it is.
     fn move_origin(&mut self) {
-        let scale = self.frame.scale;
-        let elapsed_ns = self.now_ns - self.frame.origin_ns;
-        // By how much the arrival time lies ahead of now, or behind.
-        let now = scale.wide_tick(elapsed_ns);
-        let ahead = u128::from(self.tat).saturating_sub(now) as u64;
-        let behind = now.saturating_sub(u128::from(self.tat)).min(u128::from(MAX_TAT)) as u64;
-        // Some room before now, for the credit of a busy period.
-        let room_ns = scale.instant(scale.catch_up).min(scale.horizon_ns / 2).min(self.now_ns);
-        let origin_ns = self.now_ns - room_ns;
-        let now = scale.tick(room_ns).unwrap_or(0);
-        self.restart(origin_ns, now.saturating_add(ahead).saturating_sub(behind).min(MAX_TAT));
+        let now = self.frame.scale.wide_tick(self.now_ns - self.frame.origin_ns);
+        // Both are below 2^127.
+        let ahead = i128::from(self.tat) - now as i128;
+        let lowest = -i128::from(MAX_TAT);
+        self.restart(self.now_ns, ahead.max(lowest) as i64);
     }
 }
 

@@ -78,11 +78,11 @@ impl<C: Clock> Wake for Alarm<C> {
 
 impl<C: Clock> WaitQueue<C> {
     pub(crate) fn new(quota: Quota, scale: Scale, clock: C) -> Arc<Self> {
-        let frame = Frame { origin_ns: clock.now(), scale };
+        let (frame, now) = Frame::at(scale, clock.now());
         let missing = quota.max_burst() - quota.initial_level();
         let inner = Inner::new();
         Arc::new_cyclic(|weak| Self {
-            meter: Meter::new(frame, missing * scale.per_permit),
+            meter: Meter::new(frame, now + missing * scale.per_permit),
             clock,
             quota,
             list: inner.list.id(),
@@ -142,8 +142,9 @@ impl<C: Clock> WaitQueue<C> {
             }
             locked.inner.list.push_back(place, Entry { cost, waker: waker.take(), runtime });
             locked.count(|queued| queued + cost);
-            // The alarm may be late: an arrival that finds it so runs the hand-off itself.
-            look = first || locked.inner.armed.is_none_or(|armed| armed <= now_ns);
+            // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
+            // hand-off itself.
+            look = first || locked.inner.armed.is_none_or(|armed| armed <= now_ns) || locked.is_behind();
             Ok(Entered::Waiting)
         });
         if look {

@@ -114,7 +114,8 @@ impl Subject for Limiter {
     fn try_acquire(&mut self, n: N) -> Result<bool, String> {
         let Ok(n) = n.permits() else { return Ok(false) };
         let fits = self.limiter.has_capacity(n);
-        let outcome = if n == Permits::from(1) { self.limiter.try_acquire() } else { self.limiter.try_acquire_n(n) };
+        let outcome =
+            if n == Permits::from(1) { self.limiter.try_acquire() } else { self.limiter.try_acquire_n(n) };
         match outcome {
             Ok(()) if !fits => Err("admitted, but has_capacity says no".to_owned()),
             Ok(()) => Ok(true),

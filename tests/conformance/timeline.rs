@@ -108,7 +108,8 @@ impl<S: Subject> Player<S> {
                 expect.count(granted)?;
             }
             "try_acquire_ramp" => {
-                expect.count(self.at_each(t_ns, step, |subject, n| Ok(u64::from(subject.try_acquire(n)?)))?)?;
+                expect
+                    .count(self.at_each(t_ns, step, |subject, n| Ok(u64::from(subject.try_acquire(n)?)))?)?;
             }
             "try_acquire_alternate" => {
                 let (n, t2_ns) = (amount(step)?, unsigned(step, "t2_ns")?);
@@ -294,8 +295,12 @@ impl Expected<'_> {
 fn check_exact(step: &Value, level: Option<BigRational>) -> Result<(), String> {
     let exact = match &step["exact"] {
         Value::Null => return Ok(()),
-        Value::String(text) => text.parse::<BigRational>().map_err(|_| format!("exact is no fraction: {text}"))?,
-        Value::Number(number) if number.is_i64() => BigRational::from(BigInt::from(number.as_i64().unwrap_or(0))),
+        Value::String(text) => {
+            text.parse::<BigRational>().map_err(|_| format!("exact is no fraction: {text}"))?
+        }
+        Value::Number(number) if number.is_i64() => {
+            BigRational::from(BigInt::from(number.as_i64().unwrap_or(0)))
+        }
         other => return Err(format!("exact is no fraction: {other}")),
     };
     if step["expect"].as_i64().map(BigInt::from) != Some(exact.floor().to_integer()) {

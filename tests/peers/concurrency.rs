@@ -126,6 +126,6 @@ fn takes_while_time_passes() {
     });
     let left = limiter.available() as u64;
     assert!(taken + left <= 10 + steps * 7 / 10, "{taken} taken, {left} left");
-    // The mover itself takes all it finds, so little of what the time was worth can have run over.
-    assert!(taken + left >= 10 + steps * 6 / 10, "{taken} taken, {left} left");
+    // The mover takes more than it brings, so only the first step can have run over.
+    assert!(taken + left >= 10 + steps * 7 / 10 - 2, "{taken} taken, {left} left");
 }

@@ -55,6 +55,17 @@ impl Numbers {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (mixed ^ (mixed >> 31)) % end
     }
+
+    /// One of these.
+    pub(super) fn one_of<const N: usize>(&mut self, values: [u64; N]) -> u64 {
+        values[self.below(N as u64) as usize]
+    }
+
+    /// From 1 up to a power of ten of up to so many digits, small ones as often as large ones.
+    pub(super) fn up_to_digits(&mut self, digits: u32) -> u64 {
+        let magnitude = 1 + self.below(u64::from(digits)) as u32;
+        1 + self.below(10_u64.pow(magnitude))
+    }
 }
 
 /// Who was woken, and at what time.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate::{Denied, Quota};
+use tidegate::{Denied, ManualClock, Quota, RateLimiter};
 
 use super::support::{Line, Numbers, SECOND, drain, manual};
 
@@ -53,17 +53,21 @@ fn several_at_once_wait_for_all_of_them() {
 #[test]
 fn the_wait_that_is_told_is_enough_and_not_too_much() {
     let mut numbers = Numbers(7);
-    for _ in 0..2_000 {
-        let period = 1 + numbers.below(10_u64.pow(numbers.below(12) as u32 + 1));
-        let permits = 1 + numbers.below(10_u64.pow(numbers.below(7) as u32 + 1));
+    let mut tried = 0;
+    while tried < 4_000 {
+        let period = numbers.up_to_digits(12);
+        let permits = numbers.up_to_digits(7);
         let burst = 1 + numbers.below(1_000);
         let quota = Quota::new(permits, Duration::from_nanos(period)).burst(burst);
-        let (limiter, clock) = manual(quota);
+        let clock = ManualClock::new();
+        // Some rates are above the limit, which is said.
+        let Ok(limiter) = RateLimiter::try_with_clock(quota, clock.clone()) else { continue };
         clock.advance(Duration::from_nanos(numbers.below(SECOND)));
         limiter.try_acquire_n(burst).unwrap();
         for _ in 0..4 {
             let n = 1 + numbers.below(burst);
             let Err(denied) = limiter.try_acquire_n(n) else { continue };
+            tried += 1;
             let told = denied.retry_after().expect("it fits the burst");
             assert_eq!(limiter.time_until(n), Ok(told), "{quota}");
             clock.advance(told - Duration::from_nanos(1));

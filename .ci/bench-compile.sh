@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# The benchmarks compile, and so does the package that compares with peers.
+source "$(dirname "$0")/lib.sh"
+
+cargo bench --no-run
+cargo bench --manifest-path benches/peers/Cargo.toml --target-dir target/peers --no-run

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# No warnings: of the compiler, of clippy, in library, tests, benches and examples, and in the loom build.
+source "$(dirname "$0")/lib.sh"
+
+cargo clippy --all-targets --no-default-features -- -D warnings
+cargo clippy --all-targets --all-features -- -D warnings
+RUSTFLAGS="--cfg tidegate_loom" CARGO_TARGET_DIR=target/loom cargo clippy --lib --tests -- -D warnings
+cargo clippy --manifest-path benches/peers/Cargo.toml --target-dir target/peers --all-targets -- -D warnings

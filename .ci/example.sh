@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The main job, in short form, and every demo.
+source "$(dirname "$0")/lib.sh"
+
+cargo build --release --examples
+for example in examples/*.rs; do
+    name=$(basename "$example" .rs)
+    echo "== $name"
+    case $name in
+        throttle_api) timeout 120 cargo run --quiet --release --example "$name" -- --seconds "${EXAMPLE_SECONDS:-6}" ;;
+        *) timeout 120 cargo run --quiet --release --example "$name" ;;
+    esac
+done

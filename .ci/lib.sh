@@ -1,0 +1,47 @@
+# Sourced by every job: where we are, and the helpers they share.
+# shellcheck shell=bash
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export CARGO_TERM_COLOR=never
+export CARGO_INCREMENTAL=0
+# Debug information of dependencies is what makes test binaries large and slow to link.
+export CARGO_PROFILE_DEV_DEBUG=line-tables-only
+
+# Ends the job as skipped. The run goes on, and its closing table says so.
+skip() {
+    echo
+    echo "############################################################"
+    echo "## SKIPPED: $*"
+    echo "############################################################"
+    exit 77
+}
+
+# Makes sure that there is a nightly toolchain with the components named, or ends the job as skipped.
+need_nightly() {
+    if ! cargo +nightly --version >/dev/null 2>&1; then
+        echo "no nightly toolchain here; asking rustup for one"
+        timeout 300 rustup toolchain install nightly --profile minimal \
+            || skip "no nightly toolchain here, and none can be fetched"
+    fi
+    cargo +nightly --version
+    local component
+    for component in "$@"; do
+        if ! rustup +nightly component list --installed 2>/dev/null | grep -q "^$component"; then
+            timeout 300 rustup +nightly component add "$component" \
+                || skip "the nightly toolchain has no $component, and it cannot be fetched"
+        fi
+    done
+}
+
+# Makes sure that a cargo subcommand is there.
+need_cargo_tool() {
+    if ! cargo "$1" --version >/dev/null 2>&1; then
+        # Not into target/: what is installed stays where cargo puts its tools.
+        env -u CARGO_PROFILE_DEV_DEBUG cargo install --locked "cargo-$1"
+    fi
+}
+
+host() {
+    rustc -vV | sed -n 's/^host: //p'
+}

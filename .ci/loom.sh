@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The loom models: every interleaving with up to LOOM_MAX_PREEMPTIONS preemptions.
+source "$(dirname "$0")/lib.sh"
+
+export LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-2}
+export RUSTFLAGS="--cfg tidegate_loom"
+export CARGO_TARGET_DIR=target/loom
+# For the count of interleavings.
+export LOOM_LOG=${LOOM_LOG:-off}
+echo "LOOM_MAX_PREEMPTIONS=$LOOM_MAX_PREEMPTIONS"
+cargo test --release --lib models::

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The unit tests of the queue under Miri, the only part with raw pointers, in several interleavings.
+source "$(dirname "$0")/lib.sh"
+
+need_nightly miri rust-src
+export CARGO_TARGET_DIR=target/miri
+export MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-many-seeds=0..${MIRI_SEEDS:-4} ${MIRIFLAGS:-}"
+echo "MIRIFLAGS=$MIRIFLAGS"
+cargo +nightly miri test --lib queue::

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The cancel storm under ThreadSanitizer, with a standard library built the same way.
+source "$(dirname "$0")/lib.sh"
+
+need_nightly rust-src
+if [ ! -e tests/cancel_storm.rs ]; then
+    skip "there is no tests/cancel_storm.rs"
+fi
+export CARGO_TARGET_DIR=target/tsan
+export RUSTFLAGS="-Zsanitizer=thread"
+export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
+timeout "${TSAN_SECONDS:-600}" \
+    cargo +nightly test -Zbuild-std --target "$(host)" --test cancel_storm

@@ -1,0 +1,181 @@
+//! Calls that do not wait: the floor, tidegate, governor.
+//!
+//! Every party is configured so that all its calls end the same way, and says whether they did.
+
+use std::{
+    hint::black_box,
+    num::NonZeroU32,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use governor::{DefaultDirectRateLimiter, RateLimiter as Governor};
+use tidegate::{Quota, RateLimiter};
+
+/// A kind of call to be measured.
+pub trait Call: Sync {
+    /// What it is called in reports.
+    fn name(&self) -> &'static str;
+
+    /// Makes the call; `true` if it ended as it should.
+    fn call(&self) -> bool;
+}
+
+/// The least that a limiter without shares must do: read the clock, and change one word.
+pub struct Floor {
+    clock: quanta::Clock,
+    word: AtomicU64,
+}
+
+impl Default for Floor {
+    fn default() -> Self {
+        Self { clock: quanta::Clock::new(), word: AtomicU64::new(0) }
+    }
+}
+
+impl Call for Floor {
+    fn name(&self) -> &'static str {
+        "floor: clock read and CAS"
+    }
+
+    #[inline]
+    fn call(&self) -> bool {
+        let now = black_box(self.clock.raw());
+        let mut seen = self.word.load(Ordering::Relaxed);
+        loop {
+            let new = seen.wrapping_add(now);
+            match self.word.compare_exchange_weak(seen, new, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(changed) => seen = changed,
+            }
+        }
+    }
+}
+
+/// The reading of the clock alone.
+pub struct ClockRead(quanta::Clock);
+
+impl Default for ClockRead {
+    fn default() -> Self {
+        Self(quanta::Clock::new())
+    }
+}
+
+impl Call for ClockRead {
+    fn name(&self) -> &'static str {
+        "clock read alone"
+    }
+
+    #[inline]
+    fn call(&self) -> bool {
+        black_box(self.0.raw()) != 0
+    }
+}
+
+/// A call of tidegate that is always admitted.
+pub struct Admit(RateLimiter);
+
+impl Default for Admit {
+    fn default() -> Self {
+        Self(RateLimiter::new(Quota::per_second(1_000_000_000).burst(1_000_000_000_000)))
+    }
+}
+
+impl Call for Admit {
+    fn name(&self) -> &'static str {
+        "tidegate, admitted"
+    }
+
+    #[inline]
+    fn call(&self) -> bool {
+        self.0.try_acquire().is_ok()
+    }
+}
+
+/// A call of tidegate for a weight that is always admitted.
+pub struct AdmitWeight(RateLimiter);
+
+impl Default for AdmitWeight {
+    fn default() -> Self {
+        Self(Admit::default().0)
+    }
+}
+
+impl Call for AdmitWeight {
+    fn name(&self) -> &'static str {
+        "tidegate, admitted, n = 3"
+    }
+
+    #[inline]
+    fn call(&self) -> bool {
+        self.0.try_acquire_n(black_box(3)).is_ok()
+    }
+}
+
+/// A call of tidegate that is always refused.
+pub struct Refuse(RateLimiter);
+
+impl Default for Refuse {
+    fn default() -> Self {
+        Self(RateLimiter::new(Quota::per_day(1).initial(0)))
+    }
+}
+
+impl Call for Refuse {
+    fn name(&self) -> &'static str {
+        "tidegate, refused"
+    }
+
+    #[inline]
+    fn call(&self) -> bool {
+        self.0.try_acquire().is_err()
+    }
+}
+
+/// A call of governor that is always admitted.
+pub struct GovernorAdmit(DefaultDirectRateLimiter);
+
+impl Default for GovernorAdmit {
+    fn default() -> Self {
+        // A permit a nanosecond, and the deepest burst it takes: more than any caller can use.
+        Self(Governor::direct(
+            governor::Quota::per_second(nonzero(1_000_000_000)).allow_burst(NonZeroU32::MAX),
+        ))
+    }
+}
+
+impl Call for GovernorAdmit {
+    fn name(&self) -> &'static str {
+        "governor, admitted"
+    }
+
+    #[inline]
+    fn call(&self) -> bool {
+        self.0.check().is_ok()
+    }
+}
+
+/// A call of governor that is always refused.
+pub struct GovernorRefuse(DefaultDirectRateLimiter);
+
+impl Default for GovernorRefuse {
+    fn default() -> Self {
+        let limiter = Governor::direct(governor::Quota::per_hour(nonzero(1)));
+        let _ = limiter.check();
+        Self(limiter)
+    }
+}
+
+impl Call for GovernorRefuse {
+    fn name(&self) -> &'static str {
+        "governor, refused"
+    }
+
+    #[inline]
+    fn call(&self) -> bool {
+        self.0.check().is_err()
+    }
+}
+
+pub(crate) fn nonzero(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).expect("a positive number")
+}

@@ -1,0 +1,31 @@
+//! tidegate beside its peers: what a call costs, and how much of an allowance hungry tasks get.
+
+pub mod arena;
+pub mod calls;
+pub mod machine;
+pub mod ratios;
+
+/// A part of the report.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Markdown tables.
+    pub tables: String,
+    /// Where tidegate is not the best, or not as good as it promises: one line each.
+    pub losses: Vec<String>,
+}
+
+impl Report {
+    /// The whole part, with its losses at the end.
+    pub fn print(&self) {
+        println!("{}", self.tables);
+        println!("{}", self.losses());
+    }
+
+    /// The losses as a Markdown list.
+    pub fn losses(&self) -> String {
+        if self.losses.is_empty() {
+            return "- nowhere in this run\n".to_owned();
+        }
+        self.losses.iter().map(|line| format!("- {line}\n")).collect()
+    }
+}

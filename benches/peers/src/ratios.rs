@@ -1,0 +1,192 @@
+//! Ratios between calls, from short measurements that alternate, so that other work on the machine and its
+//! changes of speed fall on all alike.
+
+use std::{
+    fmt::Write,
+    hint::black_box,
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Report,
+    calls::{Admit, AdmitWeight, Call, ClockRead, Floor, GovernorAdmit, GovernorRefuse, Refuse},
+};
+
+/// How long one measurement takes, and how many rounds of them there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// The length of one measurement.
+    pub slice: Duration,
+    /// The number of rounds; each measures everything once.
+    pub rounds: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { slice: Duration::from_millis(20), rounds: 60 }
+    }
+}
+
+/// What an admission may cost, as a multiple of the floor.
+const TARGET: f64 = 1.15;
+
+/// Calls between two looks at the time or at the flag.
+const BATCH: u64 = 2048;
+
+fn batch<T: Call>(party: &T) -> u64 {
+    let good: u64 = (0..BATCH).map(|_| u64::from(black_box(party).call())).sum();
+    assert_eq!(good, BATCH, "{}: not every call ended as it should", party.name());
+    good
+}
+
+/// Nanoseconds a call, on one thread.
+fn alone<T: Call>(party: &T, slice: Duration) -> f64 {
+    let began = Instant::now();
+    let mut calls = 0;
+    loop {
+        calls += batch(party);
+        let took = began.elapsed();
+        if took >= slice {
+            return took.as_nanos() as f64 / calls as f64;
+        }
+    }
+}
+
+/// Nanoseconds between calls, with two threads calling.
+fn by_two<T: Call>(party: &T, slice: Duration) -> f64 {
+    let (start, stop, calls) = (Barrier::new(3), AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut own = 0;
+                start.wait();
+                while !stop.load(Ordering::Relaxed) {
+                    own += batch(party);
+                }
+                calls.fetch_add(own, Ordering::Relaxed);
+            });
+        }
+        start.wait();
+        let began = Instant::now();
+        thread::sleep(slice);
+        stop.store(true, Ordering::Relaxed);
+        began
+    })
+    .elapsed()
+    .as_nanos() as f64
+        / calls.into_inner() as f64
+}
+
+type Measure = Box<dyn Fn(Duration) -> f64>;
+
+struct Row {
+    name: &'static str,
+    measure: Measure,
+    samples: Vec<f64>,
+}
+
+fn row<T: Call + Default + 'static>(how: fn(&T, Duration) -> f64) -> Row {
+    let party = T::default();
+    let name = party.name();
+    Row { name, measure: Box::new(move |slice| how(&party, slice)), samples: Vec::new() }
+}
+
+/// Median and quartiles.
+struct Spread {
+    low: f64,
+    median: f64,
+    high: f64,
+}
+
+fn spread(samples: impl Iterator<Item = f64>) -> Spread {
+    let mut samples: Vec<f64> = samples.collect();
+    samples.sort_by(f64::total_cmp);
+    let at = |quarter: usize| samples[(samples.len() - 1) * quarter / 4];
+    Spread { low: at(1), median: at(2), high: at(3) }
+}
+
+/// The ratio of two rows, round by round.
+fn ratio(row: &Row, to: &Row) -> Spread {
+    spread(row.samples.iter().zip(&to.samples).map(|(a, b)| a / b))
+}
+
+fn run_rounds(rows: &mut [Row], effort: Effort) {
+    for row in &mut *rows {
+        (row.measure)(effort.slice);
+    }
+    for _ in 0..effort.rounds {
+        for row in &mut *rows {
+            row.samples.push((row.measure)(effort.slice));
+        }
+    }
+}
+
+fn table(out: &mut String, title: &str, unit: &str, rows: &[Row]) {
+    let floor = &rows[0];
+    writeln!(out, "### {title}\n").unwrap();
+    writeln!(out, "| call | {unit} (quartiles) | ratio to the floor (quartiles) |").unwrap();
+    writeln!(out, "|---|---:|---:|").unwrap();
+    for row in rows {
+        let time = spread(row.samples.iter().copied());
+        let to_floor = ratio(row, floor);
+        writeln!(
+            out,
+            "| {} | {:.2} ({:.2}–{:.2}) | {:.3} ({:.3}–{:.3}) |",
+            row.name, time.median, time.low, time.high, to_floor.median, to_floor.low, to_floor.high
+        )
+        .unwrap();
+    }
+    out.push('\n');
+}
+
+/// Notes where tidegate's call takes longer than the peer's.
+fn compare(losses: &mut Vec<String>, title: &str, rows: &[Row], ours: &str, theirs: &str) {
+    let find = |name| rows.iter().find(|row| row.name == name).expect("a row of that name");
+    let ratio = ratio(find(ours), find(theirs));
+    if ratio.median > 1.0 {
+        losses.push(format!("{title}: \"{ours}\" takes {:.2} times as long as \"{theirs}\"", ratio.median));
+    }
+}
+
+/// Measures everything.
+pub fn run(effort: Effort) -> Report {
+    let mut report = Report::default();
+    let mut single = [
+        row::<Floor>(alone),
+        row::<ClockRead>(alone),
+        row::<Admit>(alone),
+        row::<AdmitWeight>(alone),
+        row::<GovernorAdmit>(alone),
+        row::<Refuse>(alone),
+        row::<GovernorRefuse>(alone),
+    ];
+    run_rounds(&mut single, effort);
+    let mut double = [
+        row::<Floor>(by_two),
+        row::<Admit>(by_two),
+        row::<GovernorAdmit>(by_two),
+        row::<Refuse>(by_two),
+        row::<GovernorRefuse>(by_two),
+    ];
+    run_rounds(&mut double, effort);
+
+    table(&mut report.tables, "One thread", "ns a call", &single);
+    table(&mut report.tables, "Two threads on one limiter", "ns between calls of both", &double);
+    let to_floor = ratio(&single[2], &single[0]);
+    if to_floor.median > TARGET {
+        report.losses.push(format!(
+            "One thread: an admission takes {:.2} times the floor; the target is {TARGET}",
+            to_floor.median
+        ));
+    }
+    for (title, rows) in [("One thread", &single[..]), ("Two threads", &double[..])] {
+        compare(&mut report.losses, title, rows, "tidegate, admitted", "governor, admitted");
+        compare(&mut report.losses, title, rows, "tidegate, refused", "governor, refused");
+    }
+    report
+}

@@ -1,0 +1,96 @@
+//! The limiter in exact arithmetic: time and permits in one unit, of which both a nanosecond and a millionth
+//! of a permit are whole numbers. No waiters.
+
+/// A duration that the model answers, in nanoseconds, rounded up.
+pub type Nanos = i128;
+
+/// The exact model of one limiter.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Units to a nanosecond.
+    nanosecond: i128,
+    /// Units to a millionth of a permit.
+    millionth: i128,
+    /// Units to a full burst.
+    limit: i128,
+    /// The theoretical arrival time.
+    tat: i128,
+}
+
+impl Model {
+    pub fn new(permits: u64, period_ns: u64, burst: u64, initial: u64, now_ns: u64) -> Self {
+        let millionth = i128::from(period_ns);
+        let permit = millionth * 1_000_000;
+        let nanosecond = i128::from(permits) * 1_000_000;
+        let limit = permit * i128::from(burst);
+        let tat = i128::from(now_ns) * nanosecond + limit - permit * i128::from(initial);
+        Self { nanosecond, millionth, limit, tat }
+    }
+
+    fn now(&self, now_ns: u64) -> i128 {
+        i128::from(now_ns) * self.nanosecond
+    }
+
+    fn cost(&self, millionths: u64) -> i128 {
+        i128::from(millionths) * self.millionth
+    }
+
+    fn nanos(&self, units: i128) -> Nanos {
+        units.max(0).div_euclid(self.nanosecond) + i128::from(units.max(0) % self.nanosecond > 0)
+    }
+
+    /// The level, in units.
+    fn level(&self, now_ns: u64) -> i128 {
+        self.limit - (self.tat - self.now(now_ns)).max(0)
+    }
+
+    /// Whole permits, rounded down.
+    pub fn available(&self, now_ns: u64) -> i128 {
+        self.level(now_ns).div_euclid(self.cost(1_000_000))
+    }
+
+    /// Whether as much is more than a burst.
+    pub fn is_never(&self, millionths: u64) -> bool {
+        self.cost(millionths) > self.limit
+    }
+
+    /// How long until as much is there; zero if it is.
+    pub fn time_until(&self, millionths: u64, now_ns: u64) -> Nanos {
+        if millionths == 0 {
+            return 0;
+        }
+        self.nanos(self.cost(millionths) - self.level(now_ns))
+    }
+
+    /// How long until the burst is full.
+    pub fn time_until_full(&self, now_ns: u64) -> Nanos {
+        self.nanos(self.tat - self.now(now_ns))
+    }
+
+    /// How long a bucket takes to fill from a debt of that many millionths.
+    pub fn time_to_fill(&self, debt: u64) -> Nanos {
+        self.nanos(self.limit + self.cost(debt))
+    }
+
+    /// How long until the level is zero.
+    pub fn time_until_paid(&self, now_ns: u64) -> Nanos {
+        self.nanos(-self.level(now_ns))
+    }
+
+    /// Takes as much without asking.
+    pub fn charge(&mut self, millionths: u64, now_ns: u64) {
+        if millionths > 0 {
+            self.tat = self.tat.max(self.now(now_ns)) + self.cost(millionths);
+        }
+    }
+
+    /// Gives as much back.
+    pub fn refund(&mut self, millionths: u64, now_ns: u64) {
+        self.tat = (self.tat - self.cost(millionths)).max(self.tat.min(self.now(now_ns)));
+    }
+
+    /// Makes the burst full.
+    pub fn reset(&mut self, now_ns: u64) {
+        self.tat = self.tat.min(self.now(now_ns));
+    }
+}

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Measures, and writes docs/BENCHMARKS.md: `bash scripts/bench.sh`, with `--full` for every rate.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+target=${CARGO_TARGET_DIR:-target/peers}
+cargo build --release --manifest-path benches/peers/Cargo.toml --target-dir "$target"
+report=$(mktemp)
+trap 'rm -f "$report"' EXIT
+"$target/release/report" "$@" >"$report"
+cp "$report" docs/BENCHMARKS.md
+cat docs/BENCHMARKS.md
