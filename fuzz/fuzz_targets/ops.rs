@@ -219,12 +219,16 @@ impl Run {
         }
     }
 
-    /// However the clock stepped, a call is admitted once the clock has gone on for as long as a bucket takes
-    /// to fill from the deepest debt, and a little.
+    /// However the clock stepped, somebody who comes back when told to is admitted within the time that a
+    /// bucket takes to fill from the deepest debt, and a little.
     fn comes_back(&mut self) {
-        let _ = self.limiter.try_acquire();
-        self.forward(self.model.time_to_fill(self.charged) as u64 + 2 * SKEW_NS);
-        assert!(self.limiter.try_acquire().is_ok(), "still refused: {:?}", self.limiter);
+        let mut left_ns = self.model.time_to_fill(self.charged) as u64 + 2 * SKEW_NS;
+        while let Err(denied) = self.limiter.try_acquire() {
+            let retry_ns = denied.retry_after().expect("no more than a burst").as_nanos() as u64;
+            assert!(retry_ns > 0 && retry_ns <= left_ns, "{denied}; {left_ns} ns left: {:?}", self.limiter);
+            left_ns -= retry_ns;
+            self.forward(retry_ns);
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Wake for Recorder {
 
 /// The limiter, its clock, and those who wait for it.
 pub(crate) struct Limiter {
-    limiter: RateLimiter<ManualClock>,
+    handle: RateLimiter<ManualClock>,
     clock: ManualClock,
     /// The latest time so far: cross-checks make sense only where time has not gone back.
     latest_ns: u64,
@@ -64,7 +64,7 @@ fn nanos(duration: Duration) -> u64 {
 impl Limiter {
     /// A refusal says how long, the other reports agree with it, and "never" is said of the impossible only.
     fn check_refusal(&self, n: Permits, denied: &Denied) -> Result<(), String> {
-        let never = n > Permits::from(self.limiter.quota().max_burst());
+        let never = n > Permits::from(self.handle.quota().max_burst());
         if denied.is_never() != never {
             return Err(format!("refused with {denied:?}"));
         }
@@ -73,8 +73,8 @@ impl Limiter {
             return Ok(());
         }
         let told = denied.retry_after().ok_or("no time was told")?;
-        if told.is_zero() || self.limiter.time_until(n) != Ok(told) || self.limiter.has_capacity(n) {
-            return Err(format!("told {told:?}, but time_until says {:?}", self.limiter.time_until(n)));
+        if told.is_zero() || self.handle.time_until(n) != Ok(told) || self.handle.has_capacity(n) {
+            return Err(format!("told {told:?}, but time_until says {:?}", self.handle.time_until(n)));
         }
         Ok(())
     }
@@ -98,7 +98,13 @@ impl Subject for Limiter {
             .and_then(|quota| quota.try_burst(burst))
             .and_then(|quota| RateLimiter::try_with_clock(quota, clock.clone()))
             .map_err(|error| error.to_string())?;
-        Ok(Self { limiter, clock, latest_ns: created_ns, waiting: BTreeMap::new(), woken: Log::default() })
+        Ok(Self {
+            handle: limiter,
+            clock,
+            latest_ns: created_ns,
+            waiting: BTreeMap::new(),
+            woken: Log::default(),
+        })
     }
 
     fn move_to(&mut self, t_ns: u64) {
@@ -113,9 +119,9 @@ impl Subject for Limiter {
 
     fn try_acquire(&mut self, n: N) -> Result<bool, String> {
         let Ok(n) = n.permits() else { return Ok(false) };
-        let fits = self.limiter.has_capacity(n);
+        let fits = self.handle.has_capacity(n);
         let outcome =
-            if n == Permits::from(1) { self.limiter.try_acquire() } else { self.limiter.try_acquire_n(n) };
+            if n == Permits::from(1) { self.handle.try_acquire() } else { self.handle.try_acquire_n(n) };
         match outcome {
             Ok(()) if !fits => Err("admitted, but has_capacity says no".to_owned()),
             Ok(()) => Ok(true),
@@ -126,7 +132,7 @@ impl Subject for Limiter {
     /// From several threads: the sum does not depend on who comes first.
     fn try_acquire_repeat(&mut self, n: N, count: u64) -> Result<u64, String> {
         let threads = count.min(15);
-        let limiter = &self.limiter;
+        let limiter = &self.handle;
         let Ok(n) = n.permits() else { return Ok(0) };
         thread::scope(|scope| {
             let calls = (0..threads).map(|thread| {
@@ -139,7 +145,7 @@ impl Subject for Limiter {
     }
 
     fn available(&mut self) -> i64 {
-        self.limiter.available()
+        self.handle.available()
     }
 
     fn exact_level(&self) -> Option<BigRational> {
@@ -147,7 +153,7 @@ impl Subject for Limiter {
     }
 
     fn wait_needed(&mut self, n: N) -> Option<u64> {
-        match self.limiter.time_until(n.permits().ok()?) {
+        match self.handle.time_until(n.permits().ok()?) {
             Ok(wait) => Some(nanos(wait)),
             Err(denied) => {
                 assert!(denied.is_never(), "{denied:?}");
@@ -157,24 +163,24 @@ impl Subject for Limiter {
     }
 
     fn time_to_full(&mut self) -> u64 {
-        nanos(self.limiter.time_until_full())
+        nanos(self.handle.time_until_full())
     }
 
     fn take_up_to(&mut self, n: u64) -> u64 {
-        self.limiter.try_acquire_up_to(n)
+        self.handle.try_acquire_up_to(n)
     }
 
     fn force_take(&mut self, n: N) -> Result<u64, String> {
-        let paid = n.permits().and_then(|n| self.limiter.charge(n));
+        let paid = n.permits().and_then(|n| self.handle.charge(n));
         paid.map(nanos).map_err(|denied| denied.to_string())
     }
 
     fn refund(&mut self, n: N) -> Result<(), String> {
-        n.permits().and_then(|n| self.limiter.refund(n)).map_err(|denied| denied.to_string())
+        n.permits().and_then(|n| self.handle.refund(n)).map_err(|denied| denied.to_string())
     }
 
     fn reset(&mut self) {
-        self.limiter.reset();
+        self.handle.reset();
     }
 
     fn acquire(&mut self, id: &str, n: N) -> Acquired {
@@ -182,13 +188,13 @@ impl Subject for Limiter {
         let recorder = Recorder { id: id.to_owned(), clock: self.clock.clone(), log: self.woken.clone() };
         let waker = Waker::from(Arc::new(recorder));
         let future: Pin<Box<dyn Future<Output = _>>> = if n == Permits::from(1) {
-            let one = self.limiter.acquire_owned();
+            let one = self.handle.acquire_owned();
             Box::pin(async {
                 one.await;
                 Ok(())
             })
         } else {
-            Box::pin(self.limiter.acquire_n_owned(n))
+            Box::pin(self.handle.acquire_n_owned(n))
         };
         self.waiting.insert(id.to_owned(), (future, waker));
         match self.poll(id) {

@@ -45,10 +45,9 @@ impl Model {
     fn cost(&self, n: N) -> Option<BigInt> {
         let millionths = match n {
             N::Whole(n) => BigUint::from(n) * MILLION,
-            N::Negative(_) => return None,
             // The decimal that was written, to the nearest millionth.
             N::Float(n) if (0.0..1e13).contains(&n) => BigUint::from((n * 1e6).round() as u64),
-            N::Float(_) => return None,
+            N::Negative(_) | N::Float(_) => return None,
         };
         Some(BigInt::from(millionths) * &self.millionth)
     }

@@ -97,7 +97,7 @@ async fn a_timeout_that_races_a_grant() {
         let (mut granted, mut gave_up) = (0, 0);
         for _ in 0..1_000 {
             let elapsed = start.elapsed().as_nanos();
-            let next = period - Duration::from_nanos((elapsed % period.as_nanos()) as u64);
+            let next = Duration::from_nanos((period.as_nanos() - elapsed % period.as_nanos()) as u64);
             let got = if timer_first {
                 tokio::select! {
                     biased;

@@ -192,7 +192,7 @@ fn amounts_near_nothing() {
     assert!(limiter.try_acquire_n(0.25).is_ok());
 }
 
-/// `per_second(2)` is two in a second. tower_governor's is one every two seconds.
+/// `per_second(2)` is two in a second. `tower_governor`'s is one every two seconds.
 #[test]
 fn per_second_counts_permits() {
     let (limiter, clock) = manual(Quota::per_second(2).burst(1).initial(0));

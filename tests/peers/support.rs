@@ -155,21 +155,27 @@ impl<C: Clock + Clone> Line<C> {
 /// A clock whose alarms ring only when told to: a timer that is as late as one likes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LateClock {
-    state: Arc<Mutex<(u64, Option<(u64, Waker)>)>>,
+    state: Arc<Mutex<Late>>,
+}
+
+#[derive(Debug, Default)]
+struct Late {
+    now: u64,
+    alarm: Option<(u64, Waker)>,
 }
 
 impl LateClock {
     /// Moves the clock without ringing.
     pub(super) fn advance(&self, ns: u64) {
-        self.state.lock().expect("the clock").0 += ns;
+        self.state.lock().expect("the clock").now += ns;
     }
 
     /// Rings, if an alarm is due.
     pub(super) fn ring(&self) {
         let alarm = {
             let mut state = self.state.lock().expect("the clock");
-            let now = state.0;
-            state.1.take_if(|(deadline, _)| *deadline <= now)
+            let now = state.now;
+            state.alarm.take_if(|(deadline, _)| *deadline <= now)
         };
         if let Some((_, waker)) = alarm {
             waker.wake();
@@ -178,17 +184,17 @@ impl LateClock {
 
     /// The deadline that is set.
     pub(super) fn deadline(&self) -> Option<u64> {
-        self.state.lock().expect("the clock").1.as_ref().map(|(deadline, _)| *deadline)
+        self.state.lock().expect("the clock").alarm.as_ref().map(|(deadline, _)| *deadline)
     }
 }
 
 impl Clock for LateClock {
     fn now(&self) -> u64 {
-        self.state.lock().expect("the clock").0
+        self.state.lock().expect("the clock").now
     }
 
     fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
-        self.state.lock().expect("the clock").1 = Some((deadline, waker.clone()));
+        self.state.lock().expect("the clock").alarm = Some((deadline, waker.clone()));
         true
     }
 }

@@ -70,7 +70,7 @@ fn the_wait_that_is_told_is_enough_and_not_too_much() {
             tried += 1;
             let told = denied.retry_after().expect("it fits the burst");
             assert_eq!(limiter.time_until(n), Ok(told), "{quota}");
-            clock.advance(told - Duration::from_nanos(1));
+            clock.advance(told.saturating_sub(Duration::from_nanos(1)));
             assert!(!limiter.has_capacity(n), "{quota}: {n} are there before {told:?}");
             clock.advance(Duration::from_nanos(1));
             assert!(limiter.try_acquire_n(n).is_ok(), "{quota}: {n} are not there after {told:?}");

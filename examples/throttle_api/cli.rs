@@ -1,0 +1,99 @@
+//! The command line.
+
+use std::{error::Error, io::Read, path::PathBuf, time::Duration};
+
+pub(crate) const HELP: &str = "\
+usage: throttle_api [options] [FILE | -]
+
+Sends the requests of FILE (one path a line; `-` is standard input; without it, a list that ships with
+the example), over and over, to an API that enforces a limit.
+
+  --url URL        another server than the one started on loopback; it is then judged by its answers
+  --limit N        requests that the API admits in a window (3000)
+  --window-ms N    the length of that window in milliseconds (15000)
+  --seconds N      how long the limited phase sends (30)
+  --tasks N        tasks that send side by side (64)
+  --svg PATH       where to write the picture (target/throttle_api.svg)
+  --help           this text";
+
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) source: Option<String>,
+    pub(crate) url: Option<String>,
+    pub(crate) limit: u64,
+    pub(crate) window: Duration,
+    pub(crate) time: Duration,
+    pub(crate) tasks: u64,
+    pub(crate) svg: PathBuf,
+}
+
+/// A whole number from 1 to a million.
+fn number(name: &str, value: &str) -> Result<u64, String> {
+    match value.parse() {
+        Ok(number @ 1..=1_000_000) => Ok(number),
+        _ => Err(format!("{name} takes a whole number from 1 to 1000000, not {value:?}")),
+    }
+}
+
+impl Options {
+    /// The options given; `None` if help was asked for.
+    pub(crate) fn from_args() -> Result<Option<Self>, String> {
+        let mut options = Self {
+            source: None,
+            url: None,
+            limit: 3_000,
+            window: Duration::from_secs(15),
+            time: Duration::from_secs(30),
+            tasks: 64,
+            svg: PathBuf::from("target/throttle_api.svg"),
+        };
+        let mut args = std::env::args().skip(1);
+        while let Some(arg) = args.next() {
+            if arg == "--help" || arg == "-h" {
+                return Ok(None);
+            }
+            if !arg.starts_with("--") {
+                options.source = Some(arg);
+                continue;
+            }
+            let value = args.next().ok_or_else(|| format!("{arg} takes a value"))?;
+            match arg.as_str() {
+                "--url" => options.url = Some(value.trim_end_matches('/').to_owned()),
+                "--limit" => options.limit = number(&arg, &value)?,
+                "--window-ms" => options.window = Duration::from_millis(number(&arg, &value)?),
+                "--seconds" => options.time = Duration::from_secs(number(&arg, &value)?),
+                "--tasks" => options.tasks = number(&arg, &value)?,
+                "--svg" => options.svg = PathBuf::from(value),
+                _ => return Err(format!("unknown option {arg}")),
+            }
+        }
+        Ok(Some(options))
+    }
+
+    /// The list of paths to request.
+    pub(crate) fn requests(&self) -> Result<Vec<String>, Box<dyn Error>> {
+        let text = match self.source.as_deref() {
+            None => include_str!("requests.txt").to_owned(),
+            Some("-") => {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text)?;
+                text
+            }
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?
+            }
+        };
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut paths = Vec::new();
+        for line in lines {
+            if !line.starts_with('/') {
+                return Err(format!("a request is a path that starts with a slash, not {line:?}").into());
+            }
+            paths.push(line.to_owned());
+        }
+        if paths.is_empty() {
+            return Err("the list of requests is empty".into());
+        }
+        Ok(paths)
+    }
+}

@@ -1,0 +1,99 @@
+//! The main job: a list of requests, many tasks, and a third-party API that enforces its limit.
+//!
+//! ```sh
+//! cargo run --release --example throttle_api
+//! ```
+//!
+//! By default the API is a real HTTP server on loopback that admits so many requests in any window of so
+//! many seconds and answers 429 beyond that. The requests are sent twice: as fast as they go, and at the
+//! pace of a limiter. The run fails unless, in the second phase, the server refused nothing and at least
+//! 99 % of the allowance was used, by the server's own log.
+
+mod cli;
+mod client;
+mod report;
+mod server;
+mod svg;
+
+use std::{error::Error, process::ExitCode, time::Duration};
+
+use tidegate::{Quota, RateLimiter};
+
+use crate::{cli::Options, client::Phase, report::Verdict, server::Server};
+
+/// Time that a request may spend on its way without counting in another window of the server's.
+const JITTER: Duration = Duration::from_millis(90);
+
+fn main() -> ExitCode {
+    let options = match Options::from_args() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", cli::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("throttle_api: {error}\n\n{}", cli::HELP);
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("throttle_api: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs both phases; whether the limited one passed.
+fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
+    let requests = options.requests()?;
+    println!(
+        "{} requests in the list, {} tasks; the API admits {} in any {:?}\n",
+        requests.len(),
+        options.tasks,
+        options.limit,
+        options.window,
+    );
+    // One thread for the tasks: they then run in the order in which they are granted, so that the order
+    // can be checked. The server has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+
+    let mut phases = Vec::new();
+    if options.url.is_none() {
+        let server = Server::start(options.limit, options.window)?;
+        let phase = Phase {
+            name: "without a limiter",
+            url: server.url(),
+            limiter: None,
+            // Half of them are too many.
+            most: 2 * options.limit,
+            time: options.time,
+        };
+        let calls = runtime.block_on(phase.run(&requests, options.tasks))?;
+        phases.push(Verdict::new(phase.name, &calls, Some(server.stop()), options));
+    }
+
+    let quota = Quota::try_at_most(options.limit, options.window + JITTER)?;
+    let limiter = RateLimiter::try_new(quota)?;
+    let server = match &options.url {
+        Some(_) => None,
+        None => Some(Server::start(options.limit, options.window)?),
+    };
+    let url = match (&server, &options.url) {
+        (Some(server), _) => server.url(),
+        (None, url) => url.clone().unwrap_or_default(),
+    };
+    let phase =
+        Phase { name: "with tidegate", url, limiter: Some(limiter), most: u64::MAX, time: options.time };
+    let calls = runtime.block_on(phase.run(&requests, options.tasks))?;
+    phases.push(Verdict::new(phase.name, &calls, server.map(Server::stop), options));
+
+    report::print(&phases, options);
+    svg::write(&options.svg, &phases, options)?;
+    println!("picture: {}", options.svg.display());
+
+    let Some(limited) = phases.last() else { return Ok(false) };
+    Ok(limited.judge())
+}
