@@ -3,4 +3,4 @@
 source "$(dirname "$0")/lib.sh"
 
 cargo bench --no-run
-cargo bench --manifest-path benches/peers/Cargo.toml --target-dir target/peers --no-run
+cargo bench --manifest-path benches/peers/Cargo.toml --target-dir "$base/peers" --no-run

@@ -4,5 +4,5 @@ source "$(dirname "$0")/lib.sh"
 
 cargo clippy --all-targets --no-default-features -- -D warnings
 cargo clippy --all-targets --all-features -- -D warnings
-RUSTFLAGS="--cfg tidegate_loom" CARGO_TARGET_DIR=target/loom cargo clippy --lib --tests -- -D warnings
-cargo clippy --manifest-path benches/peers/Cargo.toml --target-dir target/peers --all-targets -- -D warnings
+RUSTFLAGS="--cfg tidegate_loom" CARGO_TARGET_DIR="$base/loom" cargo clippy --lib --tests -- -D warnings
+cargo clippy --manifest-path benches/peers/Cargo.toml --target-dir "$base/peers" --all-targets -- -D warnings

@@ -4,7 +4,7 @@ source "$(dirname "$0")/lib.sh"
 
 need_nightly
 need_cargo_tool fuzz
-export CARGO_TARGET_DIR=target/fuzz
+export CARGO_TARGET_DIR="$base/fuzz"
 # No sanitizer: the fuzz targets look for wrong answers, and run ten times as fast.
 cargo +nightly fuzz build --sanitizer none
 for target in $(cargo +nightly fuzz list); do

@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TERM_COLOR=never
+# What is built in another way than `cargo test` builds it has a folder of its own in here.
+base=${CARGO_TARGET_DIR:-target}
 export CARGO_INCREMENTAL=0
 # Debug information of dependencies is what makes test binaries large and slow to link.
 export CARGO_PROFILE_DEV_DEBUG=line-tables-only

@@ -3,7 +3,7 @@
 source "$(dirname "$0")/lib.sh"
 
 need_nightly miri rust-src
-export CARGO_TARGET_DIR=${CI_TARGET:-target}/miri
+export CARGO_TARGET_DIR="$base/miri"
 export MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-many-seeds=0..${MIRI_SEEDS:-4} ${MIRIFLAGS:-}"
 echo "MIRIFLAGS=$MIRIFLAGS"
 cargo +nightly miri test --lib queue::

@@ -6,7 +6,7 @@ need_nightly rust-src
 if [ ! -e tests/cancel_storm.rs ]; then
     skip "there is no tests/cancel_storm.rs"
 fi
-export CARGO_TARGET_DIR=target/tsan
+export CARGO_TARGET_DIR="$base/tsan"
 export RUSTFLAGS="-Zsanitizer=thread"
 export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
 timeout "${TSAN_SECONDS:-600}" \

@@ -11,7 +11,7 @@
 //!
 //! When the queue drains at a late timer, the arrival time may still lie before *now*. QUEUED then stays
 //! set for at most `catch_up` more, so that the tasks just released, coming back at once, find the credit
-//! that the timer's lateness owes them. `try_acquire` has no part in that credit: it is decided by
+//! that the timer's lateness owes them; within that time the bucket counts as busy. `try_acquire` has no part in that credit: it is decided by
 //! textbook GCRA, and what it is granted dates from *now*.
 //!
 //! # Invariants
@@ -38,6 +38,9 @@ use core::task::Waker;
 
 /// How far a clock reading may lie behind another thread's before the clock is taken to have stepped back.
 pub(super) const SKEW_NS: u64 = 1_000_000;
+
+/// A timer that is no later than this is in time.
+const IN_TIME_NS: u64 = 1_000;
 
 /// What stands in the queue.
 #[derive(Debug)]
@@ -254,13 +257,20 @@ impl<'a> Locked<'a> {
                     let entry = self.inner.list.grant_front(grant);
                     batch.push(entry.and_then(|entry| entry.waker));
                     if self.inner.list.is_empty() {
-                        let catch_up_ns = self.frame.scale.instant(self.frame.scale.catch_up);
-                        self.inner.linger_until_ns = self.now_ns.saturating_add(catch_up_ns);
+                        self.drained();
                     }
                 }
             }
         }
         Next::Empty
+    }
+
+    /// The queue has run empty: a late timer leaves credit for a while, a timer in time leaves none.
+    fn drained(&mut self) {
+        let scale = self.frame.scale;
+        let late = self.now.saturating_sub(self.tat) > scale.span(IN_TIME_NS);
+        let catch_up_ns = if late { scale.instant(scale.catch_up) } else { 0 };
+        self.inner.linger_until_ns = self.now_ns.saturating_add(catch_up_ns);
     }
 
     /// Whether this clock reading lies further behind the word than it can by rights.
