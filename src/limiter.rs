@@ -311,8 +311,8 @@ impl<C: Clock> RateLimiter<C> {
     ///
     /// # Cancel safety
     /// Dropping the future leaves the queue. A permit that had been granted but not yet reported goes back
-    /// and on to the next in the queue. If the queue has run empty in the meantime and others have taken
-    /// permits since, it is dropped: to give it back then could exceed the quota.
+    /// and on to the next in the queue; unless the bucket has been full in the meantime and others have
+    /// taken permits since: to give it back then would exceed the quota.
     ///
     /// # Panics
     /// If it has to wait outside a tokio runtime with time enabled, unless the clock has alarms of its own,

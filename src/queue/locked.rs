@@ -19,8 +19,14 @@
 //! 2. `floor <= now`, and no arrival time below `floor` survives an admission. So at any instant at most
 //!    `limit + catch_up` ticks can be admitted, and in a window of length w at most
 //!    `burst + rate * (w + catch_up)` permits.
-//! 3. `epoch` changes whenever the arrival time is set by the clock rather than by adding and subtracting
-//!    costs, and whenever a busy period ends. A grant of the same epoch can be given back exactly.
+//! 3. Within an epoch the arrival time changes by adding and subtracting costs alone. It ends, at the
+//!    latest before the next grant is given back, when the arrival time has been set by the clock. So a
+//!    grant of the same epoch can be given back exactly.
+//!    Calls that do without the lock set the arrival time by the clock only if it lies behind them. Since
+//!    they never lower it, they have not if the arrival time was still ahead of the clock, now, when QUEUED
+//!    was cleared: `cleared`, the least of these within the epoch, is compared with the clock by every
+//!    holder of the lock. For a grant to be given back the clock is read while `holds` keeps QUEUED set, so
+//!    that no such call can have had a later reading.
 //! 4. `queued` is the sum of the costs in the list.
 
 use super::{
@@ -75,6 +81,10 @@ pub(super) struct Inner {
     /// Ticks asked for by those in the list.
     queued: u64,
     epoch: u64,
+    /// The least arrival time at which QUEUED was cleared in this epoch.
+    cleared: u64,
+    /// How many want QUEUED to stay set.
+    holds: usize,
     /// When the credit of a drained queue ends at the latest.
     linger_until_ns: u64,
     doubt: Option<Doubt>,
@@ -93,6 +103,8 @@ impl Inner {
             list: List::new(),
             queued: 0,
             epoch: 0,
+            cleared: MAX_TAT,
+            holds: 0,
             linger_until_ns: 0,
             doubt: None,
             timer: Timer::default(),
@@ -138,8 +150,8 @@ impl<'a> Locked<'a> {
         }
         let busy = was.queued() && (!this.inner.list.is_empty() || now_ns < this.inner.linger_until_ns);
         this.floor = if busy { this.now.saturating_sub(this.frame.scale.catch_up) } else { this.now };
-        if was.queued() && !busy {
-            this.inner.epoch += 1;
+        if this.inner.cleared < this.now {
+            this.end_epoch();
         }
         this
     }
@@ -147,11 +159,17 @@ impl<'a> Locked<'a> {
     /// Writes the word back. QUEUED stays if somebody waits, or credit is left.
     pub(super) fn close(self) {
         let lingers = self.tat < self.now && self.now_ns < self.inner.linger_until_ns;
-        let queued = !self.inner.list.is_empty() || lingers;
+        let queued = !self.inner.list.is_empty() || lingers || self.inner.holds > 0;
         if !queued {
-            self.inner.epoch += 1;
+            self.inner.cleared = self.inner.cleared.min(self.tat);
         }
         self.meter.word.thaw(State::new(self.tat, queued));
+    }
+
+    /// The arrival time is no longer a sum of costs.
+    fn end_epoch(&mut self) {
+        self.inner.epoch += 1;
+        self.inner.cleared = MAX_TAT;
     }
 
     pub(super) const fn tat(&self) -> u64 {
@@ -171,7 +189,7 @@ impl<'a> Locked<'a> {
                 // Nothing taken, nothing dated.
                 if cost > 0 {
                     if self.tat < floor {
-                        self.inner.epoch += 1;
+                        self.end_epoch();
                     }
                     self.tat = tat;
                 }
@@ -185,7 +203,7 @@ impl<'a> Locked<'a> {
     pub(super) fn charge(&mut self, cost: u64) -> Option<u64> {
         let tat = charged(self.tat, self.now, cost)?;
         if self.tat < self.now {
-            self.inner.epoch += 1;
+            self.end_epoch();
         }
         self.meter.note_debt(tat.saturating_sub(self.now + self.frame.scale.limit));
         self.tat = tat;
@@ -196,21 +214,30 @@ impl<'a> Locked<'a> {
     pub(super) fn refund(&mut self, cost: u64) {
         let back = self.tat.saturating_sub(cost);
         if back < self.now && self.now < self.tat {
-            self.inner.epoch += 1;
+            self.end_epoch();
         }
         self.tat = back.max(self.now.min(self.tat));
     }
 
     /// Makes the burst full again.
     pub(super) fn reset(&mut self) {
-        self.inner.epoch += 1;
+        self.end_epoch();
         self.tat = self.tat.min(self.now);
     }
 
+    /// Keeps QUEUED set beyond `close`, if that may help to give this grant back.
+    pub(super) fn hold_for(&mut self, grant: Grant) -> bool {
+        let helps = grant.epoch == Some(self.inner.epoch) && grant.tat != self.tat;
+        self.inner.holds += usize::from(helps);
+        helps
+    }
+
     /// Gives back a grant that nobody used, if that is exact: nothing has been dated by the clock since
-    /// (invariant 3), or nothing at all has been admitted since.
-    pub(super) fn give_back(&mut self, grant: Grant) -> bool {
-        let exact = grant.epoch == Some(self.inner.epoch) || grant.tat == self.tat;
+    /// (invariant 3), or nothing at all has been admitted since. If `held`, QUEUED has been kept set since
+    /// before the clock was read.
+    pub(super) fn give_back(&mut self, grant: Grant, held: bool) -> bool {
+        self.inner.holds -= usize::from(held);
+        let exact = (held && grant.epoch == Some(self.inner.epoch)) || grant.tat == self.tat;
         if exact {
             self.tat = self.tat.saturating_sub(grant.cost);
         }
@@ -249,7 +276,7 @@ impl<'a> Locked<'a> {
                 Decision::Admit(_) if batch.is_full() => return Next::More,
                 Decision::Admit(tat) => {
                     if self.tat < self.floor {
-                        self.inner.epoch += 1;
+                        self.end_epoch();
                     }
                     self.tat = tat;
                     self.count(|queued| queued - cost);
@@ -317,7 +344,7 @@ impl<'a> Locked<'a> {
         self.tat = present.saturating_add_signed(ahead).min(MAX_TAT);
         self.now = frame.tick(self.now_ns).unwrap_or(0);
         self.floor = self.now;
-        self.inner.epoch += 1;
+        self.end_epoch();
     }
 
     /// Moves the origin up to the present, beyond the horizon: the level stays as it is.

@@ -209,7 +209,11 @@ impl<C: Clock> WaitQueue<C> {
 
     /// Gives back a grant that its waiter did not live to use, and on to the next.
     pub(super) fn give_back(&self, grant: Grant) {
-        if grant.cost > 0 && self.locked(|locked| locked.give_back(grant)) {
+        if grant.cost == 0 {
+            return;
+        }
+        let held = self.locked(|locked| locked.hold_for(grant));
+        if self.locked(|locked| locked.give_back(grant, held)) {
             self.drive(false);
         }
     }
