@@ -35,8 +35,8 @@ pub(crate) enum Fast<T> {
 /// What came of an attempt to take permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// They were taken; the arrival time that was written.
-    Yes(u64),
+    /// They were taken.
+    Yes,
     /// They conform from this tick on; the arrival time that was seen.
     NotBefore(u64, u64),
     /// They are more than a burst.
@@ -106,10 +106,10 @@ impl Meter {
         self.fast(now_ns, |state, now, scale| {
             let Some(cost) = scale.cost(permits) else { return Step::Keep(Taken::Never) };
             if cost == 0 {
-                return Step::Keep(Taken::Yes(state.tat()));
+                return Step::Keep(Taken::Yes);
             }
             match decide(state.tat(), now, now, cost, scale.limit) {
-                Decision::Admit(tat) => Step::Set(state.with_tat(tat), Taken::Yes(tat)),
+                Decision::Admit(tat) => Step::Set(state.with_tat(tat), Taken::Yes),
                 Decision::NotBefore(tick) => Step::Keep(Taken::NotBefore(tick, state.tat())),
             }
         })

@@ -92,15 +92,19 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Future for Waiter<Q, C> {
                     return Poll::Ready(Err(Denied::Invalid(invalid)));
                 }
             };
-            let outcome = if let Some(outcome) = this.queue.take_at_once(permits) {
-                outcome.map(Entered::Granted)
-            } else {
-                let waker = cx.waker().clone();
-                // Set before the place is linked, so that a panic in there finds its way out.
-                *this.stage = Stage::Queued;
-                this.queue.enter(place, permits, waker)
-            };
-            *this.stage = match outcome {
+            // Without the lock only if it can be reported at once: a grant that is held has to be one that
+            // can be given back.
+            if let Poll::Ready(budget) = poll_proceed(cx)
+                && let Some(outcome) = this.queue.take_at_once(permits)
+            {
+                budget.made_progress();
+                *this.stage = Stage::Done;
+                return Poll::Ready(outcome);
+            }
+            let waker = cx.waker().clone();
+            // Set before the place is linked, so that a panic in there finds its way out.
+            *this.stage = Stage::Queued;
+            *this.stage = match this.queue.enter(place, permits, waker) {
                 Ok(Entered::Granted(grant)) => Stage::Held(grant),
                 Ok(Entered::Waiting) => Stage::Queued,
                 Err(denied) => {

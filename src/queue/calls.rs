@@ -22,11 +22,7 @@ impl<C: Clock> WaitQueue<C> {
     pub(crate) fn try_take(&self, permits: Permits) -> Result<(), Denied> {
         let now_ns = self.clock.now();
         let fast = self.meter.take(permits, now_ns);
-        if let Fast::Done(Taken::Yes(_), _) = fast {
-            Ok(())
-        } else {
-            self.try_take_slow(permits, now_ns, &fast)
-        }
+        if let Fast::Done(Taken::Yes, _) = fast { Ok(()) } else { self.try_take_slow(permits, now_ns, &fast) }
     }
 
     #[cold]
@@ -35,7 +31,7 @@ impl<C: Clock> WaitQueue<C> {
             return Ok(());
         }
         match fast {
-            Fast::Done(Taken::Yes(_), _) => Ok(()),
+            Fast::Done(Taken::Yes, _) => Ok(()),
             Fast::Done(Taken::Never, _) => Err(self.never(permits)),
             Fast::Done(Taken::NotBefore(tick, tat), frame) => {
                 let now = frame.tick(now_ns).unwrap_or(0);

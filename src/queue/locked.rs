@@ -62,8 +62,8 @@ pub(super) struct Grant {
     pub(super) cost: u64,
     /// The arrival time after it.
     pub(super) tat: u64,
-    /// The epoch it belongs to; `None` if it was made without the lock.
-    pub(super) epoch: Option<u64>,
+    /// The epoch it belongs to.
+    pub(super) epoch: u64,
 }
 
 /// A clock that seems to have stepped back: since when it has, and the word as it was then.
@@ -184,19 +184,19 @@ impl<'a> Locked<'a> {
     /// of a drained queue; try calls are decided by textbook GCRA.
     pub(super) fn take(&mut self, cost: u64, waiter: bool) -> Result<Grant, u64> {
         let floor = if waiter { self.floor } else { self.now };
-        match decide(self.tat, self.now, floor, cost, self.frame.scale.limit) {
-            Decision::Admit(tat) => {
-                // Nothing taken, nothing dated.
-                if cost > 0 {
+        // Nothing can be had at any time, and dates nothing.
+        if cost > 0 {
+            match decide(self.tat, self.now, floor, cost, self.frame.scale.limit) {
+                Decision::Admit(tat) => {
                     if self.tat < floor {
                         self.end_epoch();
                     }
                     self.tat = tat;
                 }
-                Ok(Grant { cost, tat: self.tat, epoch: Some(self.inner.epoch) })
+                Decision::NotBefore(tick) => return Err(tick),
             }
-            Decision::NotBefore(tick) => Err(tick),
         }
+        Ok(Grant { cost, tat: self.tat, epoch: self.inner.epoch })
     }
 
     /// Adds `cost` ticks without asking, if the word can hold it.
@@ -227,7 +227,7 @@ impl<'a> Locked<'a> {
 
     /// Keeps QUEUED set beyond `close`, if that may help to give this grant back.
     pub(super) fn hold_for(&mut self, grant: Grant) -> bool {
-        let helps = grant.epoch == Some(self.inner.epoch) && grant.tat != self.tat;
+        let helps = grant.epoch == self.inner.epoch;
         self.inner.holds += usize::from(helps);
         helps
     }
@@ -237,7 +237,7 @@ impl<'a> Locked<'a> {
     /// before the clock was read.
     pub(super) fn give_back(&mut self, grant: Grant, held: bool) -> bool {
         self.inner.holds -= usize::from(held);
-        let exact = (held && grant.epoch == Some(self.inner.epoch)) || grant.tat == self.tat;
+        let exact = (held && grant.epoch == self.inner.epoch) || grant.tat == self.tat;
         if exact {
             self.tat = self.tat.saturating_sub(grant.cost);
         }
@@ -280,7 +280,7 @@ impl<'a> Locked<'a> {
                     }
                     self.tat = tat;
                     self.count(|queued| queued - cost);
-                    let grant = Grant { cost, tat, epoch: Some(self.inner.epoch) };
+                    let grant = Grant { cost, tat, epoch: self.inner.epoch };
                     let entry = self.inner.list.grant_front(grant);
                     batch.push(entry.and_then(|entry| entry.waker));
                     if self.inner.list.is_empty() {

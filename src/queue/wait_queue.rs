@@ -105,12 +105,9 @@ impl<C: Clock> WaitQueue<C> {
 
     /// Takes permits at once if they are there and nobody waits, without the lock.
     #[inline]
-    pub(super) fn take_at_once(&self, permits: Permits) -> Option<Result<Grant, Denied>> {
+    pub(super) fn take_at_once(&self, permits: Permits) -> Option<Result<(), Denied>> {
         match self.meter.take(permits, self.clock.now()) {
-            Fast::Done(Taken::Yes(tat), frame) => {
-                let cost = frame.scale.cost(permits).unwrap_or(0);
-                Some(Ok(Grant { cost, tat, epoch: None }))
-            }
+            Fast::Done(Taken::Yes, _) => Some(Ok(())),
             Fast::Done(Taken::Never, _) => Some(Err(self.never(permits))),
             Fast::Done(Taken::NotBefore(..), _) | Fast::Slow => None,
             Fast::Stale { before, after } => {
@@ -133,11 +130,10 @@ impl<C: Clock> WaitQueue<C> {
         let mut look = false;
         let outcome = self.locked_at(now_ns, |locked| {
             let cost = locked.frame.scale.cost(permits).ok_or_else(|| self.never(permits))?;
-            if cost == 0 {
-                return Ok(Entered::Granted(Grant { cost, tat: locked.tat(), epoch: None }));
-            }
             let first = locked.inner.list.is_empty();
-            if first && let Ok(grant) = locked.take(cost, true) {
+            if (first || cost == 0)
+                && let Ok(grant) = locked.take(cost, true)
+            {
                 return Ok(Entered::Granted(grant));
             }
             locked.inner.list.push_back(place, Entry { cost, waker: waker.take(), runtime });

@@ -1,0 +1,182 @@
+//! Waiting in tokio's paused time, to the millisecond.
+
+use std::time::Duration;
+
+use tidegate::{Quota, RateLimiter, TokioClock, throttle};
+use tokio::time::{Instant, sleep};
+
+fn limiter(quota: Quota) -> RateLimiter<TokioClock> {
+    RateLimiter::with_clock(quota, TokioClock::new())
+}
+
+async fn spawned(quota: Quota, tasks: u32) -> Vec<u128> {
+    let limiter = limiter(quota);
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..tasks)
+        .map(|_| {
+            let permit = limiter.acquire_owned();
+            tokio::spawn(async move {
+                permit.await;
+                start.elapsed().as_millis()
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for task in tasks {
+        times.push(task.await.unwrap());
+    }
+    times
+}
+
+async fn throttled(quota: Quota, calls: u32) -> Vec<u128> {
+    let limiter = limiter(quota);
+    let start = Instant::now();
+    throttle((0..calls).map(|_| async { start.elapsed().as_millis() }), &limiter).all().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_per_ten_seconds() {
+    let quota = Quota::new(5, Duration::from_secs(10));
+    let times = [0, 0, 0, 0, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20].map(|s| s * 1000);
+    assert_eq!(spawned(quota, 15).await, times);
+    assert_eq!(throttled(quota, 15).await, times);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_per_one_and_a_half_seconds() {
+    let quota = Quota::new(1, Duration::from_millis(1500));
+    let times = [0, 1500, 3000, 4500, 6000];
+    assert_eq!(spawned(quota, 5).await, times);
+    assert_eq!(throttled(quota, 5).await, times);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttle_starts_in_order_and_finishes_as_it_comes() {
+    let limiter = limiter(Quota::per_second(10).burst(1));
+    let start = Instant::now();
+    // The first to start is the last to finish.
+    let calls = || {
+        (0..4_u64).map(|i| async move {
+            let started = start.elapsed().as_millis();
+            sleep(Duration::from_millis(1000 - 300 * i)).await;
+            (i, started)
+        })
+    };
+    let outputs = throttle(calls(), &limiter).all().await;
+    assert_eq!(outputs, [(0, 0), (1, 100), (2, 200), (3, 300)]);
+
+    let mut stream = std::pin::pin!(throttle(calls(), &limiter));
+    let mut order = Vec::new();
+    while let Some((i, _)) = futures_util::StreamExt::next(&mut stream).await {
+        order.push(i);
+    }
+    assert_eq!(order, [3, 2, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_throttle_takes_no_permits_for_the_rest() {
+    let limiter = limiter(Quota::per_second(1).burst(2));
+    let list = throttle((0..10).map(|_| sleep(Duration::from_secs(100))), &limiter);
+    assert!(tokio::time::timeout(Duration::from_millis(1500), list.all()).await.is_err());
+    assert_eq!(limiter.waiting(), 0);
+    // Two at once and one at 1 s; by 3 s there are two again.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(limiter.available(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_waits_and_then_runs() {
+    let limiter = limiter(Quota::per_second(1));
+    let start = Instant::now();
+    for second in 0..3 {
+        assert_eq!(limiter.run(async { start.elapsed().as_secs() }).await, second);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_runtime_catches_up_no_more_than_allowed() {
+    for (catch_up_ms, at_once) in [(20, 5 + 20), (0, 5)] {
+        let quota = Quota::per_second(1000).burst(5).initial(0).catch_up(Duration::from_millis(catch_up_ms));
+        let limiter = limiter(quota);
+        let waiters: Vec<_> = (0..100).map(|_| tokio::spawn(limiter.acquire_owned())).collect();
+        while limiter.waiting() < 100 {
+            tokio::task::yield_now().await;
+        }
+        // All at once, as after a stall of ten seconds.
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(limiter.waiting(), 100 - at_once, "catch-up of {catch_up_ms} ms");
+        for waiter in waiters {
+            waiter.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hungry_task_lets_others_run() {
+    let limiter = limiter(Quota::per_second(1_000_000_000).burst(1_000_000_000));
+    let hungry = tokio::spawn(async move {
+        loop {
+            limiter.acquire().await;
+        }
+    });
+    // On the one thread there is: only if the other yields.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    hungry.abort();
+    assert!(hungry.await.unwrap_err().is_cancelled());
+}
+
+#[test]
+fn a_runtime_that_goes_down_takes_nobody_with_it() {
+    let build =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    let limiter = RateLimiter::new(Quota::per_second(20).burst(1).initial(0));
+    let (first, second) = (build(), build());
+    // The head, and so the timer, is on the first runtime.
+    let lost = first.spawn(limiter.acquire_n_owned(1));
+    while limiter.waiting() < 1 {
+        std::thread::yield_now();
+    }
+    let waiters: Vec<_> = (0..5).map(|_| second.spawn(limiter.acquire_owned())).collect();
+    drop(first);
+    second.block_on(async {
+        for waiter in waiters {
+            tokio::time::timeout(Duration::from_secs(60), waiter).await.expect("left waiting").unwrap();
+        }
+    });
+    drop(lost);
+}
+
+#[test]
+fn a_runtime_that_is_not_driven_holds_nobody_up() {
+    let limiter = RateLimiter::new(Quota::per_second(20).burst(1).initial(0));
+    let parked = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    // Polled once on a runtime that is then left standing, alive, with its timer.
+    let mut head = Box::pin(limiter.acquire());
+    parked.block_on(async {
+        assert!(futures_util::poll!(head.as_mut()).is_pending(), "no permit yet");
+    });
+    drop(head);
+    let mut head = Box::pin(limiter.acquire());
+    parked.block_on(async {
+        assert!(futures_util::poll!(head.as_mut()).is_pending(), "no permit yet");
+    });
+    let driven = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    driven.block_on(async {
+        drop(head);
+        tokio::time::timeout(Duration::from_secs(60), limiter.acquire()).await.expect("left waiting");
+    });
+    drop(parked);
+}
+
+#[test]
+fn handles_and_futures_go_between_threads() {
+    fn send_sync<T: Send + Sync>(_: &T) {}
+    let limiter = RateLimiter::new(Quota::per_second(1));
+    send_sync(&limiter);
+    send_sync(&limiter.acquire());
+    send_sync(&limiter.acquire_n(1));
+    send_sync(&limiter.acquire_owned());
+    send_sync(&limiter.acquire_n_owned(1));
+}
