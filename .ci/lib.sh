@@ -7,8 +7,10 @@ export CARGO_TERM_COLOR=never
 # What is built in another way than `cargo test` builds it has a folder of its own in here.
 base=${CARGO_TARGET_DIR:-target}
 export CARGO_INCREMENTAL=0
-# Debug information of dependencies is what makes test binaries large and slow to link.
+# Debug information is what makes binaries large and slow to link.
 export CARGO_PROFILE_DEV_DEBUG=line-tables-only
+export CARGO_PROFILE_RELEASE_DEBUG=0
+export CARGO_PROFILE_BENCH_DEBUG=0
 
 # Ends the job as skipped. The run goes on, and its closing table says so.
 skip() {
@@ -39,8 +41,7 @@ need_nightly() {
 # Makes sure that a cargo subcommand is there.
 need_cargo_tool() {
     if ! cargo "$1" --version >/dev/null 2>&1; then
-        # Not into target/: what is installed stays where cargo puts its tools.
-        env -u CARGO_PROFILE_DEV_DEBUG cargo install --locked "cargo-$1"
+        cargo install --locked "cargo-$1"
     fi
 }
 

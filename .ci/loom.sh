@@ -5,7 +5,5 @@ source "$(dirname "$0")/lib.sh"
 export LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-2}
 export RUSTFLAGS="--cfg tidegate_loom"
 export CARGO_TARGET_DIR="$base/loom"
-# For the count of interleavings.
-export LOOM_LOG=${LOOM_LOG:-off}
 echo "LOOM_MAX_PREEMPTIONS=$LOOM_MAX_PREEMPTIONS"
 cargo test --release --lib models::

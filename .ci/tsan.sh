@@ -9,5 +9,5 @@ fi
 export CARGO_TARGET_DIR="$base/tsan"
 export RUSTFLAGS="-Zsanitizer=thread"
 export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
-timeout "${TSAN_SECONDS:-600}" \
+timeout "${TSAN_SECONDS:-840}" \
     cargo +nightly test -Zbuild-std --target "$(host)" --test cancel_storm

@@ -201,6 +201,10 @@ impl<'a> Locked<'a> {
 
     /// Adds `cost` ticks without asking, if the word can hold it.
     pub(super) fn charge(&mut self, cost: u64) -> Option<u64> {
+        if charged(self.tat, self.now, cost).is_none() {
+            // Late in the life of the scale there may be less room than it offers afresh.
+            self.move_origin();
+        }
         let tat = charged(self.tat, self.now, cost)?;
         if self.tat < self.now {
             self.end_epoch();
@@ -347,9 +351,9 @@ impl<'a> Locked<'a> {
         self.end_epoch();
     }
 
-    /// Moves the origin up to the present, beyond the horizon: the level stays as it is.
+    /// Moves the origin up to the present; the level stays as it is.
     fn move_origin(&mut self) {
-        let now = self.frame.scale.wide_tick(self.now_ns - self.frame.origin_ns);
+        let now = self.frame.scale.wide_tick(self.now_ns.saturating_sub(self.frame.origin_ns));
         // Both are below 2^127.
         let ahead = i128::from(self.tat) - now as i128;
         let lowest = -i128::from(MAX_TAT);
