@@ -9,7 +9,7 @@ for example in examples/*.rs examples/*/main.rs; do
     name=${name%.rs}
     echo "== $name"
     case $name in
-        throttle_api) timeout 120 cargo run --quiet --release --example "$name" -- --seconds "${EXAMPLE_SECONDS:-6}" ;;
+        throttle_api) timeout 120 cargo run --quiet --release --example "$name" -- --seconds "${EXAMPLE_SECONDS:-20}" ;;
         *) timeout 120 cargo run --quiet --release --example "$name" ;;
     esac
 done

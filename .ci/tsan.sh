@@ -9,5 +9,7 @@ fi
 export CARGO_TARGET_DIR="$base/tsan"
 export RUSTFLAGS="-Zsanitizer=thread"
 export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
+# ThreadSanitizer is some ten times slower.
+export TIDEGATE_STORM_ACQUIRES=${TIDEGATE_STORM_ACQUIRES:-30000}
 timeout "${TSAN_SECONDS:-840}" \
     cargo +nightly test -Zbuild-std --target "$(host)" --test cancel_storm

@@ -12,8 +12,8 @@ pub use self::{manual::ManualClock, tokio::TokioClock};
 /// A source of time: nanoseconds since an origin of the clock's own.
 ///
 /// The limiter reads it once a call. A clock should not go backwards; if it does, nothing extra is
-/// admitted, and the limiter is usable again at the latest when its bucket would have filled, plus a
-/// millisecond.
+/// admitted, and a permit is to be had again at the latest when the bucket would have filled, plus the time of
+/// one permit and two milliseconds.
 ///
 /// # Examples
 /// A clock that counts in steps of its own:

@@ -12,7 +12,7 @@ use crate::{
     gcra::{Decision, Scale, decide, nanos},
     permits::Permits,
     published::{Frame, Published},
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU8, AtomicU64, Ordering},
     word::{State, Step, Word},
 };
 
@@ -53,6 +53,8 @@ pub(crate) struct Meter {
     /// The deepest debt that charges have made, in ticks: how far beyond a full burst the arrival time can
     /// rightly be.
     debt: AtomicU64,
+    /// Whether the clock is doubted (see `queue/locked.rs`). Written only under the queue's lock.
+    doubted: AtomicU8,
 }
 
 impl Meter {
@@ -62,6 +64,7 @@ impl Meter {
             published: Published::new(frame),
             queued: AtomicU64::new(0),
             debt: AtomicU64::new(0),
+            doubted: AtomicU8::new(0),
         }
     }
 
@@ -133,12 +136,27 @@ impl Meter {
         self.debt.load(Ordering::Relaxed)
     }
 
-    /// Notes a debt before the word shows it.
-    pub(crate) fn note_debt(&self, ticks: u64) {
+    /// Notes a debt of `ticks` before the word shows it. A charge of `cost` adds no more than that to the
+    /// deepest debt before, whatever a clock that is behind makes it look like.
+    pub(crate) fn note_debt(&self, ticks: u64, cost: u64) {
+        let ticks = ticks.min(self.debt().saturating_add(cost));
         if ticks > self.debt() {
-            // Relaxed: see `debt`. A reader that misses it takes the clock for one that stepped back, which
-            // has no effect unless the word stays as it is for as long as a bucket takes to fill.
+            // Relaxed: see `debt`. A reader that misses it may look at the clock twice.
             self.debt.fetch_max(ticks, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the clock is doubted.
+    pub(crate) fn doubted(&self) -> bool {
+        // Relaxed: a hint to ask under the lock, where it is written.
+        self.doubted.load(Ordering::Relaxed) != 0
+    }
+
+    /// Notes whether the clock is doubted; the caller holds the queue's lock.
+    pub(crate) fn set_doubted(&self, doubted: bool) {
+        if doubted != self.doubted() {
+            // Relaxed: see `doubted`.
+            self.doubted.store(u8::from(doubted), Ordering::Relaxed);
         }
     }
 }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::{
-    locked::{charged, is_behind},
+    locked::{Refusal, charged, is_behind},
     wait_queue::WaitQueue,
 };
 use crate::{
@@ -35,16 +35,16 @@ impl<C: Clock> WaitQueue<C> {
             Fast::Done(Taken::Never, _) => Err(self.never(permits)),
             Fast::Done(Taken::NotBefore(tick, tat), frame) => {
                 let now = frame.tick(now_ns).unwrap_or(0);
-                if is_behind(frame, self.meter.debt(), now_ns, now, *tat) {
-                    return self.try_take_locked(permits);
+                if self.meter.doubted() || is_behind(frame, self.meter.debt(), now_ns, now, *tat) {
+                    return self.try_take_locked(permits, Some(*tat));
                 }
                 Err(not_before(frame, *tick, now_ns))
             }
             Fast::Slow if self.meter.queued() > 0 => self.refuse_behind_waiters(permits, now_ns),
-            Fast::Slow => self.try_take_locked(permits),
+            Fast::Slow => self.try_take_locked(permits, None),
             Fast::Stale { before, after } => {
                 self.locked(|locked| locked.undo(*before, *after));
-                self.try_take_locked(permits)
+                self.try_take_locked(permits, None)
             }
         }
     }
@@ -52,57 +52,64 @@ impl<C: Clock> WaitQueue<C> {
     /// Somebody waits, so a newcomer is refused: an estimate of its turn, without the lock.
     fn refuse_behind_waiters(&self, permits: Permits, now_ns: u64) -> Result<(), Denied> {
         let Some((edition, frame)) = self.meter.published.read() else {
-            return self.try_take_locked(permits);
+            return self.try_take_locked(permits, None);
         };
         let state = self.meter.word.load();
         let queued = self.meter.queued();
         let Some(cost) = frame.scale.cost(permits) else { return Err(self.never(permits)) };
-        let behind = frame
-            .tick(now_ns)
-            .is_none_or(|now| is_behind(&frame, self.meter.debt(), now_ns, now, state.tat()));
+        let behind = self.meter.doubted()
+            || frame
+                .tick(now_ns)
+                .is_none_or(|now| is_behind(&frame, self.meter.debt(), now_ns, now, state.tat()));
         if !state.queued() || queued == 0 || behind || !self.meter.published.is_current(edition) {
-            return self.try_take_locked(permits);
+            return self.try_take_locked(permits, None);
         }
         let tick = state.tat().saturating_add(queued).saturating_add(cost) - frame.scale.limit;
         Err(not_before(&frame, tick, now_ns))
     }
 
-    fn try_take_locked(&self, permits: Permits) -> Result<(), Denied> {
-        let now_ns = self.clock.now();
-        let outcome = self.locked_at(now_ns, |locked| {
-            let Some(cost) = locked.frame.scale.cost(permits) else { return Err(None) };
-            // Those who wait come first.
-            let ahead = self.meter.queued();
-            loop {
-                let tick = if ahead == 0 {
-                    match locked.take(cost, false) {
-                        Ok(_) => return Ok(()),
-                        Err(tick) => tick,
+    /// `seen` is an arrival time that was seen before this call.
+    fn try_take_locked(&self, permits: Permits, mut seen: Option<u64>) -> Result<(), Denied> {
+        loop {
+            let now_ns = self.clock.now();
+            let outcome = self.locked_at(now_ns, |locked| {
+                let Some(cost) = locked.frame.scale.cost(permits) else { return Err(None) };
+                loop {
+                    // Those who wait come first.
+                    let ahead = self.meter.queued();
+                    let tick = if ahead == 0 {
+                        match locked.take(cost, false) {
+                            Ok(_) => return Ok(()),
+                            Err(tick) => tick,
+                        }
+                    } else {
+                        let all = locked.tat().saturating_add(ahead).saturating_add(cost);
+                        all.saturating_sub(locked.frame.scale.limit)
+                    };
+                    let refusal = locked.refuse(tick, seen);
+                    if refusal != Refusal::Settled {
+                        return Err(Some(refusal));
                     }
-                } else {
-                    let all = locked.tat().saturating_add(ahead).saturating_add(cost);
-                    all.saturating_sub(locked.frame.scale.limit)
-                };
-                let due_ns = locked.frame.instant(tick);
-                if !locked.is_behind() {
-                    return Err(Some(due_ns));
                 }
-                if let Some(trusted_ns) = locked.doubt_clock() {
-                    return Err(Some(due_ns.min(trusted_ns)));
+            });
+            if outcome.is_err() && self.meter.queued() > 0 {
+                // Those who wait are looked after too: the clock may have stepped back since their alarm
+                // was set.
+                self.drive(false);
+            }
+            return match outcome {
+                Ok(()) => Ok(()),
+                Err(None) => Err(self.never(permits)),
+                Err(Some(Refusal::Until(due_ns))) => {
+                    // At least a nanosecond: "now" has just been refused.
+                    Err(Denied::NotYet { retry_after: nanos(due_ns.saturating_sub(now_ns).max(1)) })
                 }
-            }
-        });
-        if outcome.is_err() && self.meter.queued() > 0 {
-            // Those who wait are looked after too: the clock may have stepped back since their alarm was set.
-            self.drive(false);
-        }
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(None) => Err(self.never(permits)),
-            // At least a nanosecond: "now" has just been refused.
-            Err(Some(due_ns)) => {
-                Err(Denied::NotYet { retry_after: nanos(due_ns.saturating_sub(now_ns).max(1)) })
-            }
+                Err(Some(Refusal::Unsure(tat))) => {
+                    seen = Some(tat);
+                    continue;
+                }
+                Err(Some(Refusal::Settled)) => continue,
+            };
         }
     }
 
@@ -126,27 +133,44 @@ impl<C: Clock> WaitQueue<C> {
         if self.meter.queued() > 0 {
             return 0;
         }
-        self.locked(|locked| {
-            if !locked.inner.list.is_empty() {
-                return 0;
+        let mut seen = None;
+        loop {
+            let outcome = self.locked(|locked| {
+                loop {
+                    if !locked.inner.list.is_empty() {
+                        return Ok(0);
+                    }
+                    let count = whole_permits(&locked.frame.scale, locked.tat(), locked.now()).min(most);
+                    let cost = count * locked.frame.scale.per_permit;
+                    if count > 0 {
+                        return Ok(locked.take(cost, false).map_or(0, |_| count));
+                    }
+                    match locked.refuse(locked.tat(), seen) {
+                        Refusal::Until(_) => return Ok(0),
+                        Refusal::Unsure(tat) => return Err(tat),
+                        Refusal::Settled => {}
+                    }
+                }
+            });
+            match outcome {
+                Ok(count) => return count,
+                Err(tat) => seen = Some(tat),
             }
-            if locked.is_behind() {
-                let _ = locked.doubt_clock();
-            }
-            let count = whole_permits(&locked.frame.scale, locked.tat(), locked.now()).min(most);
-            let cost = count * locked.frame.scale.per_permit;
-            locked.take(cost, false).map_or(0, |_| count)
-        })
+        }
     }
 
     /// Takes permits whether they are there or not; how long until the debt is paid.
     pub(crate) fn charge(&self, permits: Permits) -> Result<Duration, Denied> {
         let now_ns = self.clock.now();
         let fast = self.meter.fast(now_ns, |state, now, scale| {
-            let cost = u64::try_from(permits.ticks(scale.per_permit)).ok();
-            match cost.and_then(|cost| charged(state.tat(), now, cost)) {
-                Some(tat) if permits != Permits::ZERO => {
-                    self.meter.note_debt(tat.saturating_sub(now + scale.limit));
+            if state.tat().saturating_sub(now) > scale.limit {
+                // In debt already, or the clock is behind: under the lock the two are told apart.
+                return Step::Keep(None);
+            }
+            let Ok(cost) = u64::try_from(permits.ticks(scale.per_permit)) else { return Step::Keep(None) };
+            match charged(state.tat(), now, cost) {
+                Some(tat) if cost > 0 => {
+                    self.meter.note_debt(tat.saturating_sub(now + scale.limit), cost);
                     Step::Set(state.with_tat(tat), Some(tat))
                 }
                 Some(_) => Step::Keep(Some(state.tat())),

@@ -35,6 +35,7 @@ impl<C: Clock> WaitQueue<C> {
     /// Grants whoever is due and sets the alarm for the next. `polled` if the caller is a waiter that is
     /// being polled, whose runtime may then be asked for a timer.
     pub(crate) fn drive(&self, polled: bool) {
+        let mut seen = None;
         loop {
             let now_ns = self.clock.now();
             let mut batch = WakeBatch::new();
@@ -43,11 +44,16 @@ impl<C: Clock> WaitQueue<C> {
                 return;
             }
             let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
-            let next = locked.grant_due(&mut batch);
+            let next = locked.grant_due(&mut batch, seen);
             locked.close();
             let due_ns = match next {
                 Next::Empty => return release(inner, batch),
                 Next::More => {
+                    release(inner, batch);
+                    continue;
+                }
+                Next::Unsure(tat) => {
+                    seen = Some(tat);
                     release(inner, batch);
                     continue;
                 }

@@ -122,8 +122,22 @@ pub(super) enum Next {
     Empty,
     /// The batch is full; there may be more to grant.
     More,
+    /// The clock seems to have stepped back: to be called again with a reading made after this arrival time
+    /// was seen.
+    Unsure(u64),
     /// The head is due at this clock reading.
     At(u64),
+}
+
+/// What a refusal comes to once the clock has been looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// To be lifted at this clock reading.
+    Until(u64),
+    /// The clock had stepped back, and has now been followed: to be decided anew.
+    Settled,
+    /// As [`Next::Unsure`].
+    Unsure(u64),
 }
 
 /// The queue with the word frozen.
@@ -209,7 +223,13 @@ impl<'a> Locked<'a> {
         if self.tat < self.now {
             self.end_epoch();
         }
-        self.meter.note_debt(tat.saturating_sub(self.now + self.frame.scale.limit));
+        self.meter.note_debt(tat.saturating_sub(self.now + self.frame.scale.limit), cost);
+        if let Some(doubt) = &mut self.inner.doubt
+            && doubt.tat == self.tat
+        {
+            // A charge is no sign that the clock is right.
+            doubt.tat = tat;
+        }
         self.tat = tat;
         Some(tat)
     }
@@ -262,21 +282,16 @@ impl<'a> Locked<'a> {
     }
 
     /// Grants every waiter that is due, in order, as far as the batch has room. This is the hand-off.
-    pub(super) fn grant_due(&mut self, batch: &mut WakeBatch) -> Next {
+    pub(super) fn grant_due(&mut self, batch: &mut WakeBatch, seen: Option<u64>) -> Next {
         let limit = self.frame.scale.limit;
         while let Some(front) = self.inner.list.front_mut() {
             let cost = front.cost;
             match decide(self.tat, self.now, self.floor, cost, limit) {
-                Decision::NotBefore(tick) => {
-                    let mut due_ns = self.frame.instant(tick);
-                    if self.is_behind() {
-                        match self.doubt_clock() {
-                            Some(trusted_ns) => due_ns = due_ns.min(trusted_ns),
-                            None => continue,
-                        }
-                    }
-                    return Next::At(due_ns);
-                }
+                Decision::NotBefore(tick) => match self.refuse(tick, seen) {
+                    Refusal::Until(due_ns) => return Next::At(due_ns),
+                    Refusal::Unsure(tat) => return Next::Unsure(tat),
+                    Refusal::Settled => {}
+                },
                 Decision::Admit(_) if batch.is_full() => return Next::More,
                 Decision::Admit(tat) => {
                     if self.tat < self.floor {
@@ -309,34 +324,48 @@ impl<'a> Locked<'a> {
         is_behind(&self.frame, self.meter.debt(), self.now_ns, self.now, self.tat)
     }
 
-    /// Deals with a clock that seems to have stepped back.
+    /// Until when a request that conforms from `tick` on is refused, given that the clock may have stepped
+    /// back.
     ///
-    /// The word is left as it is until the clock has gone on, from where it was first seen behind, for as
-    /// long as a bucket takes to fill, with nobody admitted in between; so readings that go back and forth
-    /// gain nothing. Then the bucket is taken to have been empty when the doubt arose.
+    /// If it seems to have, the word is left as it is until the clock has gone on, from where it was first
+    /// seen behind, for as long as a bucket takes to fill, with nobody admitted in between; so readings that
+    /// go back and forth gain nothing. Then the bucket is taken to have been empty when the doubt arose.
     ///
-    /// Returns the clock reading at which that will be; `None` if it has just been done.
-    pub(super) fn doubt_clock(&mut self) -> Option<u64> {
-        let depth = self.frame.scale.limit.saturating_add(self.meter.debt()).min(MAX_TAT);
-        let fresh = Doubt { since_ns: self.now_ns, tat: self.tat, origin_ns: self.frame.origin_ns };
-        let doubt = match self.inner.doubt {
-            Some(doubt)
-                if doubt.tat == self.tat
-                    && doubt.origin_ns == self.frame.origin_ns
-                    && doubt.since_ns <= self.now_ns =>
-            {
-                doubt
-            }
-            _ => *self.inner.doubt.insert(fresh),
-        };
-        let trusted_ns =
-            doubt.since_ns.saturating_add(self.frame.scale.instant(depth)).saturating_add(SKEW_NS);
-        if self.now_ns < trusted_ns {
-            return Some(trusted_ns);
+    /// A reading that was made before the arrival time was written proves nothing. So a doubt arises only
+    /// if the caller has `seen` this very arrival time before it read the clock: then no clock that goes
+    /// forward is ever doubted.
+    pub(super) fn refuse(&mut self, tick: u64, seen: Option<u64>) -> Refusal {
+        let due_ns = self.frame.instant(tick);
+        if !self.is_behind() {
+            self.set_doubt(None);
+            return Refusal::Until(due_ns);
         }
-        self.inner.doubt = None;
+        let known = self.inner.doubt.filter(|doubt| {
+            doubt.tat == self.tat && doubt.origin_ns == self.frame.origin_ns && doubt.since_ns <= self.now_ns
+        });
+        if known.is_none() && seen != Some(self.tat) {
+            return Refusal::Unsure(self.tat);
+        }
+        let fresh = Doubt { since_ns: self.now_ns, tat: self.tat, origin_ns: self.frame.origin_ns };
+        let doubt = known.unwrap_or(fresh);
+        let debt = self.meter.debt();
+        let depth = self.frame.scale.limit.saturating_add(debt).min(MAX_TAT);
+        let fill_ns = self.frame.scale.instant(depth);
+        let trusted_ns = doubt.since_ns.saturating_add(fill_ns).saturating_add(SKEW_NS);
+        if self.now_ns < trusted_ns {
+            self.set_doubt(Some(doubt));
+            // After a small step the word may be in its rights again by then.
+            let then = self.frame.tick(trusted_ns).unwrap_or(MAX_TAT);
+            let behind = is_behind(&self.frame, debt, trusted_ns, then, self.tat);
+            return Refusal::Until(if behind { due_ns.min(trusted_ns) } else { due_ns });
+        }
         self.restart(doubt.since_ns, depth as i64);
-        None
+        Refusal::Settled
+    }
+
+    fn set_doubt(&mut self, doubt: Option<Doubt>) {
+        self.inner.doubt = doubt;
+        self.meter.set_doubted(doubt.is_some());
     }
 
     /// Counts from another origin, a while before `present_ns`, with an arrival time so many ticks ahead of
@@ -348,6 +377,7 @@ impl<'a> Locked<'a> {
         self.tat = present.saturating_add_signed(ahead).min(MAX_TAT);
         self.now = frame.tick(self.now_ns).unwrap_or(0);
         self.floor = self.now;
+        self.set_doubt(None);
         self.end_epoch();
     }
 

@@ -243,3 +243,36 @@ impl crate::Clock for Stalling {
         true
     }
 }
+
+#[test]
+fn after_a_step_back_one_comes_in_when_told_and_in_about_the_time_a_bucket_takes_to_fill() {
+    // Ten a second, burst of one, empty.
+    for (back_ms, wait_ms) in [(0, 100), (1, 101), (20, 120), (100, 200), (102, 202), (103, 101), (900, 101)] {
+        let clock = ManualClock::starting_at(1_000_000_000);
+        let limiter = RateLimiter::with_clock(Quota::per_second(10).burst(1).initial(0), clock.clone());
+        clock.set(1_000_000_000 - back_ms * 1_000_000);
+        let retry_after = limiter.try_acquire().unwrap_err().retry_after().unwrap();
+        assert_eq!(retry_after, Duration::from_millis(wait_ms), "{back_ms} ms back");
+        clock.advance(retry_after);
+        assert_eq!(limiter.try_acquire(), Ok(()), "{back_ms} ms back");
+    }
+}
+
+#[test]
+fn a_charge_under_a_clock_that_is_behind_is_no_great_debt() {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(Quota::per_second(100), clock.clone());
+    clock.advance(Duration::from_secs(90_000));
+    limiter.try_acquire().unwrap();
+    clock.set(10_000_000_000);
+    limiter.charge(1).unwrap();
+    let retry_after = limiter.try_acquire().unwrap_err().retry_after().unwrap();
+    assert!(retry_after <= Duration::from_millis(1_011), "{retry_after:?}");
+    // Another charge in the meantime starts nothing anew, but costs what it costs.
+    clock.advance(Duration::from_millis(500));
+    limiter.charge(1).unwrap();
+    let retry_after = limiter.try_acquire().unwrap_err().retry_after().unwrap();
+    assert!(retry_after <= Duration::from_millis(531), "{retry_after:?}");
+    clock.advance(retry_after);
+    assert_eq!(limiter.try_acquire(), Ok(()));
+}
