@@ -100,6 +100,9 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// The number of its arrival, what it asks for, and its future.
+type Waiter<'a> = (u64, u64, Pin<Box<AcquireN<'a, ManualClock>>>);
+
 fn nanos(wait: Duration) -> BigInt {
     BigInt::from(wait.as_nanos())
 }
@@ -228,7 +231,7 @@ proptest! {
         let clock = ManualClock::new();
         let limiter = RateLimiter::with_clock(quota, clock.clone());
         let mut cx = Context::from_waker(Waker::noop());
-        let mut waiters: Vec<(u64, u64, Pin<Box<AcquireN<'_, ManualClock>>>)> = Vec::new();
+        let mut waiters: Vec<Waiter<'_>> = Vec::new();
         let (mut now, mut arrivals, mut last_served) = (0_u64, 0_u64, None);
         // When, and how many.
         let mut admitted: Vec<(u64, u64)> = Vec::new();

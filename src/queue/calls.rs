@@ -272,7 +272,8 @@ impl<C: Clock> WaitQueue<C> {
 }
 
 fn not_before(frame: &Frame, tick: u64, now_ns: u64) -> Denied {
-    Denied::NotYet { retry_after: wait_until(frame, tick, now_ns) }
+    // At least a nanosecond: a head that is due, and late, still comes first.
+    Denied::NotYet { retry_after: wait_until(frame, tick, now_ns).max(nanos(1)) }
 }
 
 /// The whole permits there are at `now`, zero in debt.

@@ -78,8 +78,8 @@ struct Doubt {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) list: List<Entry, Grant>,
-    /// Ticks asked for by those in the list.
-    queued: u64,
+    /// Ticks asked for by those in the list. A single cost may have 62 bits.
+    queued: u128,
     epoch: u64,
     /// The least arrival time at which QUEUED was cleared in this epoch.
     cleared: u64,
@@ -275,10 +275,19 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// Changes the sum of what is asked for.
-    pub(super) fn count(&mut self, change: impl FnOnce(u64) -> u64) {
-        self.inner.queued = change(self.inner.queued);
-        self.meter.set_queued(self.inner.queued);
+    /// Somebody joined who asks for so many ticks.
+    pub(super) fn count_in(&mut self, cost: u64) {
+        self.set_queued(self.inner.queued + u128::from(cost));
+    }
+
+    /// Somebody left who had asked for so many ticks.
+    pub(super) fn count_out(&mut self, cost: u64) {
+        self.set_queued(self.inner.queued - u128::from(cost));
+    }
+
+    fn set_queued(&mut self, ticks: u128) {
+        self.inner.queued = ticks;
+        self.meter.set_queued(u64::try_from(ticks).unwrap_or(u64::MAX));
     }
 
     /// Grants every waiter that is due, in order, as far as the batch has room. This is the hand-off.
@@ -298,7 +307,7 @@ impl<'a> Locked<'a> {
                         self.end_epoch();
                     }
                     self.tat = tat;
-                    self.count(|queued| queued - cost);
+                    self.count_out(cost);
                     let grant = Grant { cost, tat, epoch: self.inner.epoch };
                     let entry = self.inner.list.grant_front(grant);
                     batch.push(entry.and_then(|entry| entry.waker));

@@ -137,7 +137,7 @@ impl<C: Clock> WaitQueue<C> {
                 return Ok(Entered::Granted(grant));
             }
             locked.inner.list.push_back(place, Entry { cost, waker: waker.take(), runtime });
-            locked.count(|queued| queued + cost);
+            locked.count_in(cost);
             // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
             // hand-off itself.
             look = first || locked.inner.armed.is_none_or(|armed| armed <= now_ns) || locked.is_behind();
@@ -189,8 +189,7 @@ impl<C: Clock> WaitQueue<C> {
             let was_front = locked.inner.list.is_front(place);
             let removed = locked.inner.list.remove(place);
             if let Some(entry) = &removed {
-                let cost = entry.cost;
-                locked.count(|queued| queued - cost);
+                locked.count_out(entry.cost);
             }
             (removed, was_front)
         });

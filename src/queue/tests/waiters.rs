@@ -247,7 +247,8 @@ impl crate::Clock for Stalling {
 #[test]
 fn after_a_step_back_one_comes_in_when_told_and_in_about_the_time_a_bucket_takes_to_fill() {
     // Ten a second, burst of one, empty.
-    for (back_ms, wait_ms) in [(0, 100), (1, 101), (20, 120), (100, 200), (102, 202), (103, 101), (900, 101)] {
+    for (back_ms, wait_ms) in [(0, 100), (1, 101), (20, 120), (100, 200), (102, 202), (103, 101), (900, 101)]
+    {
         let clock = ManualClock::starting_at(1_000_000_000);
         let limiter = RateLimiter::with_clock(Quota::per_second(10).burst(1).initial(0), clock.clone());
         clock.set(1_000_000_000 - back_ms * 1_000_000);
@@ -275,4 +276,19 @@ fn a_charge_under_a_clock_that_is_behind_is_no_great_debt() {
     assert!(retry_after <= Duration::from_millis(531), "{retry_after:?}");
     clock.advance(retry_after);
     assert_eq!(limiter.try_acquire(), Ok(()));
+}
+
+#[test]
+fn the_largest_requests_can_all_wait() {
+    let clock = ManualClock::new();
+    // Each asks for about an eighth of what a word holds.
+    let quota: Quota = "1000000000/s burst 1000000000000 initial 0".parse().unwrap();
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    let mut waiters: Vec<_> = (0..40).map(|_| queued(&limiter, quota.max_burst())).collect();
+    assert!(limiter.try_acquire().unwrap_err().retry_after().unwrap() > Duration::from_secs(1000));
+    for waiter in &mut waiters {
+        clock.advance(Duration::from_secs(1000));
+        assert!(poll(waiter).is_ready());
+    }
+    assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
 }
