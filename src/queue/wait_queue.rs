@@ -125,7 +125,6 @@ impl<C: Clock> WaitQueue<C> {
         waker: Waker,
     ) -> Result<Entered, Denied> {
         let now_ns = self.clock.now();
-        let runtime = current_runtime();
         let mut waker = Some(waker);
         let mut look = false;
         let outcome = self.locked_at(now_ns, |locked| {
@@ -136,7 +135,8 @@ impl<C: Clock> WaitQueue<C> {
             {
                 return Ok(Entered::Granted(grant));
             }
-            locked.inner.list.push_back(place, Entry { cost, waker: waker.take(), runtime });
+            let entry = Entry { cost, waker: waker.take(), runtime: current_runtime() };
+            locked.inner.list.push_back(place, entry);
             locked.count_in(cost);
             // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
             // hand-off itself.

@@ -14,7 +14,7 @@ use std::{
     task::Wake,
 };
 
-use crate::{AcquireN, Denied, ManualClock, Quota, RateLimiter};
+use crate::{AcquireN, Denied, ManualClock, Quota, RateLimiter, gcra::Scale, queue::WaitQueue};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -291,4 +291,18 @@ fn the_largest_requests_can_all_wait() {
         assert!(poll(waiter).is_ready());
     }
     assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
+}
+
+#[test]
+fn a_refusal_leaves_the_word_as_it_was() {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1).burst(2);
+    let queue = WaitQueue::new(quota, Scale::new(&quota).unwrap(), clock.clone());
+    queue.try_take(2.into()).unwrap();
+    let before = queue.meter.word.load();
+    clock.advance(SECOND / 2);
+    assert!(queue.try_take(1.into()).is_err());
+    assert!(queue.try_take(3.into()).is_err());
+    assert_eq!(queue.try_take_up_to(1), 0);
+    assert_eq!(queue.meter.word.load(), before);
 }
