@@ -192,6 +192,8 @@ impl Run {
                     assert_eq!(wait.as_nanos() as i128, paid, "another time until the debt is paid");
                 }
             }
+            // A limiter whose clock is behind by hours may have no room in its word.
+            Err(Denied::DebtTooDeep { .. }) if !self.exact() => {}
             // Just before its origin is moved, the limiter may refuse a debt that it takes elsewhere.
             Err(Denied::DebtTooDeep { .. }) => {
                 let mut charged = self.model.clone();

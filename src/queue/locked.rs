@@ -215,6 +215,7 @@ impl<'a> Locked<'a> {
 
     /// Adds `cost` ticks without asking, if the word can hold it.
     pub(super) fn charge(&mut self, cost: u64) -> Option<u64> {
+        self.settle();
         if charged(self.tat, self.now, cost).is_none() {
             // Late in the life of the scale there may be less room than it offers afresh.
             self.move_origin();
@@ -349,27 +350,49 @@ impl<'a> Locked<'a> {
             self.set_doubt(None);
             return Refusal::Until(due_ns);
         }
-        let known = self.inner.doubt.filter(|doubt| {
-            doubt.tat == self.tat && doubt.origin_ns == self.frame.origin_ns && doubt.since_ns <= self.now_ns
-        });
+        if self.settle() {
+            return Refusal::Settled;
+        }
+        let known = self.known_doubt();
         if known.is_none() && seen != Some(self.tat) {
             return Refusal::Unsure(self.tat);
         }
         let fresh = Doubt { since_ns: self.now_ns, tat: self.tat, origin_ns: self.frame.origin_ns };
         let doubt = known.unwrap_or(fresh);
-        let debt = self.meter.debt();
-        let depth = self.frame.scale.limit.saturating_add(debt).min(MAX_TAT);
-        let fill_ns = self.frame.scale.instant(depth);
-        let trusted_ns = doubt.since_ns.saturating_add(fill_ns).saturating_add(SKEW_NS);
-        if self.now_ns < trusted_ns {
-            self.set_doubt(Some(doubt));
-            // After a small step the word may be in its rights again by then.
-            let then = self.frame.tick(trusted_ns).unwrap_or(MAX_TAT);
-            let behind = is_behind(&self.frame, debt, trusted_ns, then, self.tat);
-            return Refusal::Until(if behind { due_ns.min(trusted_ns) } else { due_ns });
-        }
-        self.restart(doubt.since_ns, depth as i64);
-        Refusal::Settled
+        self.set_doubt(Some(doubt));
+        // After a small step the word may be in its rights again by then.
+        let trusted_ns = self.trusted_ns(doubt);
+        let then = self.frame.tick(trusted_ns).unwrap_or(MAX_TAT);
+        let behind = is_behind(&self.frame, self.meter.debt(), trusted_ns, then, self.tat);
+        Refusal::Until(if behind { due_ns.min(trusted_ns) } else { due_ns })
+    }
+
+    /// Follows a clock that has been behind for long enough. Whether it has.
+    fn settle(&mut self) -> bool {
+        let ripe = self.known_doubt().filter(|&doubt| self.now_ns >= self.trusted_ns(doubt));
+        let Some(doubt) = ripe.filter(|_| self.is_behind()) else { return false };
+        // Empty then; what has come since, at most to the full.
+        let come = self.frame.scale.wide_tick(self.now_ns - doubt.since_ns).min(u128::from(MAX_TAT));
+        self.restart(self.depth() as i64 - come as i64);
+        true
+    }
+
+    /// The doubt, if it still stands: nothing was admitted since.
+    fn known_doubt(&self) -> Option<Doubt> {
+        self.inner.doubt.filter(|doubt| {
+            doubt.tat == self.tat && doubt.origin_ns == self.frame.origin_ns && doubt.since_ns <= self.now_ns
+        })
+    }
+
+    /// When a doubted clock is followed.
+    fn trusted_ns(&self, doubt: Doubt) -> u64 {
+        let fill_ns = self.frame.scale.instant(self.depth());
+        doubt.since_ns.saturating_add(fill_ns).saturating_add(SKEW_NS)
+    }
+
+    /// From the deepest debt to a full burst.
+    fn depth(&self) -> u64 {
+        self.frame.scale.limit.saturating_add(self.meter.debt()).min(MAX_TAT)
     }
 
     fn set_doubt(&mut self, doubt: Option<Doubt>) {
@@ -377,15 +400,15 @@ impl<'a> Locked<'a> {
         self.meter.set_doubted(doubt.is_some());
     }
 
-    /// Counts from another origin, a while before `present_ns`, with an arrival time so many ticks ahead of
-    /// that present.
-    fn restart(&mut self, present_ns: u64, ahead: i64) {
-        let (frame, present) = Frame::at(self.frame.scale, present_ns);
+    /// Counts from another origin, a while before the present, with an arrival time so many ticks ahead of
+    /// the present.
+    fn restart(&mut self, ahead: i64) {
+        let (frame, now) = Frame::at(self.frame.scale, self.now_ns);
         self.frame = frame;
         self.meter.published.publish(frame);
-        self.tat = present.saturating_add_signed(ahead).min(MAX_TAT);
-        self.now = frame.tick(self.now_ns).unwrap_or(0);
-        self.floor = self.now;
+        self.tat = now.saturating_add_signed(ahead).min(MAX_TAT);
+        self.now = now;
+        self.floor = now;
         self.set_doubt(None);
         self.end_epoch();
     }
@@ -396,7 +419,7 @@ impl<'a> Locked<'a> {
         // Both are below 2^127.
         let ahead = i128::from(self.tat) - now as i128;
         let lowest = -i128::from(MAX_TAT);
-        self.restart(self.now_ns, ahead.max(lowest) as i64);
+        self.restart(ahead.max(lowest) as i64);
     }
 }
 
