@@ -216,6 +216,8 @@ impl<'a> Locked<'a> {
     /// Adds `cost` ticks without asking, if the word can hold it.
     pub(super) fn charge(&mut self, cost: u64) -> Option<u64> {
         self.settle();
+        // What a doubted clock has to wait for begins anew with every debt.
+        self.set_doubt(None);
         if charged(self.tat, self.now, cost).is_none() {
             // Late in the life of the scale there may be less room than it offers afresh.
             self.move_origin();
@@ -225,18 +227,13 @@ impl<'a> Locked<'a> {
             self.end_epoch();
         }
         self.meter.note_debt(tat.saturating_sub(self.now + self.frame.scale.limit), cost);
-        if let Some(doubt) = &mut self.inner.doubt
-            && doubt.tat == self.tat
-        {
-            // A charge is no sign that the clock is right.
-            doubt.tat = tat;
-        }
         self.tat = tat;
         Some(tat)
     }
 
     /// Gives `cost` ticks back, up to a full burst.
     pub(super) fn refund(&mut self, cost: u64) {
+        self.set_doubt(None);
         let back = self.tat.saturating_sub(cost);
         if back < self.now && self.now < self.tat {
             self.end_epoch();
@@ -246,6 +243,7 @@ impl<'a> Locked<'a> {
 
     /// Makes the burst full again.
     pub(super) fn reset(&mut self) {
+        self.set_doubt(None);
         self.end_epoch();
         self.tat = self.tat.min(self.now);
     }
@@ -264,6 +262,7 @@ impl<'a> Locked<'a> {
         self.inner.holds -= usize::from(held);
         let exact = (held && grant.epoch == self.inner.epoch) || grant.tat == self.tat;
         if exact {
+            self.set_doubt(None);
             self.tat = self.tat.saturating_sub(grant.cost);
         }
         exact
@@ -377,7 +376,8 @@ impl<'a> Locked<'a> {
         true
     }
 
-    /// The doubt, if it still stands: nothing was admitted since.
+    /// The doubt, if it still stands: nothing was admitted since. Whatever makes the arrival time smaller
+    /// drops the doubt, so that an equal one means an unchanged one.
     fn known_doubt(&self) -> Option<Doubt> {
         self.inner.doubt.filter(|doubt| {
             doubt.tat == self.tat && doubt.origin_ns == self.frame.origin_ns && doubt.since_ns <= self.now_ns
