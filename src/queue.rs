@@ -2,6 +2,7 @@
 
 mod acquire;
 mod calls;
+mod doubt;
 mod hand_off;
 mod list;
 mod locked;

@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use super::{
-    locked::{Refusal, charged, is_behind},
+    doubt::{Refusal, is_behind},
+    locked::charged,
     wait_queue::WaitQueue,
 };
 use crate::{
@@ -83,7 +84,7 @@ impl<C: Clock> WaitQueue<C> {
                             Err(tick) => tick,
                         }
                     } else {
-                        let all = locked.tat().saturating_add(ahead).saturating_add(cost);
+                        let all = locked.tat.saturating_add(ahead).saturating_add(cost);
                         all.saturating_sub(locked.frame.scale.limit)
                     };
                     let refusal = locked.refuse(tick, seen);
@@ -140,12 +141,12 @@ impl<C: Clock> WaitQueue<C> {
                     if !locked.inner.list.is_empty() {
                         return Ok(0);
                     }
-                    let count = whole_permits(&locked.frame.scale, locked.tat(), locked.now()).min(most);
+                    let count = whole_permits(&locked.frame.scale, locked.tat, locked.now).min(most);
                     let cost = count * locked.frame.scale.per_permit;
                     if count > 0 {
                         return Ok(locked.take(cost, false).map_or(0, |_| count));
                     }
-                    match locked.refuse(locked.tat(), seen) {
+                    match locked.refuse(locked.tat, seen) {
                         Refusal::Until(_) => return Ok(0),
                         Refusal::Unsure(tat) => return Err(tat),
                         Refusal::Settled => {}
@@ -192,7 +193,7 @@ impl<C: Clock> WaitQueue<C> {
         self.locked(|locked| {
             let cost = u64::try_from(permits.ticks(locked.frame.scale.per_permit)).ok();
             let cost = cost.ok_or(Denied::DebtTooDeep { requested: permits })?;
-            let tat = if cost == 0 { Some(locked.tat()) } else { locked.charge(cost) };
+            let tat = if cost == 0 { Some(locked.tat) } else { locked.charge(cost) };
             Ok((tat.ok_or(Denied::DebtTooDeep { requested: permits })?, locked.frame))
         })
     }
@@ -263,7 +264,7 @@ impl<C: Clock> WaitQueue<C> {
                 return (frame, tat, now);
             }
         }
-        self.locked_at(now_ns, |locked| (locked.frame, locked.tat(), locked.now()))
+        self.locked_at(now_ns, |locked| (locked.frame, locked.tat, locked.now))
     }
 
     pub(super) fn never(&self, requested: Permits) -> Denied {

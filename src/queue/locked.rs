@@ -30,6 +30,7 @@
 //! 4. `queued` is the sum of the costs in the list.
 
 use super::{
+    doubt::{Doubt, Refusal},
     list::List,
     timer::{Runtime, Timer},
     wake_batch::WakeBatch,
@@ -41,9 +42,6 @@ use crate::{
     word::State,
 };
 use core::task::Waker;
-
-/// How far a clock reading may lie behind another thread's before the clock is taken to have stepped back.
-pub(super) const SKEW_NS: u64 = 1_000_000;
 
 /// A timer that is no later than this is in time.
 const IN_TIME_NS: u64 = 1_000;
@@ -66,14 +64,6 @@ pub(super) struct Grant {
     pub(super) epoch: u64,
 }
 
-/// A clock that seems to have stepped back: since when it has, and the word as it was then.
-#[derive(Clone, Copy, Debug)]
-struct Doubt {
-    since_ns: u64,
-    tat: u64,
-    origin_ns: u64,
-}
-
 /// What the lock guards.
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -87,7 +77,7 @@ pub(super) struct Inner {
     holds: usize,
     /// When the credit of a drained queue ends at the latest.
     linger_until_ns: u64,
-    doubt: Option<Doubt>,
+    pub(super) doubt: Option<Doubt>,
     pub(super) timer: Timer,
     /// The clock reading for which an alarm is set.
     pub(super) armed: Option<u64>,
@@ -129,25 +119,14 @@ pub(super) enum Next {
     At(u64),
 }
 
-/// What a refusal comes to once the clock has been looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// To be lifted at this clock reading.
-    Until(u64),
-    /// The clock had stepped back, and has now been followed: to be decided anew.
-    Settled,
-    /// As [`Next::Unsure`].
-    Unsure(u64),
-}
-
 /// The queue with the word frozen.
 pub(super) struct Locked<'a> {
-    meter: &'a Meter,
+    pub(super) meter: &'a Meter,
     pub(super) inner: &'a mut Inner,
     pub(super) frame: Frame,
-    now_ns: u64,
-    now: u64,
-    tat: u64,
+    pub(super) now_ns: u64,
+    pub(super) now: u64,
+    pub(super) tat: u64,
     /// The earliest time at which a waiter's grant may be dated.
     floor: u64,
 }
@@ -184,14 +163,6 @@ impl<'a> Locked<'a> {
     fn end_epoch(&mut self) {
         self.inner.epoch += 1;
         self.inner.cleared = MAX_TAT;
-    }
-
-    pub(super) const fn tat(&self) -> u64 {
-        self.tat
-    }
-
-    pub(super) const fn now(&self) -> u64 {
-        self.now
     }
 
     /// Takes `cost` ticks now, as a newcomer that has found the queue empty. Waiters may use the credit
@@ -328,81 +299,9 @@ impl<'a> Locked<'a> {
         self.inner.linger_until_ns = self.now_ns.saturating_add(catch_up_ns);
     }
 
-    /// Whether this clock reading lies further behind the word than it can by rights.
-    pub(super) fn is_behind(&self) -> bool {
-        is_behind(&self.frame, self.meter.debt(), self.now_ns, self.now, self.tat)
-    }
-
-    /// Until when a request that conforms from `tick` on is refused, given that the clock may have stepped
-    /// back.
-    ///
-    /// If it seems to have, the word is left as it is until the clock has gone on, from where it was first
-    /// seen behind, for as long as a bucket takes to fill, with nobody admitted in between; so readings that
-    /// go back and forth gain nothing. Then the bucket is taken to have been empty when the doubt arose.
-    ///
-    /// A reading that was made before the arrival time was written proves nothing. So a doubt arises only
-    /// if the caller has `seen` this very arrival time before it read the clock: then no clock that goes
-    /// forward is ever doubted.
-    pub(super) fn refuse(&mut self, tick: u64, seen: Option<u64>) -> Refusal {
-        let due_ns = self.frame.instant(tick);
-        if !self.is_behind() {
-            self.set_doubt(None);
-            return Refusal::Until(due_ns);
-        }
-        if self.settle() {
-            return Refusal::Settled;
-        }
-        let known = self.known_doubt();
-        if known.is_none() && seen != Some(self.tat) {
-            return Refusal::Unsure(self.tat);
-        }
-        let fresh = Doubt { since_ns: self.now_ns, tat: self.tat, origin_ns: self.frame.origin_ns };
-        let doubt = known.unwrap_or(fresh);
-        self.set_doubt(Some(doubt));
-        // After a small step the word may be in its rights again by then.
-        let trusted_ns = self.trusted_ns(doubt);
-        let then = self.frame.tick(trusted_ns).unwrap_or(MAX_TAT);
-        let behind = is_behind(&self.frame, self.meter.debt(), trusted_ns, then, self.tat);
-        Refusal::Until(if behind { due_ns.min(trusted_ns) } else { due_ns })
-    }
-
-    /// Follows a clock that has been behind for long enough. Whether it has.
-    fn settle(&mut self) -> bool {
-        let ripe = self.known_doubt().filter(|&doubt| self.now_ns >= self.trusted_ns(doubt));
-        let Some(doubt) = ripe.filter(|_| self.is_behind()) else { return false };
-        // Empty then; what has come since, at most to the full.
-        let come = self.frame.scale.wide_tick(self.now_ns - doubt.since_ns).min(u128::from(MAX_TAT));
-        self.restart(self.depth() as i64 - come as i64);
-        true
-    }
-
-    /// The doubt, if it still stands: nothing was admitted since. Whatever makes the arrival time smaller
-    /// drops the doubt, so that an equal one means an unchanged one.
-    fn known_doubt(&self) -> Option<Doubt> {
-        self.inner.doubt.filter(|doubt| {
-            doubt.tat == self.tat && doubt.origin_ns == self.frame.origin_ns && doubt.since_ns <= self.now_ns
-        })
-    }
-
-    /// When a doubted clock is followed.
-    fn trusted_ns(&self, doubt: Doubt) -> u64 {
-        let fill_ns = self.frame.scale.instant(self.depth());
-        doubt.since_ns.saturating_add(fill_ns).saturating_add(SKEW_NS)
-    }
-
-    /// From the deepest debt to a full burst.
-    fn depth(&self) -> u64 {
-        self.frame.scale.limit.saturating_add(self.meter.debt()).min(MAX_TAT)
-    }
-
-    fn set_doubt(&mut self, doubt: Option<Doubt>) {
-        self.inner.doubt = doubt;
-        self.meter.set_doubted(doubt.is_some());
-    }
-
     /// Counts from another origin, a while before the present, with an arrival time so many ticks ahead of
     /// the present.
-    fn restart(&mut self, ahead: i64) {
+    pub(super) fn restart(&mut self, ahead: i64) {
         let (frame, now) = Frame::at(self.frame.scale, self.now_ns);
         self.frame = frame;
         self.meter.published.publish(frame);
@@ -426,12 +325,4 @@ impl<'a> Locked<'a> {
 /// The arrival time after a charge; `None` if the word cannot hold it.
 pub(crate) fn charged(tat: u64, now: u64, cost: u64) -> Option<u64> {
     tat.max(now).checked_add(cost).filter(|&tat| tat <= MAX_TAT)
-}
-
-/// Whether a clock reading lies further behind an arrival time than it can by rights: the latter is never
-/// more than a burst and the deepest debt ahead of the reading by which it was written.
-pub(crate) fn is_behind(frame: &Frame, debt: u64, now_ns: u64, now: u64, tat: u64) -> bool {
-    let ahead = tat.saturating_sub(now);
-    let skewed = || frame.scale.limit.saturating_add(debt).saturating_add(frame.scale.span(SKEW_NS));
-    now_ns.saturating_add(SKEW_NS) < frame.origin_ns || (ahead > frame.scale.limit && ahead > skewed())
 }

@@ -1,0 +1,113 @@
+//! A clock that seems to have stepped back.
+//!
+//! # Invariants
+//! 1. An arrival time is never more than a full burst and the deepest debt ahead of the clock reading by
+//!    which it was written. A reading that lies further behind is *behind*: the clock has stepped back, or
+//!    the reading was made before the arrival time was written.
+//! 2. A doubt arises only by a reading made after the very arrival time that it is behind was seen. So a
+//!    clock that goes forward is never doubted.
+//! 3. A doubt stands while the word is what it was. Whatever makes the arrival time smaller drops it, so
+//!    that an equal one means an unchanged one; so does a charge.
+//! 4. The word is left as it is until the clock has gone on, from where it was first seen behind, for as
+//!    long as a bucket takes to fill, and is still behind. So readings that go back and forth gain nothing.
+//!    Then the bucket is taken to have been empty, and deepest in debt, when the doubt arose.
+
+use super::locked::Locked;
+use crate::{gcra::MAX_TAT, published::Frame};
+
+/// How far a clock reading may lie behind another thread's before the clock is taken to have stepped back.
+pub(super) const SKEW_NS: u64 = 1_000_000;
+
+/// A clock that seems to have stepped back: since when it has, and the word as it was then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    since_ns: u64,
+    tat: u64,
+    origin_ns: u64,
+}
+
+/// What a refusal comes to once the clock has been looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// To be lifted at this clock reading.
+    Until(u64),
+    /// The clock had stepped back, and has now been followed: to be decided anew.
+    Settled,
+    /// As [`Next::Unsure`].
+    Unsure(u64),
+}
+
+impl Locked<'_> {
+    /// Whether this clock reading lies further behind the word than it can by rights.
+    pub(super) fn is_behind(&self) -> bool {
+        is_behind(&self.frame, self.meter.debt(), self.now_ns, self.now, self.tat)
+    }
+
+    /// Until when a request that conforms from `tick` on is refused, given that the clock may have stepped
+    /// back.
+    ///
+    /// `seen` is an arrival time that the caller saw before it read the clock (invariant 2).
+    pub(super) fn refuse(&mut self, tick: u64, seen: Option<u64>) -> Refusal {
+        let due_ns = self.frame.instant(tick);
+        if !self.is_behind() {
+            self.set_doubt(None);
+            return Refusal::Until(due_ns);
+        }
+        if self.settle() {
+            return Refusal::Settled;
+        }
+        let known = self.known_doubt();
+        if known.is_none() && seen != Some(self.tat) {
+            return Refusal::Unsure(self.tat);
+        }
+        let fresh = Doubt { since_ns: self.now_ns, tat: self.tat, origin_ns: self.frame.origin_ns };
+        let doubt = known.unwrap_or(fresh);
+        self.set_doubt(Some(doubt));
+        // After a small step the word may be in its rights again by then.
+        let trusted_ns = self.trusted_ns(doubt);
+        let then = self.frame.tick(trusted_ns).unwrap_or(MAX_TAT);
+        let behind = is_behind(&self.frame, self.meter.debt(), trusted_ns, then, self.tat);
+        Refusal::Until(if behind { due_ns.min(trusted_ns) } else { due_ns })
+    }
+
+    /// Follows a clock that has been behind for long enough. Whether it has.
+    pub(super) fn settle(&mut self) -> bool {
+        let ripe = self.known_doubt().filter(|&doubt| self.now_ns >= self.trusted_ns(doubt));
+        let Some(doubt) = ripe.filter(|_| self.is_behind()) else { return false };
+        // Empty then; what has come since, at most to the full.
+        let come = self.frame.scale.wide_tick(self.now_ns - doubt.since_ns).min(u128::from(MAX_TAT));
+        self.restart(self.depth() as i64 - come as i64);
+        true
+    }
+
+    /// The doubt, if it still stands (invariant 3).
+    fn known_doubt(&self) -> Option<Doubt> {
+        self.inner.doubt.filter(|doubt| {
+            doubt.tat == self.tat && doubt.origin_ns == self.frame.origin_ns && doubt.since_ns <= self.now_ns
+        })
+    }
+
+    /// When a doubted clock is followed.
+    fn trusted_ns(&self, doubt: Doubt) -> u64 {
+        let fill_ns = self.frame.scale.instant(self.depth());
+        doubt.since_ns.saturating_add(fill_ns).saturating_add(SKEW_NS)
+    }
+
+    /// From the deepest debt to a full burst.
+    fn depth(&self) -> u64 {
+        self.frame.scale.limit.saturating_add(self.meter.debt()).min(MAX_TAT)
+    }
+
+    pub(super) fn set_doubt(&mut self, doubt: Option<Doubt>) {
+        self.inner.doubt = doubt;
+        self.meter.set_doubted(doubt.is_some());
+    }
+}
+
+/// Whether a clock reading lies further behind an arrival time than it can by rights: the latter is never
+/// more than a burst and the deepest debt ahead of the reading by which it was written.
+pub(crate) fn is_behind(frame: &Frame, debt: u64, now_ns: u64, now: u64, tat: u64) -> bool {
+    let ahead = tat.saturating_sub(now);
+    let skewed = || frame.scale.limit.saturating_add(debt).saturating_add(frame.scale.span(SKEW_NS));
+    now_ns.saturating_add(SKEW_NS) < frame.origin_ns || (ahead > frame.scale.limit && ahead > skewed())
+}
