@@ -95,11 +95,11 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Future for Waiter<Q, C> {
             // Without the lock only if it can be reported at once: a grant that is held has to be one that
             // can be given back.
             if let Poll::Ready(budget) = poll_proceed(cx)
-                && let Some(outcome) = this.queue.take_at_once(permits)
+                && this.queue.take_at_once(permits)
             {
                 budget.made_progress();
                 *this.stage = Stage::Done;
-                return Poll::Ready(outcome);
+                return Poll::Ready(Ok(()));
             }
             let waker = cx.waker().clone();
             // Set before the place is linked, so that a panic in there finds its way out.

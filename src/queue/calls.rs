@@ -22,16 +22,22 @@ impl<C: Clock> WaitQueue<C> {
     #[inline]
     pub(crate) fn try_take(&self, permits: Permits) -> Result<(), Denied> {
         let now_ns = self.clock.now();
-        let fast = self.meter.take(permits, now_ns);
-        if let Fast::Done(Taken::Yes, _) = fast { Ok(()) } else { self.try_take_slow(permits, now_ns, &fast) }
+        match self.meter.take_at_once(permits, now_ns) {
+            Ok(()) => Ok(()),
+            Err(stale) => self.try_take_slow(permits, now_ns, stale),
+        }
     }
 
     #[cold]
-    fn try_take_slow(&self, permits: Permits, now_ns: u64, fast: &Fast<Taken>) -> Result<(), Denied> {
+    #[inline(never)]
+    fn try_take_slow(&self, permits: Permits, now_ns: u64, stale: Option<(u64, u64)>) -> Result<(), Denied> {
+        if let Some((before, after)) = stale {
+            self.locked(|locked| locked.undo(before, after));
+        }
         if permits == Permits::ZERO {
             return Ok(());
         }
-        match fast {
+        match &self.meter.take(permits, now_ns) {
             Fast::Done(Taken::Yes, _) => Ok(()),
             Fast::Done(Taken::Never, _) => Err(self.never(permits)),
             Fast::Done(Taken::NotBefore(tick, tat), frame) => {

@@ -28,13 +28,7 @@ use super::{
     timer::current_runtime,
 };
 use crate::{
-    clock::Clock,
-    error::Denied,
-    gcra::Scale,
-    meter::{Fast, Meter, Taken},
-    permits::Permits,
-    published::Frame,
-    quota::Quota,
+    clock::Clock, error::Denied, gcra::Scale, meter::Meter, permits::Permits, published::Frame, quota::Quota,
     sync::Mutex,
 };
 
@@ -105,14 +99,13 @@ impl<C: Clock> WaitQueue<C> {
 
     /// Takes permits at once if they are there and nobody waits, without the lock.
     #[inline]
-    pub(super) fn take_at_once(&self, permits: Permits) -> Option<Result<(), Denied>> {
-        match self.meter.take(permits, self.clock.now()) {
-            Fast::Done(Taken::Yes, _) => Some(Ok(())),
-            Fast::Done(Taken::Never, _) => Some(Err(self.never(permits))),
-            Fast::Done(Taken::NotBefore(..), _) | Fast::Slow => None,
-            Fast::Stale { before, after } => {
+    pub(super) fn take_at_once(&self, permits: Permits) -> bool {
+        match self.meter.take_at_once(permits, self.clock.now()) {
+            Ok(()) => true,
+            Err(None) => false,
+            Err(Some((before, after))) => {
                 self.locked(|locked| locked.undo(before, after));
-                None
+                false
             }
         }
     }
