@@ -33,7 +33,8 @@ pub(super) enum Refusal {
     Until(u64),
     /// The clock had stepped back, and has now been followed: to be decided anew.
     Settled,
-    /// As [`Next::Unsure`].
+    /// The clock seems to have stepped back: to be called again with a reading made after this arrival time
+    /// was seen.
     Unsure(u64),
 }
 
