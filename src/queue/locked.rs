@@ -73,6 +73,8 @@ pub(super) struct Inner {
     epoch: u64,
     /// The least arrival time at which QUEUED was cleared in this epoch.
     cleared: u64,
+    /// The ticks given back in this epoch.
+    returned: u64,
     /// How many want QUEUED to stay set.
     holds: usize,
     /// When the credit of a drained queue ends at the latest.
@@ -94,6 +96,7 @@ impl Inner {
             queued: 0,
             epoch: 0,
             cleared: MAX_TAT,
+            returned: 0,
             holds: 0,
             linger_until_ns: 0,
             doubt: None,
@@ -163,6 +166,7 @@ impl<'a> Locked<'a> {
     fn end_epoch(&mut self) {
         self.inner.epoch += 1;
         self.inner.cleared = MAX_TAT;
+        self.inner.returned = 0;
     }
 
     /// Takes `cost` ticks now, as a newcomer that has found the queue empty. Waiters may use the credit
@@ -231,8 +235,14 @@ impl<'a> Locked<'a> {
     /// before the clock was read.
     pub(super) fn give_back(&mut self, grant: Grant, held: bool) -> bool {
         self.inner.holds -= usize::from(held);
-        let exact = (held && grant.epoch == self.inner.epoch) || grant.tat == self.tat;
+        // Without this grant, and those given back before it, the arrival time would have been this much
+        // earlier ever since: never behind the floor, or else the bucket would have been full meanwhile.
+        let without = grant.tat.saturating_sub(grant.cost).saturating_sub(self.inner.returned);
+        let never_full = without >= self.now.saturating_sub(self.frame.scale.catch_up);
+        let same_epoch = held && grant.epoch == self.inner.epoch;
+        let exact = (same_epoch && never_full) || grant.tat == self.tat;
         if exact {
+            self.inner.returned = self.inner.returned.saturating_add(grant.cost);
             self.set_doubt(None);
             self.tat = self.tat.saturating_sub(grant.cost);
         }

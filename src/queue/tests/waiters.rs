@@ -306,3 +306,17 @@ fn a_refusal_leaves_the_word_as_it_was() {
     assert_eq!(queue.try_take_up_to(1), 0);
     assert_eq!(queue.meter.word.load(), before);
 }
+
+#[test]
+fn a_grant_that_is_dropped_late_is_no_second_burst() {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1).burst(10).initial(0).catch_up(Duration::ZERO);
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    let first = queued(&limiter, 10);
+    let mut second = queued(&limiter, 10);
+    clock.advance(20 * SECOND);
+    assert!(poll(&mut second).is_ready());
+    // Granted at 10 s: without it the bucket would have been full before the second came.
+    drop(first);
+    assert_eq!(limiter.available(), 0);
+}
