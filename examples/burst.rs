@@ -8,24 +8,30 @@ use std::time::Duration;
 
 use tidegate::{ManualClock, Quota, RateLimiter};
 
-const STEP: Duration = Duration::from_millis(50);
+/// How often a caller asks, and how many such instants make a line.
+const TICK: Duration = Duration::from_millis(1);
+const LINE: usize = 50;
 
 fn picture(quota: Quota) {
     println!("\n{quota}; nobody calls from 0.3 s to 1.0 s");
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let (mut total, mut window) = (0, Vec::new());
-    for step in 0..30 {
-        let pause = (6..20).contains(&step);
-        let admitted = if pause { 0 } else { limiter.try_acquire_up_to(u64::MAX) };
+    for line in 0..30 {
+        let (mut admitted, mut most) = (0, 0);
+        for tick in 0..LINE {
+            let pause = (300..1_000).contains(&(line * LINE + tick));
+            let now = if pause { 0 } else { limiter.try_acquire_up_to(u64::MAX) };
+            admitted += now;
+            window.push(now);
+            // The last second, both ends included.
+            most = most.max(window.iter().rev().take(1_001).sum::<u64>());
+            clock.advance(TICK);
+        }
         total += admitted;
-        window.push(admitted);
-        // The last second, this instant included.
-        let in_window: u64 = window.iter().rev().take(21).sum();
-        let at = f64::from(step) * STEP.as_secs_f64();
+        let at = (line * LINE) as f64 * TICK.as_secs_f64();
         let bar = "#".repeat(admitted as usize);
-        println!("  {at:4.2} s  {bar:<8} {total:3} in all, {in_window:2} in the last second");
-        clock.advance(STEP);
+        println!("  {at:4.2} s  {bar:<8} {total:3} in all, at most {most:2} in a second");
     }
 }
 

@@ -19,7 +19,7 @@ use hyper_util::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate::RateLimiter;
-use tokio::task::LocalSet;
+use tokio::{task::LocalSet, time::timeout_at};
 
 /// One request that was sent.
 #[derive(Clone, Copy, Debug)]
@@ -99,11 +99,17 @@ impl Shared {
             if let Some(limiter) = limiter {
                 let mut permit = pin!(limiter.acquire());
                 // The number is drawn at the first poll, which is what fixes the place in the queue.
-                poll_fn(|cx| {
-                    arrival.get_or_insert_with(|| self.next_arrival());
-                    permit.as_mut().poll(cx)
-                })
-                .await;
+                let granted = timeout_at(
+                    (self.start + time).into(),
+                    poll_fn(|cx| {
+                        arrival.get_or_insert_with(|| self.next_arrival());
+                        permit.as_mut().poll(cx)
+                    }),
+                );
+                if granted.await.is_err() {
+                    // Time is up: out of the queue.
+                    return;
+                }
             }
             let arrival = arrival.unwrap_or_else(|| self.next_arrival());
             if arrival >= most || self.start.elapsed() >= time {
@@ -146,8 +152,9 @@ impl Shared {
         response.into_body().collect().await.map_err(|error| failed(&error))?;
         match status {
             StatusCode::TOO_MANY_REQUESTS => Ok(false),
-            status if status.is_server_error() => Err(format!("{named}: answered {status}")),
-            _ => Ok(true),
+            status if status.is_success() => Ok(true),
+            // Neither: the list or the server is not the right one.
+            status => Err(format!("{named}: answered {status}")),
         }
     }
 }

@@ -17,12 +17,24 @@ mod svg;
 
 use std::{error::Error, process::ExitCode, time::Duration};
 
-use tidegate::{Quota, RateLimiter};
+use tidegate::{Quota, QuotaError, RateLimiter};
 
 use crate::{cli::Options, client::Phase, report::Verdict, server::Server};
 
-/// Time that a request may spend on its way without counting in another window of the server's.
-const JITTER: Duration = Duration::from_millis(90);
+/// The part of the window that is given away: one in so many. It leaves 99.3 % of the allowance.
+const GIVEN_AWAY: u32 = 150;
+
+/// The longest that the limiter makes up for a late start.
+const CATCH_UP: Duration = Duration::from_millis(10);
+
+/// The pace of the limited phase. What is given away covers the catching up, and the time that a request
+/// may spend on its way without counting in another window of the server's.
+fn pace(options: &Options) -> Result<Quota, QuotaError> {
+    let given_away = options.window / GIVEN_AWAY;
+    let catch_up = CATCH_UP.min(given_away / 2);
+    let slack = given_away.saturating_sub(catch_up);
+    Ok(Quota::try_at_most(options.limit, options.window + slack)?.catch_up(catch_up))
+}
 
 fn main() -> ExitCode {
     let options = match Options::from_args() {
@@ -72,11 +84,10 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
             time: options.time,
         };
         let calls = runtime.block_on(phase.run(&requests, options.tasks))?;
-        phases.push(Verdict::new(phase.name, &calls, Some(server.stop()), options));
+        phases.push(Verdict::new(&phase, &calls, Some(server.stop()), options));
     }
 
-    let quota = Quota::try_at_most(options.limit, options.window + JITTER)?;
-    let limiter = RateLimiter::try_new(quota)?;
+    let limiter = RateLimiter::try_new(pace(options)?)?;
     let server = match &options.url {
         Some(_) => None,
         None => Some(Server::start(options.limit, options.window)?),
@@ -88,10 +99,11 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let phase =
         Phase { name: "with tidegate", url, limiter: Some(limiter), most: u64::MAX, time: options.time };
     let calls = runtime.block_on(phase.run(&requests, options.tasks))?;
-    phases.push(Verdict::new(phase.name, &calls, server.map(Server::stop), options));
+    phases.push(Verdict::new(&phase, &calls, server.map(Server::stop), options));
 
     report::print(&phases, options);
-    svg::write(&options.svg, &phases, options)?;
+    svg::write(&options.svg, &phases, options)
+        .map_err(|error| format!("cannot write {}: {error}", options.svg.display()))?;
     println!("picture: {}", options.svg.display());
 
     let Some(limited) = phases.last() else { return Ok(false) };

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{cli::Options, client::Call, server::Seen};
+use crate::{
+    cli::Options,
+    client::{Call, Phase},
+    server::Seen,
+};
 
 /// What a phase came to.
 #[derive(Debug)]
@@ -19,7 +23,7 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    pub(crate) fn new(name: &'static str, calls: &[Call], log: Option<Vec<Seen>>, options: &Options) -> Self {
+    pub(crate) fn new(phase: &Phase, calls: &[Call], log: Option<Vec<Seen>>, options: &Options) -> Self {
         let judge = if log.is_some() { "the server's log" } else { "the answers" };
         let answers = || calls.iter().map(|call| Seen { at: call.sent, accepted: call.accepted }).collect();
         let mut seen: Vec<Seen> = log.unwrap_or_else(answers);
@@ -29,15 +33,17 @@ impl Verdict {
         for seen in &mut seen {
             seen.at -= first;
         }
-        let span = seen.last().map_or(Duration::ZERO, |last| last.at).as_secs_f64();
+        let last = seen.last().map_or(Duration::ZERO, |last| last.at);
+        // A limited phase is to send all the time: one that falls silent has not used its allowance.
+        let span = if phase.limiter.is_some() { phase.time.max(last) } else { last };
         let mut waits: Vec<_> = calls.iter().map(|call| call.waited).collect();
         waits.sort_unstable();
         Self {
-            name,
+            name: phase.name,
             judge,
             waits,
             in_order: calls.is_sorted_by_key(|call| call.arrival),
-            achieved: (accepted(&seen) as f64) / span.max(f64::MIN_POSITIVE),
+            achieved: (accepted(&seen) as f64) / span.max(Duration::from_millis(1)).as_secs_f64(),
             allowed: options.limit as f64 / options.window.as_secs_f64(),
             seen,
         }

@@ -121,7 +121,7 @@ async fn serve(listener: std::net::TcpListener, book: Arc<Mutex<Book>>) {
 fn answer(request: &Request<Incoming>, book: &Mutex<Book>) -> Response<Full<Bytes>> {
     let (accepted, policy) = {
         let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
-        (book.admit(), format!("\"default\";q={};w={}", book.limit, book.window.as_secs()))
+        (book.admit(), format!("\"default\";q={};w={}", book.limit, book.window.as_secs_f64().ceil()))
     };
     let (status, body) = if accepted {
         (StatusCode::OK, format!("{{\"path\":{:?}}}\n", request.uri().path()))
