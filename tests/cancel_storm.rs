@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Waker},
     time::Duration,
@@ -111,9 +111,9 @@ async fn poll_for_a_while<F: Future>(mut future: Pin<&mut F>, rounds: u64) -> bo
     false
 }
 
-async fn run(limiter: &RateLimiter<Stoppable>) -> u64 {
+async fn run(limiter: &RateLimiter<Stoppable>, tasks: u64) -> u64 {
     let tasks: Vec<_> =
-        (0..TASKS).map(|seed| tokio::spawn(storm(limiter.clone(), seed, acquires() / TASKS))).collect();
+        (0..tasks).map(|seed| tokio::spawn(storm(limiter.clone(), seed, acquires() / tasks))).collect();
     let mut taken = 0;
     for task in tasks {
         taken += tokio::time::timeout(Duration::from_secs(120), task)
@@ -136,7 +136,7 @@ async fn the_books_balance_to_the_permit() {
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     clock.stopped.store(0, Ordering::SeqCst);
 
-    let taken = run(&limiter).await;
+    let taken = run(&limiter, TASKS).await;
     assert_eq!(limiter.waiting(), 0);
     clock.stop();
     let earned = (clock.now() - start) / 2_000;
@@ -154,7 +154,7 @@ async fn a_small_bucket_stays_within_its_bound_and_goes_on() {
     let clock = Stoppable::new();
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let start = clock.now();
-    let taken = run(&limiter).await;
+    let taken = run(&limiter, TASKS).await;
     let elapsed = Duration::from_nanos(clock.now() - start) + quota.max_catch_up();
     let bound = 5 + (elapsed.as_nanos() / 2_000) as u64 + 1;
     assert!(taken <= bound, "{taken} of {bound}");
@@ -172,4 +172,48 @@ async fn forgotten_waiters_cost_one_grant_each_and_stop_nobody() {
         tokio::time::timeout(Duration::from_secs(60), limiter.acquire()).await.unwrap();
     }
     assert_eq!(limiter.waiting(), 0);
+}
+
+/// Somebody always waits for many, so that the queue never runs empty while the storm is on: every grant
+/// that is given back is handed on by the queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_books_balance_behind_a_standing_queue() {
+    let quota =
+        Quota::per_second(2_000_000).burst(1_000_000_000).initial(0).catch_up(Duration::from_secs(3600));
+    let clock = Stoppable::new();
+    clock.stop();
+    let start = clock.now();
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    clock.stopped.store(0, Ordering::SeqCst);
+
+    let over = Arc::new(AtomicBool::new(false));
+    let standing: Vec<_> = (0..2)
+        .map(|_| {
+            let (limiter, over) = (limiter.clone(), Arc::clone(&over));
+            tokio::spawn(async move {
+                let mut taken = 0;
+                while !over.load(Ordering::SeqCst) {
+                    limiter.acquire_n(5_000).await.unwrap();
+                    taken += 5_000;
+                }
+                taken
+            })
+        })
+        .collect();
+    let mut taken = run(&limiter, 20 * TASKS).await;
+    over.store(true, Ordering::SeqCst);
+    for task in standing {
+        taken += tokio::time::timeout(Duration::from_secs(120), task)
+            .await
+            .expect("somebody waits for ever")
+            .unwrap();
+    }
+    assert_eq!(limiter.waiting(), 0);
+    clock.stop();
+    let earned = (clock.now() - start) / 500;
+    assert_eq!(
+        i64::try_from(earned).unwrap() - i64::try_from(taken).unwrap(),
+        limiter.available(),
+        "{taken} taken"
+    );
 }

@@ -1,6 +1,6 @@
 //! Waiting in tokio's paused time, to the millisecond.
 
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 use tidegate::{Quota, RateLimiter, TokioClock, throttle};
 use tokio::time::{Instant, sleep};
@@ -125,6 +125,56 @@ async fn a_hungry_task_lets_others_run() {
     }
     hungry.abort();
     assert!(hungry.await.unwrap_err().is_cancelled());
+}
+
+/// Uses up what the runtime lets a task do before it has to yield.
+async fn exhaust_the_budget() {
+    std::future::poll_fn(|cx| {
+        while let Poll::Ready(budget) = tokio::task::coop::poll_proceed(cx) {
+            budget.made_progress();
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_out_of_budget_keeps_its_place() {
+    let limiter = limiter(Quota::per_second(1).burst(1).initial(0));
+    let start = Instant::now();
+    tokio::spawn(async move {
+        exhaust_the_budget().await;
+        let mut first = std::pin::pin!(limiter.acquire());
+        assert!(futures_util::poll!(first.as_mut()).is_pending(), "no permit yet");
+        assert_eq!(limiter.waiting(), 1, "not in the queue");
+        let second = tokio::spawn({
+            let limiter = limiter.clone();
+            async move {
+                limiter.acquire().await;
+                start.elapsed().as_secs()
+            }
+        });
+        first.await;
+        assert_eq!(start.elapsed().as_secs(), 1);
+        assert_eq!(second.await.unwrap(), 2);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_out_of_budget_holds_the_permit_it_cannot_report() {
+    let limiter = limiter(Quota::per_second(1).burst(1));
+    tokio::spawn(async move {
+        exhaust_the_budget().await;
+        let mut held = Box::pin(limiter.acquire());
+        assert!(futures_util::poll!(held.as_mut()).is_pending(), "out of budget");
+        assert!(limiter.try_acquire().is_err(), "it was the only one");
+        drop(held);
+        assert!(limiter.try_acquire().is_ok(), "not given back");
+    })
+    .await
+    .unwrap();
 }
 
 #[test]

@@ -20,8 +20,10 @@
 //!    `limit + catch_up` ticks can be admitted, and in a window of length w at most
 //!    `burst + rate * (w + catch_up)` permits.
 //! 3. Within an epoch the arrival time changes by adding and subtracting costs alone. It ends, at the
-//!    latest before the next grant is given back, when the arrival time has been set by the clock. So a
-//!    grant of the same epoch can be given back exactly.
+//!    latest before the next grant is given back, when the arrival time has been set by the clock. A
+//!    grant of the same epoch can be given back if, without it and those given back before it, the arrival
+//!    time would never have fallen behind the floor; else the bucket would have been full meanwhile, and
+//!    what it gives back would be a second burst.
 //!    Calls that do without the lock set the arrival time by the clock only if it lies behind them. Since
 //!    they never lower it, they have not if the arrival time was still ahead of the clock, now, when QUEUED
 //!    was cleared: `cleared`, the least of these within the epoch, is compared with the clock by every

@@ -1,0 +1,114 @@
+//! The limiter in exact arithmetic, for clocks that step back, debts and fractions of a permit.
+//!
+//! Time and permits are counted in one unit, so fine that a nanosecond and a millionth of a permit are both
+//! whole numbers of it. With whole numbers of any size there is no rounding at all.
+
+use num_bigint::BigInt;
+use num_integer::Integer;
+use num_traits::{Signed, Zero};
+use tidegate::Quota;
+
+pub(crate) const MILLION: u64 = 1_000_000;
+
+/// One bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct Oracle {
+    /// Units to a nanosecond.
+    nanosecond: BigInt,
+    /// Units to a millionth of a permit.
+    millionth: BigInt,
+    limit: BigInt,
+    /// The theoretical arrival time.
+    tat: BigInt,
+    now: BigInt,
+}
+
+impl Oracle {
+    pub(crate) fn new(quota: &Quota, now_ns: u64) -> Self {
+        let nanosecond = BigInt::from(quota.permits()) * MILLION;
+        let millionth = BigInt::from(quota.period().as_nanos());
+        let now = &nanosecond * now_ns;
+        let missing = &millionth * MILLION * (quota.max_burst() - quota.initial_level());
+        let limit = &millionth * MILLION * quota.max_burst();
+        Self { tat: &now + missing, nanosecond, millionth, limit, now }
+    }
+
+    pub(crate) fn set_now(&mut self, now_ns: u64) {
+        self.now = &self.nanosecond * now_ns;
+    }
+
+    fn level(&self) -> BigInt {
+        &self.limit - (&self.tat - &self.now).max(BigInt::zero())
+    }
+
+    fn nanos(&self, units: &BigInt) -> BigInt {
+        if units.is_positive() { Integer::div_ceil(units, &self.nanosecond) } else { BigInt::zero() }
+    }
+
+    /// Whole permits, rounded down.
+    pub(crate) fn available(&self) -> BigInt {
+        self.level().div_floor(&(&self.millionth * MILLION))
+    }
+
+    pub(crate) fn fits(&self, millionths: u64) -> bool {
+        millionths == 0 || self.level() >= &self.millionth * millionths
+    }
+
+    /// Nanoseconds until as much is there, rounded up.
+    pub(crate) fn wait(&self, millionths: u64) -> BigInt {
+        if millionths == 0 {
+            return BigInt::zero();
+        }
+        self.nanos(&(&self.millionth * millionths - self.level()))
+    }
+
+    pub(crate) fn wait_until_full(&self) -> BigInt {
+        self.nanos(&(&self.tat - &self.now))
+    }
+
+    pub(crate) fn wait_until_paid(&self) -> BigInt {
+        self.nanos(&-self.level())
+    }
+
+    /// Takes as much whether it is there or not.
+    pub(crate) fn take(&mut self, millionths: impl Into<BigInt>) {
+        let millionths = millionths.into();
+        if millionths.is_positive() {
+            self.tat = self.tat.clone().max(self.now.clone()) + &self.millionth * millionths;
+        }
+    }
+
+    pub(crate) fn refund(&mut self, millionths: u64) {
+        let full = self.tat.clone().min(self.now.clone());
+        self.tat = (&self.tat - &self.millionth * millionths).max(full);
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.tat = self.tat.clone().min(self.now.clone());
+    }
+}
+
+/// How fine the amounts are for which this quota is exact, in parts of a permit; `None` if for none.
+pub(crate) fn grain(quota: &Quota) -> Option<u64> {
+    exact_scale(quota).map(|(grain, _)| grain)
+}
+
+/// How long the word lasts that this quota gets, if it is exact.
+pub(crate) fn word_ns(quota: &Quota) -> Option<u64> {
+    exact_scale(quota).map(|(_, ticks)| (1 << 63) / ticks)
+}
+
+/// The parts of a permit, and the ticks to a nanosecond.
+///
+/// It says again what `gcra.rs` promises: the word has to hold two bursts and an hour.
+fn exact_scale(quota: &Quota) -> Option<(u64, u64)> {
+    let (n, p) = (u128::from(quota.permits()), quota.period().as_nanos());
+    let common = n.gcd(&p);
+    let (n, p) = (n / common, p / common);
+    [1_000_000_u128, 1_000, 10, 1].into_iter().find_map(|grain| {
+        let k = grain / p.gcd(&grain);
+        let bursts = (2 * u128::from(quota.max_burst())).checked_mul(p.checked_mul(k)?)?;
+        let hour = n.checked_mul(k)?.checked_mul(3_600_000_000_000)?;
+        (bursts.checked_add(hour)? < 1 << 63).then_some((grain as u64, (n * k) as u64))
+    })
+}

@@ -1,0 +1,250 @@
+//! The bound, in every window: under a clock that is set back and forth, and with waiters whose alarms ring
+//! late.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use proptest::prelude::*;
+use tidegate::{AcquireN, Clock, ManualClock, Quota, RateLimiter};
+
+const MS: u64 = 1_000_000;
+
+/// What was admitted, and when: nanoseconds and permits.
+type Log = Vec<(u64, u64)>;
+
+/// Fails unless every window keeps to `burst + rate * (w + catch_up)`.
+fn check_windows(quota: &Quota, catch_up_ns: u64, log: &Log) -> Result<(), TestCaseError> {
+    let period = quota.period().as_nanos();
+    for (i, (from, _)) in log.iter().enumerate() {
+        let mut sum = 0;
+        for (to, n) in &log[i..] {
+            sum += n;
+            let earned = u128::from(to - from + catch_up_ns) * u128::from(quota.permits());
+            let bound = u128::from(quota.max_burst()) * period + earned;
+            prop_assert!(u128::from(sum) * period <= bound, "{} from {} to {} ns", sum, from, to);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    /// Time that has really passed is what the clock went forward; a step back takes none.
+    #[test]
+    fn a_clock_that_is_set_back_admits_nothing_extra(
+        permits in 1..50_u64,
+        burst in 1..10_u64,
+        steps in prop::collection::vec((0..8_u8, 1..6_u64, 0..2_000 * MS), 1..120),
+    ) {
+        let quota = Quota::per_second(permits).burst(burst);
+        let clock = ManualClock::starting_at(3_600_000 * MS);
+        let limiter = RateLimiter::with_clock(quota, clock.clone());
+        let (mut passed, mut log) = (0, Log::new());
+        for (kind, n, ns) in steps {
+            match kind {
+                0 | 1 => {
+                    clock.advance(Duration::from_nanos(ns));
+                    passed += ns;
+                }
+                2 => clock.set(clock.now() - ns),
+                // By less than is noticed.
+                3 => clock.set(clock.now() - ns % MS),
+                // Far back.
+                4 if n == 1 => clock.set(clock.now() / 2),
+                5 => log.push((passed, limiter.try_acquire_up_to(n))),
+                _ => if limiter.try_acquire_n(n).is_ok() {
+                    log.push((passed, n));
+                }
+            }
+        }
+        check_windows(&quota, 0, &log)?;
+    }
+}
+
+/// A clock whose alarm rings when the test rings it.
+#[derive(Clone, Debug, Default)]
+struct LateClock {
+    now: Arc<AtomicU64>,
+    alarm: Arc<Mutex<Option<(u64, Waker)>>>,
+}
+
+impl LateClock {
+    fn ring(&self) {
+        let due = self.alarm.lock().unwrap().take_if(|(deadline, _)| *deadline <= self.now());
+        if let Some((_, alarm)) = due {
+            alarm.wake();
+        }
+    }
+}
+
+impl Clock for LateClock {
+    fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
+        *self.alarm.lock().unwrap() = Some((deadline, waker.clone()));
+        true
+    }
+}
+
+/// Notes when it is woken first, which is when its waiter is granted.
+#[derive(Debug)]
+struct Granted {
+    clock: LateClock,
+    at: AtomicU64,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Wake for Granted {
+    fn wake(self: Arc<Self>) {
+        let now = self.clock.now();
+        let _ = self.at.compare_exchange(NEVER, now, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+struct Waiter<'a> {
+    n: u64,
+    granted: Arc<Granted>,
+    future: Pin<Box<AcquireN<'a, LateClock>>>,
+}
+
+impl<'a> Waiter<'a> {
+    fn new(limiter: &'a RateLimiter<LateClock>, n: u64) -> Self {
+        let granted = Arc::new(Granted { clock: limiter.clock().clone(), at: AtomicU64::new(NEVER) });
+        Self { n, granted, future: Box::pin(limiter.acquire_n(n)) }
+    }
+
+    fn is_granted(&self) -> bool {
+        self.granted.at.load(Ordering::Relaxed) != NEVER
+    }
+
+    fn poll(&mut self) -> bool {
+        let waker = Waker::from(Arc::clone(&self.granted));
+        let ready = match self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(outcome) => {
+                outcome.unwrap();
+                true
+            }
+            Poll::Pending => false,
+        };
+        if ready {
+            // At once, if it was not woken before.
+            waker.wake();
+        }
+        ready
+    }
+}
+
+/// One random run: who comes, when the alarm rings, who leaves. `late_leavers`: also those
+/// who have been granted and have not looked.
+fn run(quota: Quota, steps: &[(u8, u64, u64)], late_leavers: bool) -> Result<(), TestCaseError> {
+    let clock = LateClock::default();
+    clock.now.store(1_000_000 * MS, Ordering::Relaxed);
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    let mut waiting: VecDeque<Waiter<'_>> = VecDeque::new();
+    let (mut log, mut tries) = (Log::new(), Log::new());
+    for &(kind, n, ns) in steps {
+        match kind {
+            0 => {
+                if limiter.try_acquire_n(n).is_ok() {
+                    prop_assert!(waiting.iter().all(Waiter::is_granted), "a newcomer passed the queue");
+                    log.push((clock.now(), n));
+                    tries.push((clock.now(), n));
+                }
+            }
+            1..=3 if n <= quota.max_burst() => {
+                let mut waiter = Waiter::new(&limiter, n);
+                if waiter.poll() {
+                    prop_assert!(waiting.iter().all(Waiter::is_granted), "a waiter passed the queue");
+                    log.push((clock.now(), n));
+                } else {
+                    waiting.push_back(waiter);
+                }
+            }
+            4 if !waiting.is_empty() => {
+                let i = ns as usize % waiting.len();
+                if late_leavers || !waiting[i].is_granted() {
+                    drop(waiting.remove(i));
+                }
+            }
+            5 => {
+                // One that has been granted looks at last.
+                if let Some(i) = waiting.iter().position(Waiter::is_granted) {
+                    let mut waiter = waiting.remove(i).unwrap();
+                    prop_assert!(waiter.poll(), "woken for nothing");
+                    log.push((waiter.granted.at.load(Ordering::Relaxed), waiter.n));
+                }
+            }
+            6 => clock.ring(),
+            _ => {
+                clock.now.fetch_add(ns, Ordering::Relaxed);
+                if ns % 2 == 0 {
+                    clock.ring();
+                }
+            }
+        }
+        let granted = waiting.iter().position(|waiter| !waiter.is_granted()).unwrap_or(waiting.len());
+        let behind = waiting.iter().skip(granted).any(Waiter::is_granted);
+        prop_assert!(!behind, "granted out of order");
+    }
+    for mut waiter in waiting.into_iter().filter(Waiter::is_granted) {
+        prop_assert!(waiter.poll());
+        log.push((waiter.granted.at.load(Ordering::Relaxed), waiter.n));
+    }
+    log.sort_unstable();
+    // Those who do not wait have no part in the credit of those who do.
+    check_windows(&quota, 0, &tries)?;
+    check_windows(&quota, quota.max_catch_up().as_nanos() as u64, &log)
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u8, u64, u64)>> {
+    prop::collection::vec((0..10_u8, 1..6_u64, 0..60 * MS), 1..150)
+}
+
+fn quota() -> impl Strategy<Value = Quota> {
+    (1..200_u64, 1..8_u64, prop::sample::select(vec![0, 1, 10, 50])).prop_map(|(permits, burst, catch_up)| {
+        Quota::per_second(permits).burst(burst).initial(0).catch_up(Duration::from_millis(catch_up))
+    })
+}
+
+proptest! {
+    #[test]
+    fn late_alarms_keep_to_the_bound_and_the_order(quota in quota(), steps in steps()) {
+        run(quota, &steps, false)?;
+    }
+
+    /// A grant that its waiter did not live to use is none; what it gives back must not become a second
+    /// burst.
+    #[test]
+    fn those_who_leave_with_a_grant_keep_to_the_bound(quota in quota(), steps in steps()) {
+        run(quota, &steps, true)?;
+    }
+}
+
+/// Ten are granted to `first` at 10 s, and ten to `second` at 20 s. Had `first` not been there, the bucket
+/// would have been full from 10 s on; so when it leaves at 20 s it has nothing to give back.
+#[test]
+fn a_grant_that_is_dropped_late_is_no_second_burst() {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1).burst(10).initial(0).catch_up(Duration::ZERO);
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut first = Box::pin(limiter.acquire_n(10));
+    let mut second = Box::pin(limiter.acquire_n(10));
+    assert!(first.as_mut().poll(&mut cx).is_pending());
+    assert!(second.as_mut().poll(&mut cx).is_pending());
+    clock.advance(Duration::from_secs(20));
+    assert!(second.as_mut().poll(&mut cx).is_ready());
+    drop(first);
+    assert!(limiter.try_acquire().is_err(), "more than a burst of ten at 20 s");
+}
