@@ -6,6 +6,7 @@ mod doubt;
 mod hand_off;
 mod list;
 mod locked;
+mod slack;
 mod timer;
 mod wait_queue;
 mod wake_batch;

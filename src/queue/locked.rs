@@ -19,21 +19,19 @@
 //! 2. `floor <= now`, and no arrival time below `floor` survives an admission. So at any instant at most
 //!    `limit + catch_up` ticks can be admitted, and in a window of length w at most
 //!    `burst + rate * (w + catch_up)` permits.
-//! 3. Within an epoch the arrival time changes by adding and subtracting costs alone. It ends, at the
-//!    latest before the next grant is given back, when the arrival time has been set by the clock. A
-//!    grant of the same epoch can be given back if, without it and those given back before it, the arrival
-//!    time would never have fallen behind the floor; else the bucket would have been full meanwhile, and
-//!    what it gives back would be a second burst.
-//!    Calls that do without the lock set the arrival time by the clock only if it lies behind them. Since
-//!    they never lower it, they have not if the arrival time was still ahead of the clock, now, when QUEUED
-//!    was cleared: `cleared`, the least of these within the epoch, is compared with the clock by every
-//!    holder of the lock. For a grant to be given back the clock is read while `holds` keeps QUEUED set, so
-//!    that no such call can have had a later reading.
+//! 3. Whenever the arrival time is compared with the clock, by how much it is ahead of the floor is noted
+//!    in `slack`, before it changes. A grant is given back only if its cost is no more than the least of
+//!    these since it was made: then all would have come out the same without it (see `slack.rs`).
+//!    Calls that do without the lock make no notes. But they never lower the arrival time: in all they have
+//!    compared, it was ahead by at least as much as it is, when QUEUED is cleared, ahead of the clock now.
+//!    `cleared` is the least of these. For a grant to be given back the clock is read while `holds` keeps
+//!    QUEUED set, so that no such call can have had a later reading.
 //! 4. `queued` is the sum of the costs in the list.
 
 use super::{
     doubt::{Doubt, Refusal},
     list::List,
+    slack::Slack,
     timer::{Runtime, Timer},
     wake_batch::WakeBatch,
 };
@@ -62,8 +60,8 @@ pub(super) struct Grant {
     pub(super) cost: u64,
     /// The arrival time after it.
     pub(super) tat: u64,
-    /// The epoch it belongs to.
-    pub(super) epoch: u64,
+    /// When it was made, for `slack`.
+    pub(super) moment: u64,
 }
 
 /// What the lock guards.
@@ -72,11 +70,10 @@ pub(super) struct Inner {
     pub(super) list: List<Entry, Grant>,
     /// Ticks asked for by those in the list. A single cost may have 62 bits.
     queued: u128,
-    epoch: u64,
-    /// The least arrival time at which QUEUED was cleared in this epoch.
+    slack: Slack,
+    /// The least arrival time at which QUEUED was cleared since a slack of zero was noted; `MAX_TAT` if it
+    /// never was.
     cleared: u64,
-    /// The ticks given back in this epoch.
-    returned: u64,
     /// How many want QUEUED to stay set.
     holds: usize,
     /// When the credit of a drained queue ends at the latest.
@@ -96,9 +93,8 @@ impl Inner {
         Self {
             list: List::new(),
             queued: 0,
-            epoch: 0,
+            slack: Slack::new(),
             cleared: MAX_TAT,
-            returned: 0,
             holds: 0,
             linger_until_ns: 0,
             doubt: None,
@@ -149,7 +145,7 @@ impl<'a> Locked<'a> {
         let busy = was.queued() && (!this.inner.list.is_empty() || now_ns < this.inner.linger_until_ns);
         this.floor = if busy { this.now.saturating_sub(this.frame.scale.catch_up) } else { this.now };
         if this.inner.cleared < this.now {
-            this.end_epoch();
+            this.note(this.tat);
         }
         this
     }
@@ -164,11 +160,25 @@ impl<'a> Locked<'a> {
         self.meter.word.thaw(State::new(self.tat, queued));
     }
 
-    /// The arrival time is no longer a sum of costs.
-    fn end_epoch(&mut self) {
-        self.inner.epoch += 1;
-        self.inner.cleared = MAX_TAT;
-        self.inner.returned = 0;
+    /// Notes by how much the arrival time is ahead of `floor`.
+    fn note(&mut self, floor: u64) {
+        let slack = self.tat.saturating_sub(floor);
+        self.inner.slack.note(slack);
+        if slack == 0 {
+            // Nothing granted before can be given back, whatever was compared without the lock.
+            self.inner.cleared = MAX_TAT;
+        }
+    }
+
+    /// Sets the arrival time to what an admission makes it, compared with `floor`.
+    fn admit(&mut self, tat: u64, floor: u64) {
+        self.note(floor);
+        self.tat = tat;
+    }
+
+    /// What the latest admission leaves.
+    fn grant(&self, cost: u64) -> Grant {
+        Grant { cost, tat: self.tat, moment: self.inner.slack.moment() }
     }
 
     /// Takes `cost` ticks now, as a newcomer that has found the queue empty. Waiters may use the credit
@@ -178,16 +188,11 @@ impl<'a> Locked<'a> {
         // Nothing can be had at any time, and dates nothing.
         if cost > 0 {
             match decide(self.tat, self.now, floor, cost, self.frame.scale.limit) {
-                Decision::Admit(tat) => {
-                    if self.tat < floor {
-                        self.end_epoch();
-                    }
-                    self.tat = tat;
-                }
+                Decision::Admit(tat) => self.admit(tat, floor),
                 Decision::NotBefore(tick) => return Err(tick),
             }
         }
-        Ok(Grant { cost, tat: self.tat, epoch: self.inner.epoch })
+        Ok(self.grant(cost))
     }
 
     /// Adds `cost` ticks without asking, if the word can hold it.
@@ -200,11 +205,8 @@ impl<'a> Locked<'a> {
             self.move_origin();
         }
         let tat = charged(self.tat, self.now, cost)?;
-        if self.tat < self.now {
-            self.end_epoch();
-        }
         self.meter.note_debt(tat.saturating_sub(self.now + self.frame.scale.limit), cost);
-        self.tat = tat;
+        self.admit(tat, self.now);
         Some(tat)
     }
 
@@ -212,41 +214,38 @@ impl<'a> Locked<'a> {
     pub(super) fn refund(&mut self, cost: u64) {
         self.set_doubt(None);
         let back = self.tat.saturating_sub(cost);
-        if back < self.now && self.now < self.tat {
-            self.end_epoch();
-        }
         self.tat = back.max(self.now.min(self.tat));
+        self.note(self.now);
     }
 
     /// Makes the burst full again.
     pub(super) fn reset(&mut self) {
         self.set_doubt(None);
-        self.end_epoch();
         self.tat = self.tat.min(self.now);
+        self.note(self.tat);
     }
 
     /// Keeps QUEUED set beyond `close`, if that may help to give this grant back.
     pub(super) fn hold_for(&mut self, grant: Grant) -> bool {
-        let helps = grant.epoch == self.inner.epoch;
+        let helps = self.inner.slack.least_since(grant.moment) >= grant.cost;
         self.inner.holds += usize::from(helps);
         helps
     }
 
-    /// Gives back a grant that nobody used, if that is exact: nothing has been dated by the clock since
-    /// (invariant 3), or nothing at all has been admitted since. If `held`, QUEUED has been kept set since
-    /// before the clock was read.
+    /// Gives back a grant that nobody used, if that is exact (invariant 3), or nothing at all has been
+    /// admitted since. If `held`, QUEUED has been kept set since before the clock was read.
     pub(super) fn give_back(&mut self, grant: Grant, held: bool) -> bool {
         self.inner.holds -= usize::from(held);
-        // Without this grant, and those given back before it, the arrival time would have been this much
-        // earlier ever since: never behind the floor, or else the bucket would have been full meanwhile.
-        let without = grant.tat.saturating_sub(grant.cost).saturating_sub(self.inner.returned);
-        let never_full = without >= self.now.saturating_sub(self.frame.scale.catch_up);
-        let same_epoch = held && grant.epoch == self.inner.epoch;
-        let exact = (same_epoch && never_full) || grant.tat == self.tat;
+        let ahead =
+            self.inner.slack.least_since(grant.moment).min(self.inner.cleared.saturating_sub(self.now));
+        let exact = (held && ahead >= grant.cost) || grant.tat == self.tat;
         if exact {
-            self.inner.returned = self.inner.returned.saturating_add(grant.cost);
             self.set_doubt(None);
             self.tat = self.tat.saturating_sub(grant.cost);
+            self.inner.slack.shrink(grant.moment, grant.cost);
+            if self.inner.cleared < MAX_TAT {
+                self.inner.cleared = self.inner.cleared.saturating_sub(grant.cost);
+            }
         }
         exact
     }
@@ -286,12 +285,9 @@ impl<'a> Locked<'a> {
                 },
                 Decision::Admit(_) if batch.is_full() => return Next::More,
                 Decision::Admit(tat) => {
-                    if self.tat < self.floor {
-                        self.end_epoch();
-                    }
-                    self.tat = tat;
+                    self.admit(tat, self.floor);
                     self.count_out(cost);
-                    let grant = Grant { cost, tat, epoch: self.inner.epoch };
+                    let grant = self.grant(cost);
                     let entry = self.inner.list.grant_front(grant);
                     batch.push(entry.and_then(|entry| entry.waker));
                     if self.inner.list.is_empty() {
@@ -321,7 +317,7 @@ impl<'a> Locked<'a> {
         self.now = now;
         self.floor = now;
         self.set_doubt(None);
-        self.end_epoch();
+        self.note(self.tat);
     }
 
     /// Moves the origin up to the present; the level stays as it is.

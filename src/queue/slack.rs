@@ -1,0 +1,78 @@
+//! How late a grant may still be given back.
+//!
+//! To give a grant back is to say that it never was. That is exact if all else would have come out the
+//! same without it: the arrival time would have been earlier by its cost ever since, and wherever it is
+//! compared with the clock it would still have been ahead. Else the bucket would have been full meanwhile,
+//! what came would have been lost, and giving it back would be a second burst.
+//!
+//! So each time the arrival time is compared with the clock, by how much it is ahead is noted: the *slack*.
+//! A grant can be given back if its cost is no more than the least slack noted since.
+//!
+//! # Invariants
+//! 1. Notes are kept in the order in which they were made, and by rising slack: a note is dropped when one
+//!    with no more slack comes after it. So the least since any moment is the first one made after it.
+//! 2. There is room for so many; the two oldest are merged into one with the later number and the lesser
+//!    slack. That errs on the side of not giving back.
+//! 3. When a grant is given back, the notes made since it was granted shrink by its cost: they were made
+//!    with it. Notes from before may then be no less than one that follows, and are dropped (1).
+
+const NOTES: usize = if cfg!(all(test, tidegate_loom)) { 2 } else { 32 };
+
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    number: u64,
+    slack: u64,
+}
+
+/// The least slack since any moment.
+#[derive(Debug)]
+pub(super) struct Slack {
+    notes: [Note; NOTES],
+    len: usize,
+    number: u64,
+}
+
+impl Slack {
+    pub(super) const fn new() -> Self {
+        Self { notes: [Note { number: 0, slack: 0 }; NOTES], len: 0, number: 0 }
+    }
+
+    /// This moment, to ask about later.
+    pub(super) const fn moment(&self) -> u64 {
+        self.number
+    }
+
+    /// Notes by how much the arrival time was ahead; zero if it was set by the clock.
+    pub(super) fn note(&mut self, slack: u64) {
+        self.number += 1;
+        while self.len > 0 && self.notes[self.len - 1].slack >= slack {
+            self.len -= 1;
+        }
+        if self.len == NOTES {
+            self.notes[1].slack = self.notes[0].slack;
+            self.notes.copy_within(1.., 0);
+            self.len -= 1;
+        }
+        self.notes[self.len] = Note { number: self.number, slack };
+        self.len += 1;
+    }
+
+    /// The least that was noted after a moment; `u64::MAX` if nothing was.
+    pub(super) fn least_since(&self, moment: u64) -> u64 {
+        let first = self.notes[..self.len].iter().find(|note| note.number > moment);
+        first.map_or(u64::MAX, |note| note.slack)
+    }
+
+    /// What was granted at that cost at that moment never was.
+    pub(super) fn shrink(&mut self, moment: u64, cost: u64) {
+        let len = self.len;
+        let Some(first) = self.notes[..len].iter().position(|note| note.number > moment) else { return };
+        for note in &mut self.notes[first..len] {
+            note.slack = note.slack.saturating_sub(cost);
+        }
+        let least = self.notes[first].slack;
+        let kept = self.notes[..first].iter().take_while(|note| note.slack < least).count();
+        self.notes.copy_within(first..len, kept);
+        self.len -= first - kept;
+    }
+}
