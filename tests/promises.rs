@@ -3,6 +3,7 @@
 mod promises {
     mod drift;
     mod exact;
+    mod late_drops;
     mod oracle;
     mod windows;
 }

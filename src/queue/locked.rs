@@ -11,8 +11,8 @@
 //!
 //! When the queue drains at a late timer, the arrival time may still lie before *now*. QUEUED then stays
 //! set for at most `catch_up` more, so that the tasks just released, coming back at once, find the credit
-//! that the timer's lateness owes them; within that time the bucket counts as busy. `try_acquire` has no part in that credit: it is decided by
-//! textbook GCRA, and what it is granted dates from *now*.
+//! that the timer's lateness owes them; within that time the bucket counts as busy. `try_acquire` has no
+//! part in that credit: it is decided by textbook GCRA, and what it is granted dates from *now*.
 //!
 //! # Invariants
 //! 1. QUEUED is set if the list is not empty.
@@ -22,10 +22,11 @@
 //! 3. Whenever the arrival time is compared with the clock, by how much it is ahead of the floor is noted
 //!    in `slack`, before it changes. A grant is given back only if its cost is no more than the least of
 //!    these since it was made: then all would have come out the same without it (see `slack.rs`).
-//!    Calls that do without the lock make no notes. But they never lower the arrival time: in all they have
-//!    compared, it was ahead by at least as much as it is, when QUEUED is cleared, ahead of the clock now.
-//!    `cleared` is the least of these. For a grant to be given back the clock is read while `holds` keeps
-//!    QUEUED set, so that no such call can have had a later reading.
+//!    Calls that do without the lock make no notes. But each raises the arrival time, so if it is still what
+//!    it was when QUEUED was cleared (`closed`), there were none. Else it was ahead, in all they compared, by
+//!    at least as much as `closed` was ahead of the clock afterwards; `Unlocked` keeps that. For a grant to
+//!    be given back the clock is read while `holds` keeps QUEUED set, so that no such call can have had a
+//!    later reading.
 //! 4. `queued` is the sum of the costs in the list.
 
 use super::{
@@ -58,10 +59,20 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grant {
     pub(super) cost: u64,
-    /// The arrival time after it.
-    pub(super) tat: u64,
     /// When it was made, for `slack`.
     pub(super) moment: u64,
+}
+
+/// What calls without the lock may have compared with the clock.
+#[derive(Clone, Copy, Debug)]
+struct Unlocked {
+    /// It concerns grants made before this moment.
+    before: u64,
+    /// The least arrival time that they can have seen.
+    least: u64,
+    /// Grants made before this moment are not given back at all: what they would have to be compared with
+    /// has been replaced.
+    lost_before: u64,
 }
 
 /// What the lock guards.
@@ -71,9 +82,9 @@ pub(super) struct Inner {
     /// Ticks asked for by those in the list. A single cost may have 62 bits.
     queued: u128,
     slack: Slack,
-    /// The least arrival time at which QUEUED was cleared since a slack of zero was noted; `MAX_TAT` if it
-    /// never was.
-    cleared: u64,
+    unlocked: Unlocked,
+    /// The arrival time when QUEUED was last cleared.
+    closed: u64,
     /// How many want QUEUED to stay set.
     holds: usize,
     /// When the credit of a drained queue ends at the latest.
@@ -89,12 +100,14 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    pub(super) fn new() -> Self {
+    /// For a word of that arrival time.
+    pub(super) fn new(tat: u64) -> Self {
         Self {
             list: List::new(),
             queued: 0,
             slack: Slack::new(),
-            cleared: MAX_TAT,
+            unlocked: Unlocked { before: 0, least: MAX_TAT, lost_before: 0 },
+            closed: tat,
             holds: 0,
             linger_until_ns: 0,
             doubt: None,
@@ -138,15 +151,15 @@ impl<'a> Locked<'a> {
         let was = meter.word.freeze();
         let frame = meter.published.frame();
         let mut this = Self { meter, inner, frame, now_ns, now: 0, tat: was.tat(), floor: 0 };
+        if !was.queued() && was.tat() != this.inner.closed {
+            this.unlocked_calls(frame.tick(now_ns).unwrap_or(MAX_TAT));
+        }
         match frame.tick(now_ns) {
             Some(now) => this.now = now,
             None => this.move_origin(),
         }
         let busy = was.queued() && (!this.inner.list.is_empty() || now_ns < this.inner.linger_until_ns);
         this.floor = if busy { this.now.saturating_sub(this.frame.scale.catch_up) } else { this.now };
-        if this.inner.cleared < this.now {
-            this.note(this.tat);
-        }
         this
     }
 
@@ -154,20 +167,28 @@ impl<'a> Locked<'a> {
     pub(super) fn close(self) {
         let lingers = self.tat < self.now && self.now_ns < self.inner.linger_until_ns;
         let queued = !self.inner.list.is_empty() || lingers || self.inner.holds > 0;
-        if !queued {
-            self.inner.cleared = self.inner.cleared.min(self.tat);
-        }
+        self.inner.closed = self.tat;
         self.meter.word.thaw(State::new(self.tat, queued));
     }
 
     /// Notes by how much the arrival time is ahead of `floor`.
     fn note(&mut self, floor: u64) {
-        let slack = self.tat.saturating_sub(floor);
-        self.inner.slack.note(slack);
-        if slack == 0 {
-            // Nothing granted before can be given back, whatever was compared without the lock.
-            self.inner.cleared = MAX_TAT;
+        self.inner.slack.note(self.tat.saturating_sub(floor));
+    }
+
+    /// There were calls without the lock since QUEUED was cleared.
+    fn unlocked_calls(&mut self, now: u64) {
+        let inner = &mut *self.inner;
+        let unlocked = &mut inner.unlocked;
+        if unlocked.least <= now {
+            // Of no use to anybody any more, and in the way of those who were granted since.
+            unlocked.lost_before = unlocked.before;
+            unlocked.least = MAX_TAT;
         }
+        unlocked.least = unlocked.least.min(inner.closed);
+        // A moment of its own.
+        inner.slack.note(u64::MAX);
+        unlocked.before = inner.slack.moment();
     }
 
     /// Sets the arrival time to what an admission makes it, compared with `floor`.
@@ -178,7 +199,7 @@ impl<'a> Locked<'a> {
 
     /// What the latest admission leaves.
     fn grant(&self, cost: u64) -> Grant {
-        Grant { cost, tat: self.tat, moment: self.inner.slack.moment() }
+        Grant { cost, moment: self.inner.slack.moment() }
     }
 
     /// Takes `cost` ticks now, as a newcomer that has found the queue empty. Waiters may use the credit
@@ -232,22 +253,26 @@ impl<'a> Locked<'a> {
         helps
     }
 
-    /// Gives back a grant that nobody used, if that is exact (invariant 3), or nothing at all has been
-    /// admitted since. If `held`, QUEUED has been kept set since before the clock was read.
+    /// Gives back a grant that nobody used, if that is exact (invariant 3) and QUEUED has been `held` since
+    /// before the clock was read.
     pub(super) fn give_back(&mut self, grant: Grant, held: bool) -> bool {
         self.inner.holds -= usize::from(held);
-        let ahead =
-            self.inner.slack.least_since(grant.moment).min(self.inner.cleared.saturating_sub(self.now));
-        let exact = (held && ahead >= grant.cost) || grant.tat == self.tat;
-        if exact {
-            self.set_doubt(None);
-            self.tat = self.tat.saturating_sub(grant.cost);
-            self.inner.slack.shrink(grant.moment, grant.cost);
-            if self.inner.cleared < MAX_TAT {
-                self.inner.cleared = self.inner.cleared.saturating_sub(grant.cost);
-            }
+        let mut ahead = self.inner.slack.least_since(grant.moment);
+        let unlocked = &mut self.inner.unlocked;
+        let concerned = grant.moment < unlocked.before;
+        if concerned {
+            ahead = ahead.min(unlocked.least.saturating_sub(self.now));
         }
-        exact
+        if !held || ahead < grant.cost || grant.moment < unlocked.lost_before {
+            return false;
+        }
+        if concerned {
+            unlocked.least -= grant.cost;
+        }
+        self.inner.slack.shrink(grant.moment, grant.cost);
+        self.set_doubt(None);
+        self.tat = self.tat.saturating_sub(grant.cost);
+        true
     }
 
     /// Undoes a change of the word by a stale scale, unless somebody has built on it.
@@ -317,6 +342,8 @@ impl<'a> Locked<'a> {
         self.now = now;
         self.floor = now;
         self.set_doubt(None);
+        // No earlier grant can be given back, by the note; what they were compared with counts in other ticks.
+        self.inner.unlocked.least = MAX_TAT;
         self.note(self.tat);
     }
 

@@ -9,7 +9,7 @@
 //! - by whoever leaves from the head, gives permits back, or fills the bucket.
 //!
 //! The alarm belongs to the queue, not to a waiter: a waiter that was polled once and never again delays
-//! nobody.
+//! nobody, as long as the runtime whose timer it is goes on, or somebody comes, or is polled.
 //!
 //! # No foreign code under the lock
 //! Wakers are cloned before it is taken, and woken or dropped after it is released. The clock is read
@@ -74,9 +74,10 @@ impl<C: Clock> WaitQueue<C> {
     pub(crate) fn new(quota: Quota, scale: Scale, clock: C) -> Arc<Self> {
         let (frame, now) = Frame::at(scale, clock.now());
         let missing = quota.max_burst() - quota.initial_level();
-        let inner = Inner::new();
+        let tat = now + missing * scale.per_permit;
+        let inner = Inner::new(tat);
         Arc::new_cyclic(|weak| Self {
-            meter: Meter::new(frame, now + missing * scale.per_permit),
+            meter: Meter::new(frame, tat),
             clock,
             quota,
             list: inner.list.id(),

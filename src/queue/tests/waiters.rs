@@ -320,3 +320,67 @@ fn a_grant_that_is_dropped_late_is_no_second_burst() {
     drop(first);
     assert_eq!(limiter.available(), 0);
 }
+
+#[test]
+fn an_arrival_time_that_comes_back_is_no_proof_that_nothing_happened() {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1).burst(10).catch_up(Duration::ZERO);
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    limiter.try_acquire_n(10).unwrap();
+    let (older, newer) = (queued(&limiter, 5), queued(&limiter, 5));
+    clock.advance(10 * SECOND);
+    assert_eq!(limiter.waiting(), 0);
+    // The older goes back; a newcomer takes as much, almost too late; the newer must not go back as well.
+    drop(older);
+    clock.advance(Duration::from_millis(4_900));
+    let start = limiter.available();
+    limiter.try_acquire_n(5).unwrap();
+    drop(newer);
+    assert_eq!(5 + limiter.try_acquire_up_to(u64::MAX), u64::try_from(start).unwrap());
+}
+
+#[test]
+fn a_reset_makes_earlier_grants_worthless() {
+    let (limiter, clock) = limiter(1, 0);
+    let granted = queued(&limiter, 1);
+    clock.advance(SECOND);
+    limiter.reset();
+    limiter.try_acquire().unwrap();
+    drop(granted);
+    assert!(limiter.try_acquire().is_err());
+}
+
+#[test]
+fn a_waiter_that_left_early_costs_nobody_a_permit_later() {
+    for someone_left in [false, true] {
+        let (limiter, clock) = limiter(10, 0);
+        if someone_left {
+            drop(queued(&limiter, 1));
+        }
+        let mut waiters: Vec<_> = (0..30).map(|_| queued(&limiter, 1)).collect();
+        for _ in 0..12 {
+            clock.advance(SECOND);
+        }
+        assert_eq!(limiter.waiting(), 18);
+        drop(waiters.remove(0));
+        assert_eq!(limiter.waiting(), 17, "someone left: {someone_left}");
+    }
+}
+
+#[test]
+fn calls_without_the_lock_spoil_only_grants_from_before() {
+    let (limiter, clock) = limiter(10, 5);
+    let mut before = Box::pin(limiter.acquire_n(6));
+    assert!(poll(&mut before).is_pending());
+    clock.advance(SECOND);
+    // Granted; the bucket is empty, then has three, of which two go without the lock.
+    clock.advance(3 * SECOND);
+    limiter.try_acquire_n(2).unwrap();
+    let mut waiters: Vec<_> = (0..30).map(|_| queued(&limiter, 2)).collect();
+    for _ in 0..15 {
+        clock.advance(SECOND);
+    }
+    assert_eq!(limiter.waiting(), 30 - 8);
+    drop(waiters.remove(0));
+    assert_eq!(limiter.waiting(), 30 - 8 - 1, "what it had was handed on");
+}
