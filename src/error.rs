@@ -183,14 +183,14 @@ pub enum QuotaError {
         /// The burst.
         burst: u64,
     },
-    /// The burst is too large for the 63 bits of the word.
+    /// The burst is too large for the 62 bits of the word.
     BurstTooDeep {
         /// The burst asked for.
         burst: u64,
         /// The largest one that fits at this rate.
         max: u64,
     },
-    /// The rate is too high for the 63 bits of the word.
+    /// The rate is too high for the 62 bits of the word.
     RateTooHigh {
         /// The permits of one period.
         permits: u64,

@@ -12,7 +12,7 @@
 //!   Every decision equals that of the exact rational model at every nanosecond. `k` is chosen so that a
 //!   millionth of a permit is a whole number of ticks too, or else a thousandth, or a tenth.
 //! - **Inexact scale**, if the word would last less than [`MIN_HORIZON_NS`] with an exact one (N above some
-//!   2.5 million, or a burst that takes years to fill): `c` is as large as the word allows for 20 years,
+//!   1.2 million, or a burst that takes years to fill): `c` is as large as the word allows for 10 years,
 //!   and `now` is floored. A decision may differ from the exact one by less than one tick, and this never
 //!   accumulates: `R` itself is rounded in its 64th binary place, upwards, so that a whole number of ticks
 //!   is never floored to the one before.
@@ -27,14 +27,14 @@ use core::time::Duration;
 
 use crate::{error::QuotaError, permits::Permits, quota::Quota};
 
-/// The largest theoretical arrival time: 63 bits of the word.
-pub(crate) const MAX_TAT: u64 = u64::MAX >> 1;
+/// The largest theoretical arrival time: 62 bits of the word.
+pub(crate) const MAX_TAT: u64 = u64::MAX >> 2;
 
 /// What an exact scale must last before its origin has to be moved: one hour.
 const MIN_HORIZON_NS: u128 = 3_600_000_000_000;
 
-/// What an inexact scale lasts: 20 years of 365.25 days.
-const LONG_HORIZON_NS: u128 = 631_152_000_000_000_000;
+/// What an inexact scale lasts before its origin has to be moved: 10 years of 365.25 days.
+const LONG_HORIZON_NS: u128 = 315_576_000_000_000_000;
 
 /// A quota as numbers of ticks. `Copy`, and small: it is read afresh by every call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(crate) enum Decision {
 #[inline]
 pub(crate) const fn decide(tat: u64, now: u64, floor: u64, cost: u64, limit: u64) -> Decision {
     let base = if tat > floor { tat } else { floor };
-    // No overflow: each is below 2^63.
+    // No overflow: each is below 2^62.
     let new = base + cost;
     if new <= now + limit { Decision::Admit(new) } else { Decision::NotBefore(new - limit) }
 }
@@ -117,9 +117,9 @@ impl Scale {
         })
     }
 
-    /// The finest scale that lasts for 20 years.
+    /// The finest scale that lasts for 10 years.
     fn inexact_ticks(n: u128, p: u128, burst: u128) -> Option<u128> {
-        // The permits of 20 years, rounded up, and two bursts.
+        // The permits of 10 years, rounded up, and two bursts.
         let permits = (n * LONG_HORIZON_NS).div_ceil(p).max(1) + 2 * burst;
         let c = u128::from(MAX_TAT) / permits;
         (c > 0).then_some(c)
@@ -180,6 +180,13 @@ impl Scale {
         ns as u64
     }
 
+    /// Whether permits come at more than 100,000 a second.
+    #[inline]
+    pub(crate) const fn is_fast(&self) -> bool {
+        // No overflow: a scale lasts for an hour, so this is below 2^21.
+        self.rate_whole * 10_000 > self.per_permit
+    }
+
     /// The cost of `permits` in ticks; `None` if it is more than a full burst.
     #[inline]
     pub(crate) fn cost(&self, permits: Permits) -> Option<u64> {
@@ -189,7 +196,7 @@ impl Scale {
 
     /// The level at `now`, in ticks; negative in debt.
     pub(crate) const fn level(&self, tat: u64, now: u64) -> i64 {
-        // Each is below 2^63.
+        // Each is below 2^62.
         self.limit as i64 - tat.saturating_sub(now) as i64
     }
 }

@@ -16,6 +16,9 @@ use crate::{
     word::{State, Step, Word},
 };
 
+/// How far a clock reading may lie behind another thread's before the clock is taken to have stepped back.
+pub(crate) const SKEW_NS: u64 = 1_000_000;
+
 /// What came of a fast call.
 #[derive(Debug)]
 pub(crate) enum Fast<T> {
@@ -53,6 +56,8 @@ pub(crate) struct Meter {
     /// The deepest debt that charges have made, in ticks: how far beyond a full burst the arrival time can
     /// rightly be.
     debt: AtomicU64,
+    /// When the credit of a drained queue ends at the latest. Written only under the queue's lock.
+    linger_until_ns: AtomicU64,
     /// Whether the clock is doubted (see `queue/locked.rs`). Written only under the queue's lock.
     doubted: AtomicU8,
 }
@@ -60,10 +65,11 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) fn new(frame: Frame, tat: u64) -> Self {
         Self {
-            word: CachePadded::new(Word::new(State::new(tat, false))),
+            word: CachePadded::new(Word::new(State::new(tat, false, false))),
             published: Published::new(frame),
             queued: AtomicU64::new(0),
             debt: AtomicU64::new(0),
+            linger_until_ns: AtomicU64::new(0),
             doubted: AtomicU8::new(0),
         }
     }
@@ -79,7 +85,7 @@ impl Meter {
         let Some(now) = frame.tick(now_ns) else { return Fast::Slow };
         let mut swapped = None;
         let outcome = self.word.transition(|state| {
-            if state.queued() {
+            if !state.clear() {
                 return Step::Keep(None);
             }
             match step(state, now, &frame.scale) {
@@ -108,6 +114,31 @@ impl Meter {
     /// meanwhile, the error holds the arrival times before and after, to be undone.
     #[inline]
     pub(crate) fn take_at_once(&self, permits: Permits, now_ns: u64) -> Result<(), Option<(u64, u64)>> {
+        self.swap(permits, now_ns, |state, now, _| state.clear().then_some(now))
+    }
+
+    /// As [`take_at_once`](Self::take_at_once), for those who would wait otherwise: credit that a drained queue
+    /// has left is theirs.
+    #[inline]
+    pub(crate) fn take_as_waiter(&self, permits: Permits, now_ns: u64) -> Result<(), Option<(u64, u64)>> {
+        self.swap(permits, now_ns, |state, now, scale| {
+            if state.clear() {
+                return Some(now);
+            }
+            let lingers = !state.queued() && now_ns < self.linger_until_ns();
+            (lingers && scale.is_fast()).then(|| now.saturating_sub(scale.catch_up))
+        })
+    }
+
+    /// Takes permits if they conform at `now_ns` and the bucket cannot have been idle since before what `floor`
+    /// makes of the state; not at all if it makes nothing of it.
+    #[inline]
+    fn swap(
+        &self,
+        permits: Permits,
+        now_ns: u64,
+        floor: impl Fn(State, u64, &Scale) -> Option<u64>,
+    ) -> Result<(), Option<(u64, u64)>> {
         let Some((edition, frame)) = self.published.read() else { return Err(None) };
         let (Some(now), Some(cost)) = (frame.tick(now_ns), frame.scale.cost(permits)) else {
             return Err(None);
@@ -116,10 +147,8 @@ impl Meter {
             return Err(None);
         }
         let swapped = self.word.transition(|state| {
-            if state.queued() {
-                return Step::Keep(None);
-            }
-            match decide(state.tat(), now, now, cost, frame.scale.limit) {
+            let Some(floor) = floor(state, now, &frame.scale) else { return Step::Keep(None) };
+            match decide(state.tat(), now, floor, cost, frame.scale.limit) {
                 Decision::Admit(tat) => Step::Set(state.with_tat(tat), Some((state.tat(), tat))),
                 Decision::NotBefore(_) => Step::Keep(None),
             }
@@ -153,6 +182,18 @@ impl Meter {
         self.queued.store(ticks, Ordering::Relaxed);
     }
 
+    /// When the credit of a drained queue ends at the latest.
+    pub(crate) fn linger_until_ns(&self) -> u64 {
+        // Relaxed: read late or early, what is taken by it is within what catch-up allows in any case.
+        self.linger_until_ns.load(Ordering::Relaxed)
+    }
+
+    /// Sets when the credit of a drained queue ends; the caller holds the queue's lock.
+    pub(crate) fn set_linger_until_ns(&self, until_ns: u64) {
+        // Relaxed: see `linger_until_ns`.
+        self.linger_until_ns.store(until_ns, Ordering::Relaxed);
+    }
+
     /// The deepest debt so far.
     pub(crate) fn debt(&self) -> u64 {
         // Relaxed: it only grows, and a clock is doubted under the lock or not at all.
@@ -167,6 +208,16 @@ impl Meter {
             // Relaxed: see `debt`. A reader that misses it may look at the clock twice.
             self.debt.fetch_max(ticks, Ordering::Relaxed);
         }
+    }
+
+    /// Whether a clock reading lies further behind an arrival time than it can by rights: the latter is never
+    /// more than a burst and the deepest debt ahead of the reading by which it was written.
+    pub(crate) fn is_behind(&self, frame: &Frame, now_ns: u64, tat: u64) -> bool {
+        let limit = frame.scale.limit;
+        let skewed = || limit.saturating_add(self.debt()).saturating_add(frame.scale.span(SKEW_NS));
+        // Beyond the horizon it is not behind.
+        let ahead = frame.tick(now_ns).map_or(0, |now| tat.saturating_sub(now));
+        now_ns.saturating_add(SKEW_NS) < frame.origin_ns || (ahead > limit && ahead > skewed())
     }
 
     /// Whether the clock is doubted.

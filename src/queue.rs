@@ -4,6 +4,7 @@ mod acquire;
 mod calls;
 mod doubt;
 mod hand_off;
+mod inner;
 mod list;
 mod locked;
 mod slack;

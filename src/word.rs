@@ -1,23 +1,24 @@
-//! The packed state: the theoretical arrival time and the QUEUED bit in one atomic, and the only
+//! The packed state: the theoretical arrival time and two flags in one atomic, and the only
 //! compare-and-swap loop on it.
 //!
 //! ```text
-//! bit 63 ........................................ 1   0
-//!     theoretical arrival time (TAT), in ticks        QUEUED
+//! bit 63 ............................... 2   1       0
+//!     theoretical arrival time (TAT), ticks  LINGER  QUEUED
 //! ```
 //!
-//! | state  | who may change the word                                            |
-//! |--------|--------------------------------------------------------------------|
-//! | clear  | anybody, by compare-and-swap                                       |
-//! | QUEUED | the holder of the queue's lock, who alone sets and clears the bit  |
+//! | state  | means                                  | who may change the word                            |
+//! |--------|----------------------------------------|----------------------------------------------------|
+//! | clear  | nobody waits                           | anybody, by compare-and-swap                       |
+//! | LINGER | the queue drained late and left credit | those who would wait, by compare-and-swap          |
+//! | QUEUED | somebody waits, or has the lock        | the holder of the queue's lock                     |
 //!
 //! # Invariants
-//! 1. QUEUED changes only under the queue's lock.
+//! 1. Both flags change only under the queue's lock.
 //! 2. While QUEUED is set, only the holder of the lock writes the word, so a plain store is enough.
 //!
 //! # Orderings
 //! What a call decides depends on the word alone, and all changes to one location are seen in one order: a
-//! compare-and-swap that expects a clear bit cannot succeed once the bit is set. `Relaxed` would do for
+//! compare-and-swap that expects a clear flag cannot succeed once the flag is set. `Relaxed` would do for
 //! that. The exchange is `Acquire`, and the store that ends a frozen state `Release`, for another reason:
 //! the scale by which the number is read may have been changed in between, and whoever builds on the
 //! changed word must see the changed scale (see `published.rs`).
@@ -27,6 +28,8 @@ use core::fmt;
 use crate::sync::{AtomicU64, Ordering};
 
 const QUEUED: u64 = 1;
+const LINGER: u64 = 2;
+const FLAGS: u64 = QUEUED | LINGER;
 
 /// The word, unpacked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,32 +37,48 @@ pub(crate) struct State(u64);
 
 impl State {
     #[inline]
-    pub(crate) const fn new(tat: u64, queued: bool) -> Self {
-        Self(tat << 1 | queued as u64)
+    pub(crate) const fn new(tat: u64, queued: bool, lingers: bool) -> Self {
+        Self(tat << 2 | lingers as u64 * LINGER | queued as u64 * QUEUED)
     }
 
     /// The theoretical arrival time.
     #[inline]
     pub(crate) const fn tat(self) -> u64 {
-        self.0 >> 1
+        self.0 >> 2
     }
 
-    /// Whether arrivals have to go through the queue's lock.
+    /// Whether all arrivals have to go through the queue's lock.
     #[inline]
     pub(crate) const fn queued(self) -> bool {
         self.0 & QUEUED != 0
     }
 
-    /// The same bit with another arrival time.
+    /// Whether the queue has left credit to those who would wait.
+    #[inline]
+    pub(crate) const fn lingers(self) -> bool {
+        self.0 & LINGER != 0
+    }
+
+    /// Whether no flag is set.
+    #[inline]
+    pub(crate) const fn clear(self) -> bool {
+        self.0 & FLAGS == 0
+    }
+
+    /// The same flags with another arrival time.
     #[inline]
     pub(crate) const fn with_tat(self, tat: u64) -> Self {
-        Self(tat << 1 | self.0 & QUEUED)
+        Self(tat << 2 | self.0 & FLAGS)
     }
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("tat", &self.tat()).field("queued", &self.queued()).finish()
+        f.debug_struct("State")
+            .field("tat", &self.tat())
+            .field("lingers", &self.lingers())
+            .field("queued", &self.queued())
+            .finish()
     }
 }
 

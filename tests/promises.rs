@@ -91,7 +91,7 @@ fn exact_quota() -> impl Strategy<Value = Quota> {
     (permits, period, 1_u64..200)
         // Room for two bursts and an hour in the word.
         .prop_filter("no exact scale", |&(permits, period, burst)| {
-            2 * u128::from(burst) * u128::from(period) + u128::from(permits) * 3_600_000_000_000 < 1 << 63
+            2 * u128::from(burst) * u128::from(period) + u128::from(permits) * 3_600_000_000_000 < 1 << 62
         })
         .prop_map(|(permits, period, burst)| Quota::new(permits, Duration::from_nanos(period)).burst(burst))
 }
@@ -209,7 +209,7 @@ proptest! {
         model.advance(years * 31_557_600_000_000_000);
         for (n, ns) in steps {
             let exact = ratio(n.into(), 1);
-            // A tick is below a seventh of a nanosecond: 20 years in 63 bits, and at worst one tick to a permit
+            // A tick is below a seventh of a nanosecond: 10 years in 62 bits, and at worst one tick to a permit
             // where nearly two would fit.
             let tick = &model.rate * ratio(1, 7);
             let close = (&model.level - &exact) < tick && (&exact - &model.level) < tick;

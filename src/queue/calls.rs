@@ -2,11 +2,7 @@
 
 use core::time::Duration;
 
-use super::{
-    doubt::{Refusal, is_behind},
-    locked::charged,
-    wait_queue::WaitQueue,
-};
+use super::{doubt::Refusal, locked::charged, wait_queue::WaitQueue};
 use crate::{
     clock::Clock,
     error::Denied,
@@ -39,10 +35,9 @@ impl<C: Clock> WaitQueue<C> {
         }
         match &self.meter.take(permits, now_ns) {
             Fast::Done(Taken::Yes, _) => Ok(()),
-            Fast::Done(Taken::Never, _) => Err(self.never(permits)),
+            Fast::Done(Taken::Never, frame) => Err(never(frame, permits)),
             Fast::Done(Taken::NotBefore(tick, tat), frame) => {
-                let now = frame.tick(now_ns).unwrap_or(0);
-                if self.meter.doubted() || is_behind(frame, self.meter.debt(), now_ns, now, *tat) {
+                if self.meter.doubted() || self.meter.is_behind(frame, now_ns, *tat) {
                     return self.try_take_locked(permits, Some(*tat));
                 }
                 Err(not_before(frame, *tick, now_ns))
@@ -63,11 +58,10 @@ impl<C: Clock> WaitQueue<C> {
         };
         let state = self.meter.word.load();
         let queued = self.meter.queued();
-        let Some(cost) = frame.scale.cost(permits) else { return Err(self.never(permits)) };
+        let cost = cost(&frame, permits)?;
         let behind = self.meter.doubted()
-            || frame
-                .tick(now_ns)
-                .is_none_or(|now| is_behind(&frame, self.meter.debt(), now_ns, now, state.tat()));
+            || frame.tick(now_ns).is_none()
+            || self.meter.is_behind(&frame, now_ns, state.tat());
         if !state.queued() || queued == 0 || behind || !self.meter.published.is_current(edition) {
             return self.try_take_locked(permits, None);
         }
@@ -80,7 +74,7 @@ impl<C: Clock> WaitQueue<C> {
         loop {
             let now_ns = self.clock.now();
             let outcome = self.locked_at(now_ns, |locked| {
-                let Some(cost) = locked.frame.scale.cost(permits) else { return Err(None) };
+                let cost = locked.cost(permits).map_err(Err)?;
                 loop {
                     // Those who wait come first.
                     let ahead = self.meter.queued();
@@ -95,7 +89,7 @@ impl<C: Clock> WaitQueue<C> {
                     };
                     let refusal = locked.refuse(tick, seen);
                     if refusal != Refusal::Settled {
-                        return Err(Some(refusal));
+                        return Err(Ok(refusal));
                     }
                 }
             });
@@ -106,16 +100,16 @@ impl<C: Clock> WaitQueue<C> {
             }
             return match outcome {
                 Ok(()) => Ok(()),
-                Err(None) => Err(self.never(permits)),
-                Err(Some(Refusal::Until(due_ns))) => {
+                Err(Err(never)) => Err(never),
+                Err(Ok(Refusal::Until(due_ns))) => {
                     // At least a nanosecond: "now" has just been refused.
                     Err(Denied::NotYet { retry_after: nanos(due_ns.saturating_sub(now_ns).max(1)) })
                 }
-                Err(Some(Refusal::Unsure(tat))) => {
+                Err(Ok(Refusal::Unsure(tat))) => {
                     seen = Some(tat);
                     continue;
                 }
-                Err(Some(Refusal::Settled)) => continue,
+                Err(Ok(Refusal::Settled)) => continue,
             };
         }
     }
@@ -233,7 +227,7 @@ impl<C: Clock> WaitQueue<C> {
     pub(crate) fn time_until(&self, permits: Permits) -> Result<Duration, Denied> {
         let now_ns = self.clock.now();
         let (frame, tat, now) = self.snapshot_at(now_ns);
-        let Some(cost) = frame.scale.cost(permits) else { return Err(self.never(permits)) };
+        let cost = cost(&frame, permits)?;
         if cost == 0 {
             return Ok(Duration::ZERO);
         }
@@ -272,10 +266,16 @@ impl<C: Clock> WaitQueue<C> {
         }
         self.locked_at(now_ns, |locked| (locked.frame, locked.tat, locked.now))
     }
+}
 
-    pub(super) fn never(&self, requested: Permits) -> Denied {
-        Denied::Never { requested, burst: Permits::from(self.quota.max_burst()) }
-    }
+/// What so many permits cost.
+pub(super) fn cost(frame: &Frame, permits: Permits) -> Result<u64, Denied> {
+    frame.scale.cost(permits).ok_or_else(|| never(frame, permits))
+}
+
+/// More than a burst.
+fn never(frame: &Frame, requested: Permits) -> Denied {
+    Denied::Never { requested, burst: Permits::from(frame.scale.limit / frame.scale.per_permit) }
 }
 
 fn not_before(frame: &Frame, tick: u64, now_ns: u64) -> Denied {

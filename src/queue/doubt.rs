@@ -13,10 +13,7 @@
 //!    Then the bucket is taken to have been empty, and deepest in debt, when the doubt arose.
 
 use super::locked::Locked;
-use crate::{gcra::MAX_TAT, published::Frame};
-
-/// How far a clock reading may lie behind another thread's before the clock is taken to have stepped back.
-pub(super) const SKEW_NS: u64 = 1_000_000;
+use crate::{gcra::MAX_TAT, meter::SKEW_NS};
 
 /// A clock that seems to have stepped back: since when it has, and the word as it was then.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +38,7 @@ pub(super) enum Refusal {
 impl Locked<'_> {
     /// Whether this clock reading lies further behind the word than it can by rights.
     pub(super) fn is_behind(&self) -> bool {
-        is_behind(&self.frame, self.meter.debt(), self.now_ns, self.now, self.tat)
+        self.meter.is_behind(&self.frame, self.now_ns, self.tat)
     }
 
     /// Until when a request that conforms from `tick` on is refused, given that the clock may have stepped
@@ -66,8 +63,7 @@ impl Locked<'_> {
         self.set_doubt(Some(doubt));
         // After a small step the word may be in its rights again by then.
         let trusted_ns = self.trusted_ns(doubt);
-        let then = self.frame.tick(trusted_ns).unwrap_or(MAX_TAT);
-        let behind = is_behind(&self.frame, self.meter.debt(), trusted_ns, then, self.tat);
+        let behind = self.meter.is_behind(&self.frame, trusted_ns, self.tat);
         Refusal::Until(if behind { due_ns.min(trusted_ns) } else { due_ns })
     }
 
@@ -103,12 +99,4 @@ impl Locked<'_> {
         self.inner.doubt = doubt;
         self.meter.set_doubted(doubt.is_some());
     }
-}
-
-/// Whether a clock reading lies further behind an arrival time than it can by rights: the latter is never
-/// more than a burst and the deepest debt ahead of the reading by which it was written.
-pub(crate) fn is_behind(frame: &Frame, debt: u64, now_ns: u64, now: u64, tat: u64) -> bool {
-    let ahead = tat.saturating_sub(now);
-    let skewed = || frame.scale.limit.saturating_add(debt).saturating_add(frame.scale.span(SKEW_NS));
-    now_ns.saturating_add(SKEW_NS) < frame.origin_ns || (ahead > frame.scale.limit && ahead > skewed())
 }

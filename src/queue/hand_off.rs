@@ -1,10 +1,23 @@
 //! The hand-off: granting whoever is due, and setting the alarm for the next.
 //!
 //! See `wait_queue.rs` for why nobody is left waiting, and what may happen under the lock.
+//!
+//! # One runs it at a time
+//! | state   | means                                            | next                                |
+//! |---------|--------------------------------------------------|-------------------------------------|
+//! | Idle    | an alarm is set at or before the head's due time, or nobody waits | Running (`drive`)  |
+//! | Running | somebody grants, wakes, or sets the alarm         | Called, Idle                        |
+//! | Called  | as Running, and somebody has asked to look again  | Running: it goes round once more    |
+//!
+//! The state changes only under the lock, and Idle is entered in the same hold of the lock in which the
+//! queue was seen to be empty or the alarm to be set; so a call is never lost. Whoever finds it running
+//! leaves a note and goes: with many tasks coming back while a long queue is woken, each would otherwise
+//! help, and they would do little but fight for the lock.
 
 use super::{
-    locked::{Inner, Locked, Next},
-    timer::{Armed, Timer, current_runtime},
+    inner::{HandOff, Inner},
+    locked::{Locked, Next},
+    timer::{Armed, current_runtime},
     wait_queue::WaitQueue,
     wake_batch::WakeBatch,
 };
@@ -17,6 +30,26 @@ use crate::{
 /// How much earlier than due a runtime's timer may fire in the ordinary course of things.
 const LATEST_EARLY_NS: u64 = 5_000_000;
 
+/// What a round of the hand-off comes to.
+enum Round {
+    Again,
+    /// The hand-off is idle: nobody waits, or the alarm is set.
+    Done,
+    /// The hand-off is idle, and there was nothing to set an alarm with.
+    Untimed,
+}
+
+/// Makes the hand-off idle again on the way out of a panic: a clock or tokio's timer may.
+struct Reset<'a>(&'a Mutex<Inner>);
+
+impl Drop for Reset<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.hand_off = HandOff::Idle;
+        inner.armed = None;
+    }
+}
+
 impl<C: Clock> WaitQueue<C> {
     /// The alarm rang.
     pub(super) fn alarm_rang(&self) {
@@ -26,7 +59,7 @@ impl<C: Clock> WaitQueue<C> {
             let armed = inner.armed.take();
             // Well before its time: the timer's runtime is going down. To poll it again would panic.
             let early = armed.is_some_and(|due_ns| now_ns.saturating_add(LATEST_EARLY_NS) < due_ns);
-            (early && !inner.arming).then(|| core::mem::take(&mut inner.timer))
+            early.then(|| core::mem::take(&mut inner.timer))
         };
         drop(orphan);
         self.drive(false);
@@ -35,89 +68,91 @@ impl<C: Clock> WaitQueue<C> {
     /// Grants whoever is due and sets the alarm for the next. `polled` if the caller is a waiter that is
     /// being polled, whose runtime may then be asked for a timer.
     pub(crate) fn drive(&self, polled: bool) {
-        let mut seen = None;
-        loop {
-            let now_ns = self.clock.now();
-            let mut batch = WakeBatch::new();
+        {
             let mut inner = self.inner.lock();
             if inner.list.is_empty() {
                 return;
             }
-            let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
-            let next = locked.grant_due(&mut batch, seen);
-            locked.close();
-            let due_ns = match next {
-                Next::Empty => return release(inner, batch),
-                Next::More => {
-                    release(inner, batch);
-                    continue;
-                }
-                Next::Unsure(tat) => {
-                    seen = Some(tat);
-                    release(inner, batch);
-                    continue;
-                }
-                Next::At(due_ns) => due_ns,
-            };
-            if inner.arming {
-                inner.notified = true;
-                return release(inner, batch);
-            }
-            // A head on another runtime is asked to bring its own timer; the one there is stays until then.
-            let timed_by = inner.timer.runtime();
-            if timed_by.is_some()
-                && let Some(front) = inner.list.front_mut()
-                && front.runtime.is_some()
-                && front.runtime != timed_by
-                && !batch.is_full()
-            {
-                batch.push(front.waker.take());
-            }
-            if inner.armed.is_some_and(|armed| armed <= due_ns) {
-                return release(inner, batch);
-            }
-            inner.arming = true;
-            inner.notified = false;
-            inner.armed = Some(due_ns);
-            let timer = core::mem::take(&mut inner.timer);
-            release(inner, batch);
-            if !self.arm(timer, due_ns, now_ns, polled) {
+            if inner.hand_off != HandOff::Idle {
+                inner.hand_off = HandOff::Called;
                 return;
             }
+            inner.hand_off = HandOff::Running;
+        }
+        let reset = Reset(&self.inner);
+        let mut seen = None;
+        let timed = loop {
+            match self.round(polled, &mut seen) {
+                Round::Again => {}
+                Round::Done => break true,
+                Round::Untimed => break false,
+            }
+        };
+        // The last round has left it idle.
+        core::mem::forget(reset);
+        if !timed {
+            self.ask_for_a_timer(polled);
         }
     }
 
-    /// Sets the alarm with the lock released, and puts the timer back. Whether to look again.
-    fn arm(&self, mut timer: Timer, due_ns: u64, now_ns: u64, polled: bool) -> bool {
-        // Puts the flag back on the way out of a panic, too: tokio panics if its runtime has no timer.
-        struct Disarm<'a>(&'a Mutex<Inner>);
-        impl Drop for Disarm<'_> {
-            fn drop(&mut self) {
-                let mut inner = self.0.lock();
-                inner.arming = false;
-                inner.armed = None;
+    /// One round of the hand-off.
+    fn round(&self, polled: bool, seen: &mut Option<u64>) -> Round {
+        let mut batch = WakeBatch::new();
+        let now_ns = self.clock.now();
+        let mut inner = self.inner.lock();
+        inner.hand_off = HandOff::Running;
+        let next = Locked::open(&self.meter, &mut inner, now_ns).grant_due(&mut batch, *seen);
+        let due_ns = match next {
+            Next::Empty => {
+                inner.hand_off = HandOff::Idle;
+                release(inner, &mut batch);
+                return Round::Done;
             }
+            Next::More => {
+                release(inner, &mut batch);
+                return Round::Again;
+            }
+            Next::Unsure(tat) => {
+                *seen = Some(tat);
+                release(inner, &mut batch);
+                return Round::Again;
+            }
+            Next::At(due_ns) => due_ns,
+        };
+        // A head on another runtime is asked to bring its own timer; the one there is stays until then.
+        let timed_by = inner.timer.fickle();
+        if timed_by.is_some()
+            && let Some(front) = inner.list.front_mut()
+            && front.runtime.is_some()
+            && front.runtime != timed_by
+            && !batch.is_full()
+        {
+            batch.push(front.waker.take());
         }
-        let disarm = Disarm(&self.inner);
+        if inner.armed.is_some_and(|armed| now_ns < armed && armed <= due_ns) {
+            inner.hand_off = HandOff::Idle;
+            release(inner, &mut batch);
+            return Round::Done;
+        }
+        inner.armed = Some(due_ns);
+        let mut timer = core::mem::take(&mut inner.timer);
+        release(inner, &mut batch);
+
         let armed = if self.clock.wake_at(due_ns, &self.alarm) {
             Armed::Pending
         } else {
             timer.arm(nanos(due_ns.saturating_sub(now_ns)), &self.alarm, polled)
         };
-        core::mem::forget(disarm);
         let mut inner = self.inner.lock();
-        inner.arming = false;
         inner.timer = timer;
-        let notified = core::mem::take(&mut inner.notified);
         if armed != Armed::Pending {
             inner.armed = None;
         }
-        drop(inner);
-        if armed == Armed::Missing {
-            self.ask_for_a_timer(polled);
-            return false;
+        if armed == Armed::Elapsed || inner.hand_off == HandOff::Called {
+            return Round::Again;
         }
-        notified || armed == Armed::Elapsed
+        inner.hand_off = HandOff::Idle;
+        if armed == Armed::Missing { Round::Untimed } else { Round::Done }
     }
 
     /// Nobody times the queue. The next waiter that is polled can; so all are asked, once.
@@ -138,7 +173,7 @@ impl<C: Clock> WaitQueue<C> {
                 true
             });
             let more = batch.is_full();
-            release(inner, batch);
+            release(inner, &mut batch);
             if !more {
                 return;
             }
@@ -147,7 +182,7 @@ impl<C: Clock> WaitQueue<C> {
 }
 
 /// Releases the lock, then wakes.
-fn release(inner: MutexGuard<'_, Inner>, mut batch: WakeBatch) {
+fn release(inner: MutexGuard<'_, Inner>, batch: &mut WakeBatch) {
     drop(inner);
     batch.wake();
 }

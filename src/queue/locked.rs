@@ -1,6 +1,6 @@
 //! What the holder of the queue's lock may do to the word: the whole slow path as steps on plain numbers.
 //!
-//! Opening freezes the word (sets QUEUED); closing writes the arrival time back and says whether QUEUED
+//! Opening freezes the word (sets QUEUED); closing, by dropping, writes the arrival time back and says whether QUEUED
 //! stays. In between nobody else changes it.
 //!
 //! # The busy period
@@ -9,10 +9,11 @@
 //! due time, however late the timer was: the bucket was busy, and the arrival time is not moved up to
 //! *now*. It is moved up to `now - catch_up`, so that a stalled runtime cannot release more than that.
 //!
-//! When the queue drains at a late timer, the arrival time may still lie before *now*. QUEUED then stays
-//! set for at most `catch_up` more, so that the tasks just released, coming back at once, find the credit
+//! When the queue drains at a late timer, the arrival time may still lie before *now*. LINGER is then set
+//! for at most `catch_up`, so that the tasks just released, coming back at once, find the credit
 //! that the timer's lateness owes them; within that time the bucket counts as busy. `try_acquire` has no
-//! part in that credit: it is decided by textbook GCRA, and what it is granted dates from *now*.
+//! part in that credit: it is decided under the lock by textbook GCRA, and what it is granted dates from
+//! *now*.
 //!
 //! # Invariants
 //! 1. QUEUED is set if the list is not empty.
@@ -24,100 +25,29 @@
 //!    these since it was made: then all would have come out the same without it (see `slack.rs`).
 //!    Calls that do without the lock make no notes. But each raises the arrival time, so if it is still what
 //!    it was when QUEUED was cleared (`closed`), there were none. Else it was ahead, in all they compared, by
-//!    at least as much as `closed` was ahead of the clock afterwards; `Unlocked` keeps that. For a grant to
+//!    at least as much as `closed` was ahead of the clock afterwards (and by `catch_up` more if LINGER let
+//!    them in, which is all that do without the lock then); `Unlocked` keeps that. For a grant to
 //!    be given back the clock is read while `holds` keeps QUEUED set, so that no such call can have had a
 //!    later reading.
 //! 4. `queued` is the sum of the costs in the list.
 
 use super::{
-    doubt::{Doubt, Refusal},
-    list::List,
-    slack::Slack,
-    timer::{Runtime, Timer},
+    calls::cost,
+    doubt::Refusal,
+    inner::{Grant, Inner},
     wake_batch::WakeBatch,
 };
 use crate::{
+    error::Denied,
     gcra::{Decision, MAX_TAT, decide},
     meter::Meter,
+    permits::Permits,
     published::Frame,
     word::State,
 };
-use core::task::Waker;
 
 /// A timer that is no later than this is in time.
 const IN_TIME_NS: u64 = 1_000;
-
-/// What stands in the queue.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) cost: u64,
-    pub(super) waker: Option<Waker>,
-    pub(super) runtime: Runtime,
-}
-
-/// What a grant leaves with the waiter: all that is needed to give it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Grant {
-    pub(super) cost: u64,
-    /// When it was made, for `slack`.
-    pub(super) moment: u64,
-}
-
-/// What calls without the lock may have compared with the clock.
-#[derive(Clone, Copy, Debug)]
-struct Unlocked {
-    /// It concerns grants made before this moment.
-    before: u64,
-    /// The least arrival time that they can have seen.
-    least: u64,
-    /// Grants made before this moment are not given back at all: what they would have to be compared with
-    /// has been replaced.
-    lost_before: u64,
-}
-
-/// What the lock guards.
-#[derive(Debug)]
-pub(super) struct Inner {
-    pub(super) list: List<Entry, Grant>,
-    /// Ticks asked for by those in the list. A single cost may have 62 bits.
-    queued: u128,
-    slack: Slack,
-    unlocked: Unlocked,
-    /// The arrival time when QUEUED was last cleared.
-    closed: u64,
-    /// How many want QUEUED to stay set.
-    holds: usize,
-    /// When the credit of a drained queue ends at the latest.
-    linger_until_ns: u64,
-    pub(super) doubt: Option<Doubt>,
-    pub(super) timer: Timer,
-    /// The clock reading for which an alarm is set.
-    pub(super) armed: Option<u64>,
-    /// Somebody is setting the alarm, outside the lock, with the timer in hand.
-    pub(super) arming: bool,
-    /// Somebody wanted the alarm looked at while it was being set.
-    pub(super) notified: bool,
-}
-
-impl Inner {
-    /// For a word of that arrival time.
-    pub(super) fn new(tat: u64) -> Self {
-        Self {
-            list: List::new(),
-            queued: 0,
-            slack: Slack::new(),
-            unlocked: Unlocked { before: 0, least: MAX_TAT, lost_before: 0 },
-            closed: tat,
-            holds: 0,
-            linger_until_ns: 0,
-            doubt: None,
-            timer: Timer::default(),
-            armed: None,
-            arming: false,
-            notified: false,
-        }
-    }
-}
 
 /// When the head is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +75,20 @@ pub(super) struct Locked<'a> {
     floor: u64,
 }
 
+/// Writes the word back, also on the way out of a panic. QUEUED stays if somebody waits, or credit is left.
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.inner.report_queued(self.meter);
+        let lingers = self.tat < self.now && self.now_ns < self.meter.linger_until_ns();
+        let queued = !self.inner.list.is_empty() || self.inner.holds > 0;
+        // Those who are let in by LINGER compare with a time before the present.
+        let credit = if lingers { self.frame.scale.catch_up } else { 0 };
+        self.inner.closed = self.tat;
+        self.inner.closed_ahead = self.tat.saturating_add(credit);
+        self.meter.word.thaw(State::new(self.tat, queued, lingers));
+    }
+}
+
 impl<'a> Locked<'a> {
     /// Freezes the word. `now_ns` was read before the lock was taken, which is only ever conservative.
     pub(super) fn open(meter: &'a Meter, inner: &'a mut Inner, now_ns: u64) -> Self {
@@ -158,17 +102,9 @@ impl<'a> Locked<'a> {
             Some(now) => this.now = now,
             None => this.move_origin(),
         }
-        let busy = was.queued() && (!this.inner.list.is_empty() || now_ns < this.inner.linger_until_ns);
+        let busy = !this.inner.list.is_empty() || (was.lingers() && now_ns < meter.linger_until_ns());
         this.floor = if busy { this.now.saturating_sub(this.frame.scale.catch_up) } else { this.now };
         this
-    }
-
-    /// Writes the word back. QUEUED stays if somebody waits, or credit is left.
-    pub(super) fn close(self) {
-        let lingers = self.tat < self.now && self.now_ns < self.inner.linger_until_ns;
-        let queued = !self.inner.list.is_empty() || lingers || self.inner.holds > 0;
-        self.inner.closed = self.tat;
-        self.meter.word.thaw(State::new(self.tat, queued));
     }
 
     /// Notes by how much the arrival time is ahead of `floor`.
@@ -185,7 +121,7 @@ impl<'a> Locked<'a> {
             unlocked.lost_before = unlocked.before;
             unlocked.least = MAX_TAT;
         }
-        unlocked.least = unlocked.least.min(inner.closed);
+        unlocked.least = unlocked.least.min(inner.closed_ahead);
         // A moment of its own.
         inner.slack.note(u64::MAX);
         unlocked.before = inner.slack.moment();
@@ -200,6 +136,11 @@ impl<'a> Locked<'a> {
     /// What the latest admission leaves.
     fn grant(&self, cost: u64) -> Grant {
         Grant { cost, moment: self.inner.slack.moment() }
+    }
+
+    /// What so many permits cost.
+    pub(super) fn cost(&self, permits: Permits) -> Result<u64, Denied> {
+        cost(&self.frame, permits)
     }
 
     /// Takes `cost` ticks now, as a newcomer that has found the queue empty. Waiters may use the credit
@@ -282,21 +223,6 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// Somebody joined who asks for so many ticks.
-    pub(super) fn count_in(&mut self, cost: u64) {
-        self.set_queued(self.inner.queued + u128::from(cost));
-    }
-
-    /// Somebody left who had asked for so many ticks.
-    pub(super) fn count_out(&mut self, cost: u64) {
-        self.set_queued(self.inner.queued - u128::from(cost));
-    }
-
-    fn set_queued(&mut self, ticks: u128) {
-        self.inner.queued = ticks;
-        self.meter.set_queued(u64::try_from(ticks).unwrap_or(u64::MAX));
-    }
-
     /// Grants every waiter that is due, in order, as far as the batch has room. This is the hand-off.
     pub(super) fn grant_due(&mut self, batch: &mut WakeBatch, seen: Option<u64>) -> Next {
         let limit = self.frame.scale.limit;
@@ -311,7 +237,7 @@ impl<'a> Locked<'a> {
                 Decision::Admit(_) if batch.is_full() => return Next::More,
                 Decision::Admit(tat) => {
                     self.admit(tat, self.floor);
-                    self.count_out(cost);
+                    self.inner.queued -= u128::from(cost);
                     let grant = self.grant(cost);
                     let entry = self.inner.list.grant_front(grant);
                     batch.push(entry.and_then(|entry| entry.waker));
@@ -329,7 +255,7 @@ impl<'a> Locked<'a> {
         let scale = self.frame.scale;
         let late = self.now.saturating_sub(self.tat) > scale.span(IN_TIME_NS);
         let catch_up_ns = if late { scale.instant(scale.catch_up) } else { 0 };
-        self.inner.linger_until_ns = self.now_ns.saturating_add(catch_up_ns);
+        self.meter.set_linger_until_ns(self.now_ns.saturating_add(catch_up_ns));
     }
 
     /// Counts from another origin, a while before the present, with an arrival time so many ticks ahead of

@@ -15,7 +15,7 @@ use core::{
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokio::{
-    runtime::{Handle, Id},
+    runtime::{Handle, Id, RuntimeFlavor},
     task::coop::unconstrained,
     time::{Instant, Sleep, sleep_until},
 };
@@ -48,13 +48,20 @@ pub(super) struct Timer(Option<Timed>);
 #[derive(Debug)]
 struct Timed {
     runtime: Id,
+    /// Whether it has threads of its own that drive it.
+    steady: bool,
     sleep: Pin<Box<Sleep>>,
 }
 
 impl Timer {
-    /// The runtime that drives it.
-    pub(super) fn runtime(&self) -> Runtime {
-        self.0.as_ref().map(|timed| timed.runtime)
+    /// The runtime that drives it, if it does so only while somebody is blocked on it.
+    pub(super) fn fickle(&self) -> Runtime {
+        self.0.as_ref().filter(|timed| !timed.steady).map(|timed| timed.runtime)
+    }
+
+    /// Whether a runtime with threads of its own drives it.
+    pub(super) fn is_steady(&self) -> bool {
+        self.0.as_ref().is_some_and(|timed| timed.steady)
     }
 
     /// Has `alarm` woken in `delay`. A new sleep is made only if the caller is being polled by a runtime
@@ -69,7 +76,8 @@ impl Timer {
             };
             // Panics if the runtime has no timer, with tokio's own message; nothing is held here.
             let sleep = Box::pin(sleep_until(deadline));
-            self.0 = Some(Timed { runtime: handle.id(), sleep });
+            let steady = handle.runtime_flavor() != RuntimeFlavor::CurrentThread;
+            self.0 = Some(Timed { runtime: handle.id(), steady, sleep });
         } else if let Some(timed) = &mut self.0 {
             timed.sleep.as_mut().reset(deadline);
         }

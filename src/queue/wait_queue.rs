@@ -13,8 +13,7 @@
 //!
 //! # No foreign code under the lock
 //! Wakers are cloned before it is taken, and woken or dropped after it is released. The clock is read
-//! before. The timer is taken out, armed, and put back; `arming` tells others to leave a note (`notified`)
-//! rather than arm it too, and the one who arms it looks at the note before going.
+//! before. The timer is taken out, armed, and put back by whoever runs the hand-off (see `hand_off.rs`).
 
 use core::{pin::Pin, task::Waker};
 use std::{
@@ -23,8 +22,10 @@ use std::{
 };
 
 use super::{
+    calls::cost,
+    inner::{Grant, HandOff, Inner, Place},
     list::{ListId, Node},
-    locked::{Entry, Grant, Inner, Locked},
+    locked::Locked,
     timer::current_runtime,
 };
 use crate::{
@@ -32,14 +33,17 @@ use crate::{
     sync::Mutex,
 };
 
-/// A waiter's place in the queue.
-pub(super) type Place = Node<Entry, Grant>;
+/// How late an alarm may be before arrivals do its work. A runtime's timer ticks in milliseconds; arrivals
+/// that did not leave it to the timer would grant one by one what it grants in a batch.
+const LATE_NS: u64 = 2_000_000;
 
 /// How a waiter came in.
 #[derive(Debug)]
 pub(super) enum Entered {
     /// Admitted without waiting.
     Granted(Grant),
+    /// Admitted without waiting, by credit that a drained queue has left to all whom it has just released.
+    Credited(Grant),
     /// In the queue.
     Waiting,
 }
@@ -100,8 +104,8 @@ impl<C: Clock> WaitQueue<C> {
 
     /// Takes permits at once if they are there and nobody waits, without the lock.
     #[inline]
-    pub(super) fn take_at_once(&self, permits: Permits) -> bool {
-        match self.meter.take_at_once(permits, self.clock.now()) {
+    pub(super) fn take_at_once(&self, permits: Permits, now_ns: u64) -> bool {
+        match self.meter.take_as_waiter(permits, now_ns) {
             Ok(()) => true,
             Err(None) => false,
             Err(Some((before, after))) => {
@@ -111,36 +115,78 @@ impl<C: Clock> WaitQueue<C> {
         }
     }
 
-    /// Joins the queue, or takes the permits if nobody is in it and they are there.
+    /// Joins the queue, or takes the permits if nobody is in it and they are there. The clock was read before,
+    /// which is only ever conservative.
     pub(super) fn enter(
         &self,
         place: Pin<&Place>,
         permits: Permits,
-        waker: Waker,
+        waker: &Waker,
+        now_ns: u64,
     ) -> Result<Entered, Denied> {
-        let now_ns = self.clock.now();
-        let mut waker = Some(waker);
-        let mut look = false;
-        let outcome = self.locked_at(now_ns, |locked| {
-            let cost = locked.frame.scale.cost(permits).ok_or_else(|| self.never(permits))?;
-            let first = locked.inner.list.is_empty();
-            if (first || cost == 0)
-                && let Ok(grant) = locked.take(cost, true)
-            {
+        // A hint: what it misses is found under the lock. It spares a waker that would not be needed.
+        let nobody_waits = self.meter.queued() == 0;
+        if (nobody_waits || permits == Permits::ZERO)
+            && let Some(entered) = self.take_as_waiter(permits, now_ns)?
+        {
+            return Ok(entered);
+        }
+        self.join(place, permits, waker.clone(), now_ns)
+    }
+
+    /// Takes the permits if they are there, credit of a drained queue included, and nobody waits.
+    fn take_as_waiter(&self, permits: Permits, now_ns: u64) -> Result<Option<Entered>, Denied> {
+        self.locked_at(now_ns, |locked| {
+            let cost = locked.cost(permits)?;
+            if cost > 0 && !locked.inner.list.is_empty() {
+                return Ok(None);
+            }
+            let credit = locked.tat < locked.now;
+            let grant = locked.take(cost, true).ok();
+            Ok(grant.map(if credit && locked.tat < locked.now + cost {
+                Entered::Credited
+            } else {
+                Entered::Granted
+            }))
+        })
+    }
+
+    fn join(
+        &self,
+        place: Pin<&Place>,
+        permits: Permits,
+        waker: Waker,
+        now_ns: u64,
+    ) -> Result<Entered, Denied> {
+        let mut inner = self.inner.lock();
+        let first = inner.list.is_empty();
+        if first {
+            let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
+            let cost = locked.cost(permits)?;
+            if let Ok(grant) = locked.take(cost, true) {
                 return Ok(Entered::Granted(grant));
             }
-            let entry = Entry { cost, waker: waker.take(), runtime: current_runtime() };
-            locked.inner.list.push_back(place, entry);
-            locked.count_in(cost);
-            // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
-            // hand-off itself.
-            look = first || locked.inner.armed.is_none_or(|armed| armed <= now_ns) || locked.is_behind();
-            Ok(Entered::Waiting)
-        });
+            locked.inner.join(place, cost, waker);
+        } else {
+            // QUEUED is set and stays set, and nothing is decided: the word is left alone.
+            let cost = cost(&self.meter.published.frame(), permits)?;
+            inner.join(place, cost, waker);
+            inner.report_queued(&self.meter);
+        }
+        // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
+        // hand-off itself.
+        let look = first || (inner.hand_off == HandOff::Idle && self.is_late(&inner, now_ns));
+        drop(inner);
         if look {
             self.drive(true);
         }
-        outcome
+        Ok(Entered::Waiting)
+    }
+
+    /// Whether the alarm for those who wait should have rung already, or is not to be relied on.
+    fn is_late(&self, inner: &Inner, now_ns: u64) -> bool {
+        inner.armed.is_none_or(|armed| armed.saturating_add(LATE_NS) <= now_ns)
+            || self.meter.is_behind(&self.meter.published.frame(), now_ns, self.meter.word.load().tat())
     }
 
     /// Looks after a waiter that is polled again: another waker, another runtime, an alarm that was lost.
@@ -161,14 +207,17 @@ impl<C: Clock> WaitQueue<C> {
                 replaced = entry.waker.replace(clone);
             }
             entry.runtime = runtime;
-            if inner.list.is_front(place) && !inner.arming && runtime.is_some() {
-                let other = inner.timer.runtime();
-                if other.is_some() && other != runtime {
+            if inner.list.is_front(place) && runtime.is_some() {
+                let other = inner.timer.fickle();
+                if inner.hand_off != HandOff::Idle {
+                    // The timer may be in use: to be asked again.
+                    inner.hand_off = HandOff::Called;
+                } else if other.is_some() && other != runtime {
                     orphan = Some(core::mem::take(&mut inner.timer));
                     inner.armed = None;
                 }
             }
-            break inner.armed.is_none() && !inner.arming;
+            break inner.armed.is_none() && inner.hand_off == HandOff::Idle;
         };
         drop((replaced, spare, orphan));
         if look {
@@ -181,11 +230,7 @@ impl<C: Clock> WaitQueue<C> {
         let now_ns = self.clock.now();
         let (removed, was_front) = self.locked_at(now_ns, |locked| {
             let was_front = locked.inner.list.is_front(place);
-            let removed = locked.inner.list.remove(place);
-            if let Some(entry) = &removed {
-                locked.count_out(entry.cost);
-            }
-            (removed, was_front)
+            (locked.inner.remove(place), was_front)
         });
         if removed.is_none() {
             if let Some(grant) = place.granted() {
@@ -213,9 +258,6 @@ impl<C: Clock> WaitQueue<C> {
 
     pub(super) fn locked_at<T>(&self, now_ns: u64, f: impl FnOnce(&mut Locked<'_>) -> T) -> T {
         let mut inner = self.inner.lock();
-        let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
-        let outcome = f(&mut locked);
-        locked.close();
-        outcome
+        f(&mut Locked::open(&self.meter, &mut inner, now_ns))
     }
 }

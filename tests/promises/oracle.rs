@@ -95,7 +95,7 @@ pub(crate) fn grain(quota: &Quota) -> Option<u64> {
 
 /// How long the word lasts that this quota gets, if it is exact.
 pub(crate) fn word_ns(quota: &Quota) -> Option<u64> {
-    exact_scale(quota).map(|(_, ticks)| (1 << 63) / ticks)
+    exact_scale(quota).map(|(_, ticks)| (1 << 62) / ticks)
 }
 
 /// The parts of a permit, and the ticks to a nanosecond.
@@ -109,6 +109,6 @@ fn exact_scale(quota: &Quota) -> Option<(u64, u64)> {
         let k = grain / p.gcd(&grain);
         let bursts = (2 * u128::from(quota.max_burst())).checked_mul(p.checked_mul(k)?)?;
         let hour = n.checked_mul(k)?.checked_mul(3_600_000_000_000)?;
-        (bursts.checked_add(hour)? < 1 << 63).then_some((grain as u64, (n * k) as u64))
+        (bursts.checked_add(hour)? < 1 << 62).then_some((grain as u64, (n * k) as u64))
     })
 }
