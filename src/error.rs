@@ -197,6 +197,11 @@ pub enum QuotaError {
         /// The period.
         period: Duration,
     },
+    /// The limiter is deeper in debt than its word can hold by the new quota.
+    DebtTooDeep {
+        /// The permits that are owed, rounded down.
+        permits: u64,
+    },
     /// The text does not follow the grammar of quotas.
     Syntax {
         /// The piece that was not understood.
@@ -226,6 +231,9 @@ impl fmt::Display for QuotaError {
             }
             Self::RateTooHigh { permits, period } => {
                 write!(f, "a rate of {permits} permits per {period:?} is above the limit of 2^62 per hour")
+            }
+            Self::DebtTooDeep { permits } => {
+                write!(f, "a debt of {permits} permits is more than the limiter can hold by the new quota")
             }
             Self::Syntax { found, expected } => {
                 write!(f, "expected {expected}, found {found:?}")

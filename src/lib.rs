@@ -22,6 +22,6 @@ pub use self::{
     limiter::RateLimiter,
     permits::{Amount, Permits},
     queue::{Acquire, AcquireN, AcquireNOwned, AcquireOwned},
-    quota::Quota,
+    quota::{Inherit, Quota},
     throttle::{Throttle, throttle},
 };

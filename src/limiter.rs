@@ -4,8 +4,8 @@ use core::{fmt, future::Future, time::Duration};
 use std::sync::Arc;
 
 use crate::{
-    Acquire, AcquireN, AcquireNOwned, AcquireOwned, Amount, Clock, Denied, QuantaClock, Quota, QuotaError,
-    gcra::Scale, queue::WaitQueue,
+    Acquire, AcquireN, AcquireNOwned, AcquireOwned, Amount, Clock, Denied, Inherit, QuantaClock, Quota,
+    QuotaError, gcra::Scale, queue::WaitQueue,
 };
 
 /// A rate limiter that threads and tasks share.
@@ -231,6 +231,48 @@ impl<C: Clock> RateLimiter<C> {
         self.queue.reset();
     }
 
+    // === another quota ===
+
+    /// Replaces the quota of the live limiter. The time up to now counts at the old rate, the permits that are
+    /// there stay (up to the new burst), and those who wait are re-timed at once.
+    ///
+    /// The hot path pays nothing for the possibility. Whoever takes permits while the quota changes does so
+    /// by the old one or by the new one.
+    ///
+    /// # Waiters
+    /// Who waits for more than the new burst is turned away with [`Denied::Never`], and who can no longer be
+    /// served [within](Self::acquire_within) the time given with [`Denied::NotYet`]; both without taking
+    /// anything. A waiter for [one permit](Self::acquire) always stays. The order stays.
+    ///
+    /// # Errors
+    /// If the burst, the rate, or the present debt is too large for the limiter's word; nothing changes then.
+    ///
+    /// ```
+    /// use tidegate::{ManualClock, Quota, RateLimiter};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let limiter = RateLimiter::with_clock(Quota::per_second(5).burst(2), clock.clone());
+    /// limiter.try_acquire_n(2).unwrap();
+    /// clock.advance(Duration::from_millis(100));
+    /// limiter.set_quota(Quota::per_second(10).burst(2)).unwrap();
+    /// // Half a permit from before, and half a permit at the new rate.
+    /// assert_eq!(limiter.time_until(1), Ok(Duration::from_millis(50)));
+    /// ```
+    pub fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.set_quota_with(quota, Inherit::AsIs)
+    }
+
+    /// As [`set_quota`](Self::set_quota), with a choice of what becomes of the level.
+    ///
+    /// # Errors
+    /// As [`set_quota`](Self::set_quota).
+    ///
+    /// See the example of [`Inherit`].
+    pub fn set_quota_with(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
+        self.queue.set_quota(quota, inherit)
+    }
+
     // === reports ===
 
     /// Whether [`try_acquire_n`](Self::try_acquire_n) of that amount would succeed now. Takes nothing.
@@ -332,7 +374,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire(&self) -> Acquire<'_, C> {
-        Acquire::new(&self.queue, Ok(1.into()))
+        Acquire::new(&self.queue, Ok(1.into()), None)
     }
 
     /// Waits for `n` permits, all at once.
@@ -356,7 +398,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire_n(&self, n: impl Amount) -> AcquireN<'_, C> {
-        AcquireN::new(&self.queue, n.permits())
+        AcquireN::new(&self.queue, n.permits(), None)
     }
 
     /// As [`acquire`](Self::acquire), with a future that owns its handle on the limiter and can be moved to
@@ -372,7 +414,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire_owned(&self) -> AcquireOwned<C> {
-        AcquireOwned::new(Arc::clone(&self.queue), Ok(1.into()))
+        AcquireOwned::new(Arc::clone(&self.queue), Ok(1.into()), None)
     }
 
     /// As [`acquire_n`](Self::acquire_n), with a future that owns its handle on the limiter.
@@ -390,7 +432,118 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire_n_owned(&self, n: impl Amount) -> AcquireNOwned<C> {
-        AcquireNOwned::new(Arc::clone(&self.queue), n.permits())
+        AcquireNOwned::new(Arc::clone(&self.queue), n.permits(), None)
+    }
+
+    /// Waits for `n` permits if they can be had within `max_wait`; else fails at once.
+    ///
+    /// Everyone ahead is counted. The wait is measured by the limiter's clock from the first poll, and
+    /// inclusive: a request that is due exactly after `max_wait` is served. It is served by the time it
+    /// is due; when the task hears of it is up to the runtime and its timer.
+    ///
+    /// Fairness, cancel safety and panics are those of [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    /// - [`Denied::NotYet`], at once and without taking anything, if the turn of this request does not come in
+    ///   time. `retry_after` says after how long the same call would succeed, if nobody else came.
+    /// - The same later, if the turn was put off meanwhile, by a lower [quota](Self::set_quota) or a
+    ///   [charge](Self::charge), or because the runtime stalled for longer than the catch-up.
+    /// - [`Denied::Never`] and [`Denied::Invalid`] as [`acquire_n`](Self::acquire_n).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{Quota, RateLimiter};
+    ///
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// let limiter = RateLimiter::new(Quota::per_second(1).burst(10));
+    /// limiter.acquire_within(10, Duration::ZERO).await.unwrap();
+    /// // The next permit comes in a second.
+    /// let denied = limiter.acquire_within(1, Duration::from_millis(100)).await.unwrap_err();
+    /// assert!(denied.retry_after().unwrap() > Duration::from_millis(800));
+    /// # });
+    /// ```
+    pub fn acquire_within(&self, n: impl Amount, max_wait: Duration) -> AcquireN<'_, C> {
+        AcquireN::new(&self.queue, n.permits(), Some(max_wait))
+    }
+
+    /// As [`acquire_within`](Self::acquire_within), with a future that owns its handle on the limiter.
+    ///
+    /// # Errors
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{Quota, RateLimiter};
+    ///
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// let limiter = RateLimiter::new(Quota::per_second(1000));
+    /// let call = limiter.acquire_within_owned(5, Duration::from_secs(1));
+    /// tokio::spawn(call).await.unwrap().unwrap();
+    /// # });
+    /// ```
+    pub fn acquire_within_owned(&self, n: impl Amount, max_wait: Duration) -> AcquireNOwned<C> {
+        AcquireNOwned::new(Arc::clone(&self.queue), n.permits(), Some(max_wait))
+    }
+
+    // === waiting, for threads ===
+
+    /// Blocks the thread until it has one permit.
+    ///
+    /// It parks, without spinning, in the same queue as the tasks of [`acquire`](Self::acquire), and is
+    /// served in its turn. No runtime is needed: one of the blocked threads keeps the time.
+    ///
+    /// It must not be called by a task, which would block a worker of its runtime: see
+    /// `tokio::task::block_in_place` and `spawn_blocking`.
+    ///
+    /// ```
+    /// use tidegate::{Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_second(1000).burst(1));
+    /// for _ in 0..3 {
+    ///     limiter.acquire_blocking();
+    ///     // … at most one call a millisecond.
+    /// }
+    /// ```
+    pub fn acquire_blocking(&self) {
+        let granted = self.queue.wait_blocking(1.into(), None);
+        debug_assert!(granted.is_ok(), "one permit was refused");
+    }
+
+    /// Blocks the thread until it has `n` permits, all at once; as
+    /// [`acquire_blocking`](Self::acquire_blocking).
+    ///
+    /// # Errors
+    /// As [`acquire_n`](Self::acquire_n).
+    ///
+    /// ```
+    /// use tidegate::{Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_second(1000));
+    /// limiter.acquire_n_blocking(250).unwrap();
+    /// assert!(limiter.acquire_n_blocking(1001).unwrap_err().is_never());
+    /// ```
+    pub fn acquire_n_blocking(&self, n: impl Amount) -> Result<(), Denied> {
+        self.queue.wait_blocking(n.permits()?, None)
+    }
+
+    /// Blocks the thread until it has `n` permits, if they can be had within `max_wait`; else fails at once.
+    ///
+    /// The wait is inclusive, and counts everyone ahead; the thread is back at the latest when it is over. See
+    /// [`acquire_within`](Self::acquire_within) and [`acquire_blocking`](Self::acquire_blocking).
+    ///
+    /// # Errors
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_hour(1).burst(10));
+    /// limiter.acquire_within_blocking(10, Duration::ZERO).unwrap();
+    /// assert!(limiter.acquire_within_blocking(1, Duration::from_secs(60)).is_err());
+    /// ```
+    pub fn acquire_within_blocking(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
+        self.queue.wait_blocking(n.permits()?, Some(max_wait))
     }
 
     /// Waits for one permit, then runs `future`: the form of a context manager.

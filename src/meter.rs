@@ -200,6 +200,12 @@ impl Meter {
         self.debt.load(Ordering::Relaxed)
     }
 
+    /// Sets the deepest debt by another scale; the caller holds the queue's lock.
+    pub(crate) fn set_debt(&self, ticks: u64) {
+        // Relaxed: see `debt`.
+        self.debt.store(ticks, Ordering::Relaxed);
+    }
+
     /// Notes a debt of `ticks` before the word shows it. A charge of `cost` adds no more than that to the
     /// deepest debt before, whatever a clock that is behind makes it look like.
     pub(crate) fn note_debt(&self, ticks: u64, cost: u64) {

@@ -48,6 +48,12 @@ impl Frame {
         self.scale.tick(now_ns.saturating_sub(self.origin_ns))
     }
 
+    /// The first clock reading at which an admission that makes this the arrival time conforms.
+    pub(crate) fn instant_of(&self, tat: u128) -> u64 {
+        let tick = tat.saturating_sub(u128::from(self.scale.limit));
+        u64::try_from(tick).map_or(u64::MAX, |tick| self.instant(tick))
+    }
+
     /// The first clock reading at which the tick is reached.
     pub(crate) fn instant(&self, tick: u64) -> u64 {
         self.origin_ns.saturating_add(self.scale.instant(tick))

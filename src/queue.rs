@@ -1,18 +1,22 @@
 //! The slow path: a FIFO queue of waiters over the word.
 
 mod acquire;
+mod blocking;
 mod calls;
 mod doubt;
 mod hand_off;
 mod inner;
 mod list;
 mod locked;
+mod requota;
 mod slack;
 mod timer;
 mod wait_queue;
 mod wake_batch;
 
 pub use self::acquire::{Acquire, AcquireN, AcquireNOwned, AcquireOwned};
+#[cfg(all(test, tidegate_loom))]
+pub(crate) use self::hand_off::By;
 pub(crate) use self::wait_queue::WaitQueue;
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! What a limiter enforces: a rate, a burst, and how much lateness it makes up for.
 
+mod inherit;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
 use core::time::Duration;
+
+pub use self::inherit::Inherit;
 
 use crate::error::QuotaError;
 

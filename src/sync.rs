@@ -6,6 +6,7 @@
 mod imp {
     pub(crate) use core::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 
+    pub(crate) use crossbeam_utils::sync::{Parker, Unparker};
     pub(crate) use parking_lot::{Mutex, MutexGuard};
 
     /// `core::cell::UnsafeCell` behind the interface that loom can check.
@@ -38,6 +39,52 @@ mod imp {
             atomic::{AtomicU8, AtomicU64, Ordering, fence},
         },
     };
+
+    /// crossbeam's parker, as far as it is used here.
+    #[derive(Debug)]
+    pub(crate) struct Parker(Unparker);
+
+    #[derive(Clone, Debug)]
+    pub(crate) struct Unparker(std::sync::Arc<Token>);
+
+    #[derive(Debug)]
+    struct Token {
+        there: loom::sync::Mutex<bool>,
+        changed: loom::sync::Condvar,
+    }
+
+    impl Parker {
+        pub(crate) fn new() -> Self {
+            let token = Token { there: loom::sync::Mutex::new(false), changed: loom::sync::Condvar::new() };
+            Self(Unparker(std::sync::Arc::new(token)))
+        }
+
+        pub(crate) const fn unparker(&self) -> &Unparker {
+            &self.0
+        }
+
+        pub(crate) fn park(&self) {
+            let token = &*self.0.0;
+            let mut there = token.there.lock().unwrap();
+            while !*there {
+                there = token.changed.wait(there).unwrap();
+            }
+            *there = false;
+        }
+
+        /// As if the time had passed.
+        pub(crate) fn park_timeout(&self, _: core::time::Duration) {
+            loom::thread::yield_now();
+            *self.0.0.there.lock().unwrap() = false;
+        }
+    }
+
+    impl Unparker {
+        pub(crate) fn unpark(&self) {
+            *self.0.there.lock().unwrap() = true;
+            self.0.changed.notify_one();
+        }
+    }
 
     /// loom's mutex without the poisoning.
     #[derive(Debug)]

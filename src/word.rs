@@ -38,7 +38,8 @@ pub(crate) struct State(u64);
 impl State {
     #[inline]
     pub(crate) const fn new(tat: u64, queued: bool, lingers: bool) -> Self {
-        Self(tat << 2 | lingers as u64 * LINGER | queued as u64 * QUEUED)
+        let flags = if lingers { LINGER } else { 0 } | if queued { QUEUED } else { 0 };
+        Self((tat << 2) | flags)
     }
 
     /// The theoretical arrival time.
@@ -68,7 +69,7 @@ impl State {
     /// The same flags with another arrival time.
     #[inline]
     pub(crate) const fn with_tat(self, tat: u64) -> Self {
-        Self(tat << 2 | self.0 & FLAGS)
+        Self((tat << 2) | (self.0 & FLAGS))
     }
 }
 

@@ -9,7 +9,7 @@ use core::{
 use loom::{future::block_on, thread};
 
 use super::{ModelClock, SECOND, check, queue};
-use crate::queue::AcquireNOwned;
+use crate::queue::{AcquireNOwned, By};
 
 #[test]
 fn dropping_a_waiter_races_its_grant() {
@@ -17,12 +17,12 @@ fn dropping_a_waiter_races_its_grant() {
         let clock = ModelClock::new();
         let queue = queue(1, 0, &clock);
         let mut cx = Context::from_waker(Waker::noop());
-        let mut first = Box::pin(AcquireNOwned::new(queue.clone(), Ok(1.into())));
+        let mut first = Box::pin(AcquireNOwned::new(queue.clone(), Ok(1.into()), None));
         assert!(first.as_mut().poll(&mut cx).is_pending());
         clock.set(SECOND);
         let hand_off = {
             let queue = queue.clone();
-            thread::spawn(move || queue.drive(false))
+            thread::spawn(move || queue.drive(By::Other))
         };
         drop(first);
         hand_off.join().unwrap();
@@ -37,11 +37,11 @@ fn the_next_in_line_gets_what_a_dropped_waiter_gives_back() {
         let clock = ModelClock::new();
         let queue = queue(1, 0, &clock);
         let mut cx = Context::from_waker(Waker::noop());
-        let mut first = Box::pin(AcquireNOwned::new(queue.clone(), Ok(1.into())));
+        let mut first = Box::pin(AcquireNOwned::new(queue.clone(), Ok(1.into()), None));
         assert!(first.as_mut().poll(&mut cx).is_pending());
         let second = {
             let queue = queue.clone();
-            thread::spawn(move || block_on(AcquireNOwned::new(queue, Ok(1.into()))).unwrap())
+            thread::spawn(move || block_on(AcquireNOwned::new(queue, Ok(1.into()), None)).unwrap())
         };
         let alarm = {
             let clock = clock.clone();

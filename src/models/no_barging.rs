@@ -10,14 +10,14 @@ use core::{
 use loom::thread;
 
 use super::{ModelClock, SECOND, check, queue};
-use crate::queue::AcquireNOwned;
+use crate::queue::{AcquireNOwned, By};
 
 #[test]
 fn a_try_call_does_not_overtake_a_waiter() {
     check(3, || {
         let clock = ModelClock::new();
         let queue = queue(2, 0, &clock);
-        let mut waiter = pin!(AcquireNOwned::new(queue.clone(), Ok(2.into())));
+        let mut waiter = pin!(AcquireNOwned::new(queue.clone(), Ok(2.into()), None));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(waiter.as_mut().poll(&mut cx).is_pending());
 
@@ -29,11 +29,11 @@ fn a_try_call_does_not_overtake_a_waiter() {
         };
         // Meanwhile the waiter is looked after, which opens and closes the frozen word.
         assert!(waiter.as_mut().poll(&mut cx).is_pending());
-        queue.drive(false);
+        queue.drive(By::Other);
         assert!(!barger.join().unwrap());
 
         clock.set(2 * SECOND);
-        queue.drive(false);
+        queue.drive(By::Other);
         assert!(waiter.as_mut().poll(&mut cx).is_ready());
     });
 }
@@ -47,7 +47,7 @@ fn a_waiter_and_a_try_call_share_one_permit_in_either_order() {
             let queue = queue.clone();
             thread::spawn(move || queue.try_take(1.into()).is_ok())
         };
-        let mut waiter = pin!(AcquireNOwned::new(queue.clone(), Ok(1.into())));
+        let mut waiter = pin!(AcquireNOwned::new(queue.clone(), Ok(1.into()), None));
         let mut cx = Context::from_waker(Waker::noop());
         let granted = waiter.as_mut().poll(&mut cx).is_ready();
         assert!(granted != barger.join().unwrap(), "exactly one of the two");

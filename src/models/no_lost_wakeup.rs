@@ -18,7 +18,7 @@ fn waiters(preemptions: usize, amounts: [u64; 2]) {
         };
         let waiters = amounts.map(|n| {
             let queue = queue.clone();
-            thread::spawn(move || block_on(AcquireNOwned::new(queue, Ok(n.into()))).unwrap())
+            thread::spawn(move || block_on(AcquireNOwned::new(queue, Ok(n.into()), None)).unwrap())
         });
         for waiter in waiters {
             waiter.join().unwrap();

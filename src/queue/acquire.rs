@@ -21,6 +21,7 @@ use core::{
     ops::Deref,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use pin_project_lite::pin_project;
 use tokio::task::coop::poll_proceed;
 
 use super::{
-    inner::{Grant, Place},
+    inner::{Grant, Outcome, Place, Request},
     wait_queue::{Entered, WaitQueue},
 };
 use crate::{
@@ -39,7 +40,7 @@ use crate::{
 
 #[derive(Debug)]
 enum Stage {
-    Start(Result<Permits, InvalidPermits>),
+    Start(Result<Permits, InvalidPermits>, Option<Duration>),
     Queued,
     Held(Grant),
     Done,
@@ -67,7 +68,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             match this.stage {
-                Stage::Start(_) | Stage::Done => {}
+                Stage::Start(..) | Stage::Done => {}
                 Stage::Queued => this.queue.leave(this.place.into_ref()),
                 Stage::Held(grant) => this.queue.give_back(*grant),
             }
@@ -76,9 +77,9 @@ pin_project! {
 }
 
 impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
-    fn new(queue: Q, permits: Result<Permits, InvalidPermits>) -> Self {
+    fn new(queue: Q, permits: Result<Permits, InvalidPermits>, max_wait: Option<Duration>) -> Self {
         let place = queue.place();
-        Self { queue, stage: Stage::Start(permits), place }
+        Self { queue, stage: Stage::Start(permits, max_wait), place }
     }
 }
 
@@ -88,7 +89,7 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Future for Waiter<Q, C> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let place = this.place.into_ref();
-        if let Stage::Start(permits) = this.stage {
+        if let Stage::Start(permits, max_wait) = this.stage {
             let permits = match permits {
                 Ok(permits) => *permits,
                 Err(invalid) => {
@@ -107,9 +108,10 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Future for Waiter<Q, C> {
                 *this.stage = Stage::Done;
                 return Poll::Ready(Ok(()));
             }
+            let request = Request { permits, max_wait: *max_wait, thread: false };
             // Set before the place is linked, so that a panic in there finds its way out.
             *this.stage = Stage::Queued;
-            *this.stage = match this.queue.enter(place, permits, cx.waker(), now_ns) {
+            *this.stage = match this.queue.enter(place, request, cx.waker(), now_ns) {
                 Ok(Entered::Granted(grant)) => Stage::Held(grant),
                 Ok(Entered::Credited(grant)) => {
                     // Behind the others that have just been released, whose credit it is as well.
@@ -127,8 +129,14 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Future for Waiter<Q, C> {
             this.queue.refresh(place, cx.waker());
         }
         if matches!(this.stage, Stage::Queued) {
-            let Some(grant) = place.granted() else { return Poll::Pending };
-            *this.stage = Stage::Held(grant);
+            *this.stage = match place.granted() {
+                None => return Poll::Pending,
+                Some(Outcome::Granted(grant)) => Stage::Held(grant),
+                Some(Outcome::Denied(denied)) => {
+                    *this.stage = Stage::Done;
+                    return Poll::Ready(Err(denied));
+                }
+            };
         }
         assert!(!matches!(this.stage, Stage::Done), "polled after completion");
         ready!(poll_proceed(cx)).made_progress();
@@ -152,8 +160,12 @@ macro_rules! futures {
         }
 
         impl<$($life,)? C: Clock> $name<$($life,)? C> {
-            pub(crate) fn new(queue: $queue, permits: Result<Permits, InvalidPermits>) -> Self {
-                Self { waiter: Waiter::new(queue, permits) }
+            pub(crate) fn new(
+                queue: $queue,
+                permits: Result<Permits, InvalidPermits>,
+                max_wait: Option<Duration>,
+            ) -> Self {
+                Self { waiter: Waiter::new(queue, permits, max_wait) }
             }
         }
 
@@ -188,12 +200,14 @@ futures! {
     /// ```
     Acquire<'a, C>(&'a WaitQueue<C>) -> (), one;
 
-    /// The future of [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n).
+    /// The future of [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n) and
+    /// [`acquire_within`](crate::RateLimiter::acquire_within).
     AcquireN<'a, C>(&'a WaitQueue<C>) -> Result<(), Denied>, core::convert::identity;
 
     /// The future of [`RateLimiter::acquire_owned`](crate::RateLimiter::acquire_owned).
     AcquireOwned<C>(Arc<WaitQueue<C>>) -> (), one;
 
-    /// The future of [`RateLimiter::acquire_n_owned`](crate::RateLimiter::acquire_n_owned).
+    /// The future of [`RateLimiter::acquire_n_owned`](crate::RateLimiter::acquire_n_owned) and
+    /// [`acquire_within_owned`](crate::RateLimiter::acquire_within_owned).
     AcquireNOwned<C>(Arc<WaitQueue<C>>) -> Result<(), Denied>, core::convert::identity;
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{doubt::Refusal, locked::charged, wait_queue::WaitQueue};
+use super::{doubt::Refusal, hand_off::By, locked::charged, wait_queue::WaitQueue};
 use crate::{
     clock::Clock,
     error::Denied,
@@ -96,7 +96,7 @@ impl<C: Clock> WaitQueue<C> {
             if outcome.is_err() && self.meter.queued() > 0 {
                 // Those who wait are looked after too: the clock may have stepped back since their alarm
                 // was set.
-                self.drive(false);
+                self.drive(By::Other);
             }
             return match outcome {
                 Ok(()) => Ok(()),
@@ -204,7 +204,7 @@ impl<C: Clock> WaitQueue<C> {
             let ticks = permits.ticks(locked.frame.scale.per_permit);
             locked.refund(u64::try_from(ticks).unwrap_or(u64::MAX));
         });
-        self.drive(false);
+        self.drive(By::Other);
     }
 
     /// Fills the bucket.
@@ -212,7 +212,7 @@ impl<C: Clock> WaitQueue<C> {
         self.locked(|locked| {
             locked.reset();
         });
-        self.drive(false);
+        self.drive(By::Other);
     }
 
     // === reports ===
@@ -274,7 +274,7 @@ pub(super) fn cost(frame: &Frame, permits: Permits) -> Result<u64, Denied> {
 }
 
 /// More than a burst.
-fn never(frame: &Frame, requested: Permits) -> Denied {
+pub(super) fn never(frame: &Frame, requested: Permits) -> Denied {
     Denied::Never { requested, burst: Permits::from(frame.scale.limit / frame.scale.per_permit) }
 }
 

@@ -46,7 +46,11 @@ impl Locked<'_> {
     ///
     /// `seen` is an arrival time that the caller saw before it read the clock (invariant 2).
     pub(super) fn refuse(&mut self, tick: u64, seen: Option<u64>) -> Refusal {
-        let due_ns = self.frame.instant(tick);
+        self.refuse_at(self.frame.instant(tick), seen)
+    }
+
+    /// As [`refuse`](Self::refuse), for a request that conforms from this clock reading on.
+    pub(super) fn refuse_at(&mut self, due_ns: u64, seen: Option<u64>) -> Refusal {
         if !self.is_behind() {
             self.set_doubt(None);
             return Refusal::Until(due_ns);

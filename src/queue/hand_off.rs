@@ -30,6 +30,23 @@ use crate::{
 /// How much earlier than due a runtime's timer may fire in the ordinary course of things.
 const LATEST_EARLY_NS: u64 = 5_000_000;
 
+/// Who runs the hand-off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A task that is being polled, whose runtime may be asked for a timer.
+    Task,
+    /// A blocked thread that waits itself.
+    Thread,
+    /// An alarm, or somebody who does not wait.
+    Other,
+}
+
+impl By {
+    pub(super) const fn entrant(thread: bool) -> Self {
+        if thread { Self::Thread } else { Self::Task }
+    }
+}
+
 /// What a round of the hand-off comes to.
 enum Round {
     Again,
@@ -62,12 +79,11 @@ impl<C: Clock> WaitQueue<C> {
             early.then(|| core::mem::take(&mut inner.timer))
         };
         drop(orphan);
-        self.drive(false);
+        self.drive(By::Other);
     }
 
-    /// Grants whoever is due and sets the alarm for the next. `polled` if the caller is a waiter that is
-    /// being polled, whose runtime may then be asked for a timer.
-    pub(crate) fn drive(&self, polled: bool) {
+    /// Grants whoever is due and sets the alarm for the next.
+    pub(crate) fn drive(&self, by: By) {
         {
             let mut inner = self.inner.lock();
             if inner.list.is_empty() {
@@ -82,7 +98,7 @@ impl<C: Clock> WaitQueue<C> {
         let reset = Reset(&self.inner);
         let mut seen = None;
         let timed = loop {
-            match self.round(polled, &mut seen) {
+            match self.round(by, &mut seen) {
                 Round::Again => {}
                 Round::Done => break true,
                 Round::Untimed => break false,
@@ -91,12 +107,12 @@ impl<C: Clock> WaitQueue<C> {
         // The last round has left it idle.
         core::mem::forget(reset);
         if !timed {
-            self.ask_for_a_timer(polled);
+            self.ask_for_a_timer(by);
         }
     }
 
     /// One round of the hand-off.
-    fn round(&self, polled: bool, seen: &mut Option<u64>) -> Round {
+    fn round(&self, by: By, seen: &mut Option<u64>) -> Round {
         let mut batch = WakeBatch::new();
         let now_ns = self.clock.now();
         let mut inner = self.inner.lock();
@@ -135,16 +151,25 @@ impl<C: Clock> WaitQueue<C> {
             return Round::Done;
         }
         inner.armed = Some(due_ns);
+        // A blocked thread is the better alarm: it is precise, and nobody has to drive it.
+        let thread = if inner.rings { None } else { inner.timekeeper() };
         let mut timer = core::mem::take(&mut inner.timer);
         release(inner, &mut batch);
 
-        let armed = if self.clock.wake_at(due_ns, &self.alarm) {
+        let rings = self.clock.wake_at(due_ns, &self.alarm);
+        let armed = if rings {
+            Armed::Pending
+        } else if let Some(thread) = thread {
+            thread.wake();
             Armed::Pending
         } else {
-            timer.arm(nanos(due_ns.saturating_sub(now_ns)), &self.alarm, polled)
+            timer.arm(nanos(due_ns.saturating_sub(now_ns)), &self.alarm, by == By::Task)
         };
         let mut inner = self.inner.lock();
         inner.timer = timer;
+        inner.rings = rings;
+        // A thread that came meanwhile looks at the alarm, too.
+        let armed = if armed == Armed::Missing && inner.keeper.is_some() { Armed::Pending } else { armed };
         if armed != Armed::Pending {
             inner.armed = None;
         }
@@ -157,9 +182,9 @@ impl<C: Clock> WaitQueue<C> {
 
     /// Nobody times the queue. The next waiter that is polled can; so all are asked, once.
     #[cold]
-    fn ask_for_a_timer(&self, polled: bool) {
+    fn ask_for_a_timer(&self, by: By) {
         assert!(
-            !polled || current_runtime().is_some(),
+            by != By::Task || current_runtime().is_some(),
             "a waiter has to be polled inside a tokio runtime, unless the limiter's clock has alarms",
         );
         loop {
@@ -182,7 +207,7 @@ impl<C: Clock> WaitQueue<C> {
 }
 
 /// Releases the lock, then wakes.
-fn release(inner: MutexGuard<'_, Inner>, batch: &mut WakeBatch) {
+pub(super) fn release(inner: MutexGuard<'_, Inner>, batch: &mut WakeBatch) {
     drop(inner);
     batch.wake();
 }

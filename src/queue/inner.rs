@@ -1,6 +1,6 @@
 //! What the queue's lock guards: the waiters, and what has to be remembered about the word.
 
-use core::{pin::Pin, task::Waker};
+use core::{pin::Pin, task::Waker, time::Duration};
 
 use super::{
     doubt::Doubt,
@@ -8,26 +8,72 @@ use super::{
     slack::Slack,
     timer::{Runtime, Timer, current_runtime},
 };
-use crate::{gcra::MAX_TAT, meter::Meter};
+use crate::{
+    error::Denied,
+    gcra::{MAX_TAT, Scale},
+    meter::Meter,
+    permits::Permits,
+    quota::Quota,
+};
 
 /// A waiter's place in the queue.
-pub(super) type Place = Node<Entry, Grant>;
+pub(super) type Place = Node<Entry, Outcome>;
+
+/// What a waiter asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    pub(super) permits: Permits,
+    /// The longest that it is ready to wait.
+    pub(super) max_wait: Option<Duration>,
+    /// Whether it is a blocked thread, which can keep the time.
+    pub(super) thread: bool,
+}
 
 /// What stands in the queue.
 #[derive(Debug)]
 pub(super) struct Entry {
+    pub(super) permits: Permits,
+    /// The same in ticks.
     pub(super) cost: u64,
+    /// The clock reading by which it has to be due; `NEVER` if it waits for as long as it takes.
+    pub(super) deadline_ns: u64,
     pub(super) waker: Option<Waker>,
     /// The runtime it was polled on, as far as anybody asked.
     pub(super) runtime: Runtime,
+    /// Whether it is a blocked thread.
+    pub(super) thread: bool,
+}
+
+/// No deadline.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// What a waiter is left with when it is taken out of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Granted(Grant),
+    /// It cannot be served any more as it wants to be.
+    Denied(Denied),
 }
 
 /// What a grant leaves with the waiter: all that is needed to give it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grant {
     pub(super) cost: u64,
+    /// The ticks to one permit when it was made.
+    pub(super) per_permit: u64,
     /// When it was made, for `slack`.
     pub(super) moment: u64,
+}
+
+impl Grant {
+    /// What it cost by a scale that may be another one by now, rounded down.
+    pub(super) fn cost_by(&self, scale: &Scale) -> u64 {
+        if scale.per_permit == self.per_permit {
+            return self.cost;
+        }
+        let cost = u128::from(self.cost) * u128::from(scale.per_permit) / u128::from(self.per_permit);
+        u64::try_from(cost).unwrap_or(u64::MAX)
+    }
 }
 
 /// What calls without the lock may have compared with the clock.
@@ -42,6 +88,31 @@ pub(super) struct Unlocked {
     pub(super) lost_before: u64,
 }
 
+/// What those in the queue come to.
+#[derive(Debug, Default)]
+pub(super) struct Sum {
+    /// What they ask for. A single cost may have 62 bits.
+    pub(super) ticks: u128,
+    /// How many are blocked threads.
+    pub(super) threads: usize,
+    /// How many have a deadline.
+    pub(super) deadlines: usize,
+}
+
+impl Sum {
+    fn add(&mut self, entry: &Entry) {
+        self.ticks += u128::from(entry.cost);
+        self.threads += usize::from(entry.thread);
+        self.deadlines += usize::from(entry.deadline_ns != NEVER);
+    }
+
+    fn subtract(&mut self, entry: &Entry) {
+        self.ticks -= u128::from(entry.cost);
+        self.threads -= usize::from(entry.thread);
+        self.deadlines -= usize::from(entry.deadline_ns != NEVER);
+    }
+}
+
 /// Whether the hand-off is running (see `hand_off.rs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HandOff {
@@ -53,9 +124,10 @@ pub(super) enum HandOff {
 /// What the lock guards.
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) list: List<Entry, Grant>,
-    /// Ticks asked for by those in the list. A single cost may have 62 bits.
-    pub(super) queued: u128,
+    pub(super) quota: Quota,
+    pub(super) list: List<Entry, Outcome>,
+    /// Over those in the list.
+    pub(super) sum: Sum,
     pub(super) slack: Slack,
     pub(super) unlocked: Unlocked,
     /// The arrival time when QUEUED was last cleared.
@@ -68,15 +140,22 @@ pub(super) struct Inner {
     pub(super) timer: Timer,
     /// The clock reading for which an alarm is set.
     pub(super) armed: Option<u64>,
+    /// Whether the clock has alarms of its own, as far as is known.
+    pub(super) rings: bool,
+    /// The blocked thread that wakes for the alarm, if one does.
+    pub(super) keeper: Option<Waker>,
+    /// Whether some of these may have become impossible to meet.
+    pub(super) recheck: bool,
     pub(super) hand_off: HandOff,
 }
 
 impl Inner {
     /// For a word of that arrival time.
-    pub(super) fn new(tat: u64) -> Self {
+    pub(super) fn new(quota: Quota, tat: u64) -> Self {
         Self {
+            quota,
             list: List::new(),
-            queued: 0,
+            sum: Sum::default(),
             slack: Slack::new(),
             unlocked: Unlocked { before: 0, least: MAX_TAT, lost_before: 0 },
             closed: tat,
@@ -85,28 +164,90 @@ impl Inner {
             doubt: None,
             timer: Timer::default(),
             armed: None,
+            rings: false,
+            keeper: None,
+            recheck: false,
             hand_off: HandOff::Idle,
         }
     }
 
     /// Puts a waiter at the back. QUEUED is set.
-    pub(super) fn join(&mut self, place: Pin<&Place>, cost: u64, waker: Waker) {
-        self.queued += u128::from(cost);
+    pub(super) fn join(
+        &mut self,
+        place: Pin<&Place>,
+        request: Request,
+        cost: u64,
+        deadline_ns: u64,
+        waker: Waker,
+    ) {
+        let Request { permits, thread, .. } = request;
         // A timer that can be relied on needs nobody to take its place, and to ask for a runtime costs more
         // than all the rest.
-        let runtime = if self.timer.is_steady() { None } else { current_runtime() };
-        self.list.push_back(place, Entry { cost, waker: Some(waker), runtime });
+        let runtime = if thread || self.timer.is_steady() { None } else { current_runtime() };
+        let entry = Entry { permits, cost, deadline_ns, waker: Some(waker), runtime, thread };
+        self.sum.add(&entry);
+        self.list.push_back(place, entry);
     }
 
-    /// Takes a waiter out that was not granted yet.
+    /// The blocked thread that keeps the time, or the first that could, to be woken when the alarm changes.
+    pub(super) fn timekeeper(&mut self) -> Option<Waker> {
+        if self.keeper.is_some() || self.sum.threads == 0 {
+            return self.keeper.clone();
+        }
+        let mut found = None;
+        self.list.visit(|entry| {
+            if entry.thread {
+                found.clone_from(&entry.waker);
+            }
+            found.is_none()
+        });
+        found
+    }
+
+    /// Takes the waiter at the front out, with that outcome.
+    pub(super) fn settle_front(&mut self, outcome: Outcome) -> Option<Waker> {
+        let entry = self.list.grant_front(outcome)?;
+        self.sum.subtract(&entry);
+        entry.waker
+    }
+
+    /// Takes a waiter out that was not settled yet.
     pub(super) fn remove(&mut self, place: Pin<&Place>) -> Option<Entry> {
         let entry = self.list.remove(place)?;
-        self.queued -= u128::from(entry.cost);
+        self.sum.subtract(&entry);
         Some(entry)
+    }
+
+    /// Shows everybody to `judge`, from front to back, and takes those out whom it has an outcome for.
+    pub(super) fn sweep(&mut self, judge: impl FnMut(&mut Entry) -> Option<Outcome>) {
+        let Self { list, sum, .. } = self;
+        list.sweep(judge, |entry| sum.subtract(&entry));
+    }
+
+    /// As [`sweep`](Self::sweep), where `price` may change what they ask for.
+    pub(super) fn price_anew(&mut self, price: impl FnMut(&mut Entry) -> Option<Outcome>) {
+        let Self { list, sum, .. } = self;
+        list.sweep(price, drop);
+        *sum = Sum::default();
+        list.visit(|entry| {
+            sum.add(entry);
+            true
+        });
+    }
+
+    /// Converts what is kept in ticks to another scale: the arrival time is `ahead` of the floor.
+    pub(super) fn convert(&mut self, ahead: u64, now: u64, convert: impl Fn(u64) -> u64) {
+        if self.unlocked.least < MAX_TAT {
+            // The clock goes no further by the old scale.
+            self.slack.note(self.unlocked.least.saturating_sub(now));
+            self.unlocked.least = MAX_TAT;
+        }
+        self.slack.note(ahead);
+        self.slack.convert(convert);
     }
 
     /// Tells those without the lock how much is asked for by those who wait.
     pub(super) fn report_queued(&self, meter: &Meter) {
-        meter.set_queued(u64::try_from(self.queued).unwrap_or(u64::MAX));
+        meter.set_queued(u64::try_from(self.sum.ticks).unwrap_or(u64::MAX));
     }
 }

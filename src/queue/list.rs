@@ -18,7 +18,7 @@
 //! | state   | who may touch the slot                            | next                              |
 //! |---------|---------------------------------------------------|-----------------------------------|
 //! | IDLE    | whoever has `&mut` of the list the node is made for | QUEUED (`push_back`)              |
-//! | QUEUED  | whoever has `&mut` of that list                   | GRANTED (`grant_front`), IDLE (`remove`) |
+//! | QUEUED  | whoever has `&mut` of that list                   | GRANTED (`grant_front`, `sweep`), IDLE (`remove`) |
 //! | GRANTED | its owner, to read                                | none                              |
 //!
 //! # Invariants
@@ -98,7 +98,7 @@ impl<T, G: Copy> Node<T, G> {
 
     /// What the grant left, once there is one.
     pub(crate) fn granted(&self) -> Option<G> {
-        // Acquire: pairs with the Release of `grant_front`.
+        // Acquire: pairs with the Release of `grant`.
         if self.state.load(Ordering::Acquire) != GRANTED {
             return None;
         }
@@ -109,7 +109,7 @@ impl<T, G: Copy> Node<T, G> {
 
 impl<T, G> Drop for Node<T, G> {
     fn drop(&mut self) {
-        // Acquire: pairs with the Release of `grant_front`, so that freeing comes after the granter's last
+        // Acquire: pairs with the Release of `grant`, so that freeing comes after the granter's last
         // touch.
         if self.state.load(Ordering::Acquire) == QUEUED {
             // Invariant 3. Unwinding would free the node all the same.
@@ -193,14 +193,28 @@ impl<T, G: Copy> List<T, G> {
     pub(crate) fn grant_front(&mut self, grant: G) -> Option<T> {
         let head = self.head?;
         // SAFETY: the head is linked.
-        let entry = unsafe { self.unlink(head) };
-        // SAFETY: invariant 3: it is live until the store below; its slot is ours by invariant 4.
-        unsafe { with_slot(head, |slot| slot.grant = Some(grant)) };
-        // SAFETY: as above.
-        let node: &Node<T, G> = unsafe { head.as_ref() };
-        // Release: pairs with the Acquire of `granted` and of `Drop`. Invariant 5: the last touch.
-        node.state.store(GRANTED, Ordering::Release);
-        entry
+        unsafe { self.grant(head, grant) }
+    }
+
+    /// Shows every entry to `judge`, from front to back. Those that it returns a grant for are unlinked and left
+    /// the grant, and what stood there goes to `gone`.
+    pub(crate) fn sweep(&mut self, mut judge: impl FnMut(&mut T) -> Option<G>, mut gone: impl FnMut(T)) {
+        let mut cursor = self.head;
+        while let Some(node) = cursor {
+            let mut grant = None;
+            // SAFETY: invariant 3: it is linked, so it is live, and its slot is ours by invariant 4.
+            unsafe {
+                with_slot(node, |slot| {
+                    cursor = slot.next;
+                    grant = slot.entry.as_mut().and_then(&mut judge);
+                });
+            }
+            if let Some(grant) = grant {
+                // SAFETY: it is still linked: `judge` has no way to change that.
+                let entry = unsafe { self.grant(node, grant) };
+                entry.into_iter().for_each(&mut gone);
+            }
+        }
     }
 
     /// Unlinks a node and returns what stood there; `None` if it is not in this list (any more).
@@ -248,6 +262,22 @@ impl<T, G: Copy> List<T, G> {
     fn contains(&self, node: Pin<&Node<T, G>>) -> bool {
         // Relaxed: with the list in hand, QUEUED cannot change, nor can anything become QUEUED here.
         node.list == self.id && node.state.load(Ordering::Relaxed) == QUEUED
+    }
+
+    /// Unlinks a node, leaves it the grant, and returns what stood there.
+    ///
+    /// # Safety
+    /// It is linked into this list.
+    unsafe fn grant(&mut self, node: NonNull<Node<T, G>>, grant: G) -> Option<T> {
+        // SAFETY: it is linked, by contract.
+        let entry = unsafe { self.unlink(node) };
+        // SAFETY: invariant 3: it is live until the store below; its slot is ours by invariant 4.
+        unsafe { with_slot(node, |slot| slot.grant = Some(grant)) };
+        // SAFETY: as above.
+        let node: &Node<T, G> = unsafe { node.as_ref() };
+        // Release: pairs with the Acquire of `granted` and of `Drop`. Invariant 5: the last touch.
+        node.state.store(GRANTED, Ordering::Release);
+        entry
     }
 
     /// Takes a node out of the chain.

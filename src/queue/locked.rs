@@ -29,17 +29,17 @@
 //!    them in, which is all that do without the lock then); `Unlocked` keeps that. For a grant to
 //!    be given back the clock is read while `holds` keeps QUEUED set, so that no such call can have had a
 //!    later reading.
-//! 4. `queued` is the sum of the costs in the list.
+//! 4. `sum` is the sum over the list.
 
 use super::{
     calls::cost,
     doubt::Refusal,
-    inner::{Grant, Inner},
+    inner::{Grant, Inner, NEVER, Outcome},
     wake_batch::WakeBatch,
 };
 use crate::{
     error::Denied,
-    gcra::{Decision, MAX_TAT, decide},
+    gcra::{Decision, MAX_TAT, decide, nanos},
     meter::Meter,
     permits::Permits,
     published::Frame,
@@ -72,7 +72,7 @@ pub(super) struct Locked<'a> {
     pub(super) now: u64,
     pub(super) tat: u64,
     /// The earliest time at which a waiter's grant may be dated.
-    floor: u64,
+    pub(super) floor: u64,
 }
 
 /// Writes the word back, also on the way out of a panic. QUEUED stays if somebody waits, or credit is left.
@@ -135,7 +135,7 @@ impl<'a> Locked<'a> {
 
     /// What the latest admission leaves.
     fn grant(&self, cost: u64) -> Grant {
-        Grant { cost, moment: self.inner.slack.moment() }
+        Grant { cost, per_permit: self.frame.scale.per_permit, moment: self.inner.slack.moment() }
     }
 
     /// What so many permits cost.
@@ -189,7 +189,7 @@ impl<'a> Locked<'a> {
 
     /// Keeps QUEUED set beyond `close`, if that may help to give this grant back.
     pub(super) fn hold_for(&mut self, grant: Grant) -> bool {
-        let helps = self.inner.slack.least_since(grant.moment) >= grant.cost;
+        let helps = self.inner.slack.least_since(grant.moment) >= grant.cost_by(&self.frame.scale);
         self.inner.holds += usize::from(helps);
         helps
     }
@@ -198,21 +198,22 @@ impl<'a> Locked<'a> {
     /// before the clock was read.
     pub(super) fn give_back(&mut self, grant: Grant, held: bool) -> bool {
         self.inner.holds -= usize::from(held);
+        let cost = grant.cost_by(&self.frame.scale);
         let mut ahead = self.inner.slack.least_since(grant.moment);
         let unlocked = &mut self.inner.unlocked;
         let concerned = grant.moment < unlocked.before;
         if concerned {
             ahead = ahead.min(unlocked.least.saturating_sub(self.now));
         }
-        if !held || ahead < grant.cost || grant.moment < unlocked.lost_before {
+        if !held || ahead < cost || grant.moment < unlocked.lost_before {
             return false;
         }
         if concerned {
-            unlocked.least -= grant.cost;
+            unlocked.least -= cost;
         }
-        self.inner.slack.shrink(grant.moment, grant.cost);
+        self.inner.slack.shrink(grant.moment, cost);
         self.set_doubt(None);
-        self.tat = self.tat.saturating_sub(grant.cost);
+        self.tat = self.tat.saturating_sub(cost);
         true
     }
 
@@ -223,31 +224,73 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// Grants every waiter that is due, in order, as far as the batch has room. This is the hand-off.
+    /// Grants every waiter that is due, in order, as far as the batch has room, and turns those away who can no
+    /// longer be served in time. This is the hand-off.
     pub(super) fn grant_due(&mut self, batch: &mut WakeBatch, seen: Option<u64>) -> Next {
         let limit = self.frame.scale.limit;
+        if self.tat < self.floor {
+            // What has not been made up for in time is lost, and all come later for it.
+            self.inner.recheck = true;
+        }
         while let Some(front) = self.inner.list.front_mut() {
-            let cost = front.cost;
-            match decide(self.tat, self.now, self.floor, cost, limit) {
-                Decision::NotBefore(tick) => match self.refuse(tick, seen) {
-                    Refusal::Until(due_ns) => return Next::At(due_ns),
-                    Refusal::Unsure(tat) => return Next::Unsure(tat),
-                    Refusal::Settled => {}
-                },
-                Decision::Admit(_) if batch.is_full() => return Next::More,
+            let (cost, deadline_ns) = (front.cost, front.deadline_ns);
+            let outcome = match decide(self.tat, self.now, self.floor, cost, limit) {
+                _ if batch.is_full() => return Next::More,
                 Decision::Admit(tat) => {
                     self.admit(tat, self.floor);
-                    self.inner.queued -= u128::from(cost);
-                    let grant = self.grant(cost);
-                    let entry = self.inner.list.grant_front(grant);
-                    batch.push(entry.and_then(|entry| entry.waker));
-                    if self.inner.list.is_empty() {
-                        self.drained();
-                    }
+                    Outcome::Granted(self.grant(cost))
                 }
+                Decision::NotBefore(tick) => match self.refuse(tick, seen) {
+                    Refusal::Until(due_ns) if due_ns <= deadline_ns => {
+                        let all = self.turn_away(batch);
+                        return if all { Next::At(due_ns) } else { Next::More };
+                    }
+                    Refusal::Until(due_ns) => Outcome::Denied(too_late(due_ns, deadline_ns)),
+                    Refusal::Unsure(tat) => return Next::Unsure(tat),
+                    Refusal::Settled => continue,
+                },
+            };
+            batch.push(self.inner.settle_front(outcome));
+            if self.inner.list.is_empty() {
+                self.drained();
             }
         }
         Next::Empty
+    }
+
+    /// Turns those away who can no longer be served in time, if something has happened that makes them late.
+    /// Whether the batch had room for all.
+    fn turn_away(&mut self, batch: &mut WakeBatch) -> bool {
+        // A clock that has stepped back makes everybody look late.
+        if !self.inner.recheck || self.inner.sum.deadlines == 0 || self.is_behind() {
+            return true;
+        }
+        let frame = self.frame;
+        let mut all = true;
+        let mut ahead = u128::from(self.tat.max(self.floor));
+        self.inner.sweep(|entry| {
+            let then = ahead + u128::from(entry.cost);
+            if entry.deadline_ns != NEVER {
+                let due_ns = frame.instant_of(then);
+                if due_ns > entry.deadline_ns {
+                    if !batch.is_full() {
+                        batch.push(entry.waker.take());
+                        return Some(Outcome::Denied(too_late(due_ns, entry.deadline_ns)));
+                    }
+                    all = false;
+                }
+            }
+            ahead = then;
+            None
+        });
+        self.inner.recheck = !all;
+        all
+    }
+
+    /// When `cost` ticks can be had by a newcomer, after all who wait: the clock reading.
+    pub(super) fn turn(&self, cost: u64) -> u64 {
+        let ahead = u128::from(self.tat.max(self.floor)) + self.inner.sum.ticks;
+        self.frame.instant_of(ahead + u128::from(cost))
     }
 
     /// The queue has run empty: a late timer leaves credit for a while, a timer in time leaves none.
@@ -281,6 +324,11 @@ impl<'a> Locked<'a> {
         let lowest = -i128::from(MAX_TAT);
         self.restart(ahead.max(lowest) as i64);
     }
+}
+
+/// It is due only then, which is after its deadline: the same call made so much later would just be in time.
+pub(super) fn too_late(due_ns: u64, deadline_ns: u64) -> Denied {
+    Denied::NotYet { retry_after: nanos(due_ns.saturating_sub(deadline_ns).max(1)) }
 }
 
 /// The arrival time after a charge; `None` if the word cannot hold it.

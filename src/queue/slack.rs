@@ -63,6 +63,14 @@ impl Slack {
         first.map_or(u64::MAX, |note| note.slack)
     }
 
+    /// Converts all notes, by something that does not fall as its argument rises.
+    pub(super) fn convert(&mut self, convert: impl Fn(u64) -> u64) {
+        for note in &mut self.notes[..self.len] {
+            note.slack = convert(note.slack);
+        }
+        // Some that rose may have become equal; the first of them says it all, so the rest does no harm.
+    }
+
     /// What was granted at that cost at that moment never was.
     pub(super) fn shrink(&mut self, moment: u64, cost: u64) {
         let len = self.len;

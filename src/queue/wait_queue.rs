@@ -15,7 +15,7 @@
 //! Wakers are cloned before it is taken, and woken or dropped after it is released. The clock is read
 //! before. The timer is taken out, armed, and put back by whoever runs the hand-off (see `hand_off.rs`).
 
-use core::{pin::Pin, task::Waker};
+use core::{pin::Pin, task::Waker, time::Duration};
 use std::{
     sync::{Arc, Weak},
     task::Wake,
@@ -23,9 +23,11 @@ use std::{
 
 use super::{
     calls::cost,
-    inner::{Grant, HandOff, Inner, Place},
+    doubt::Refusal,
+    hand_off::By,
+    inner::{Grant, HandOff, Inner, NEVER, Outcome, Place, Request},
     list::{ListId, Node},
-    locked::Locked,
+    locked::{Locked, too_late},
     timer::current_runtime,
 };
 use crate::{
@@ -36,6 +38,11 @@ use crate::{
 /// How late an alarm may be before arrivals do its work. A runtime's timer ticks in milliseconds; arrivals
 /// that did not leave it to the timer would grant one by one what it grants in a batch.
 const LATE_NS: u64 = 2_000_000;
+
+/// The clock reading so much later.
+fn after(now_ns: u64, wait: Duration) -> u64 {
+    now_ns.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX))
+}
 
 /// How a waiter came in.
 #[derive(Debug)]
@@ -53,7 +60,6 @@ pub(super) enum Entered {
 pub(crate) struct WaitQueue<C> {
     pub(super) meter: Meter,
     pub(super) clock: C,
-    pub(super) quota: Quota,
     list: ListId,
     pub(super) inner: Mutex<Inner>,
     pub(super) alarm: Waker,
@@ -79,11 +85,10 @@ impl<C: Clock> WaitQueue<C> {
         let (frame, now) = Frame::at(scale, clock.now());
         let missing = quota.max_burst() - quota.initial_level();
         let tat = now + missing * scale.per_permit;
-        let inner = Inner::new(tat);
+        let inner = Inner::new(quota, tat);
         Arc::new_cyclic(|weak| Self {
             meter: Meter::new(frame, tat),
             clock,
-            quota,
             list: inner.list.id(),
             inner: Mutex::new(inner),
             alarm: Waker::from(Arc::new(Alarm(weak.clone()))),
@@ -94,8 +99,8 @@ impl<C: Clock> WaitQueue<C> {
         &self.clock
     }
 
-    pub(crate) const fn quota(&self) -> Quota {
-        self.quota
+    pub(crate) fn quota(&self) -> Quota {
+        self.inner.lock().quota
     }
 
     pub(super) fn place(&self) -> Place {
@@ -120,18 +125,23 @@ impl<C: Clock> WaitQueue<C> {
     pub(super) fn enter(
         &self,
         place: Pin<&Place>,
-        permits: Permits,
+        request: Request,
         waker: &Waker,
         now_ns: u64,
     ) -> Result<Entered, Denied> {
         // A hint: what it misses is found under the lock. It spares a waker that would not be needed.
         let nobody_waits = self.meter.queued() == 0;
-        if (nobody_waits || permits == Permits::ZERO)
-            && let Some(entered) = self.take_as_waiter(permits, now_ns)?
+        if (nobody_waits || request.permits == Permits::ZERO)
+            && let Some(entered) = self.take_as_waiter(request.permits, now_ns)?
         {
             return Ok(entered);
         }
-        self.join(place, permits, waker.clone(), now_ns)
+        let deadline_ns = request.max_wait.map_or(NEVER, |wait| after(now_ns, wait));
+        if deadline_ns == NEVER {
+            self.join(place, request, waker.clone(), now_ns)
+        } else {
+            self.join_in_time(place, request, waker.clone(), now_ns, deadline_ns)
+        }
     }
 
     /// Takes the permits if they are there, credit of a drained queue included, and nobody waits.
@@ -143,18 +153,15 @@ impl<C: Clock> WaitQueue<C> {
             }
             let credit = locked.tat < locked.now;
             let grant = locked.take(cost, true).ok();
-            Ok(grant.map(if credit && locked.tat < locked.now + cost {
-                Entered::Credited
-            } else {
-                Entered::Granted
-            }))
+            let credited = credit && locked.tat < locked.now + cost;
+            Ok(grant.map(if credited { Entered::Credited } else { Entered::Granted }))
         })
     }
 
     fn join(
         &self,
         place: Pin<&Place>,
-        permits: Permits,
+        request: Request,
         waker: Waker,
         now_ns: u64,
     ) -> Result<Entered, Denied> {
@@ -162,15 +169,15 @@ impl<C: Clock> WaitQueue<C> {
         let first = inner.list.is_empty();
         if first {
             let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
-            let cost = locked.cost(permits)?;
+            let cost = locked.cost(request.permits)?;
             if let Ok(grant) = locked.take(cost, true) {
                 return Ok(Entered::Granted(grant));
             }
-            locked.inner.join(place, cost, waker);
+            locked.inner.join(place, request, cost, NEVER, waker);
         } else {
             // QUEUED is set and stays set, and nothing is decided: the word is left alone.
-            let cost = cost(&self.meter.published.frame(), permits)?;
-            inner.join(place, cost, waker);
+            let cost = cost(&self.meter.published.frame(), request.permits)?;
+            inner.join(place, request, cost, NEVER, waker);
             inner.report_queued(&self.meter);
         }
         // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
@@ -178,9 +185,58 @@ impl<C: Clock> WaitQueue<C> {
         let look = first || (inner.hand_off == HandOff::Idle && self.is_late(&inner, now_ns));
         drop(inner);
         if look {
-            self.drive(true);
+            self.drive(By::entrant(request.thread));
         }
         Ok(Entered::Waiting)
+    }
+
+    /// As `join`, if its turn comes by the deadline.
+    fn join_in_time(
+        &self,
+        place: Pin<&Place>,
+        request: Request,
+        waker: Waker,
+        now_ns: u64,
+        deadline_ns: u64,
+    ) -> Result<Entered, Denied> {
+        let mut waker = Some(waker);
+        let mut seen = None;
+        let mut latest_ns = now_ns;
+        loop {
+            let entered = self.locked_at(latest_ns, |locked| {
+                let cost = locked.cost(request.permits).map_err(Err)?;
+                if locked.inner.list.is_empty()
+                    && let Ok(grant) = locked.take(cost, true)
+                {
+                    return Ok(Entered::Granted(grant));
+                }
+                let due_ns = locked.turn(cost);
+                if due_ns > deadline_ns {
+                    return Err(match locked.refuse_at(due_ns, seen) {
+                        Refusal::Until(due_ns) => Err(too_late(due_ns, deadline_ns)),
+                        unsure => Ok(unsure),
+                    });
+                }
+                if let Some(waker) = waker.take() {
+                    locked.inner.join(place, request, cost, deadline_ns, waker);
+                }
+                Ok(Entered::Waiting)
+            });
+            match entered {
+                Ok(Entered::Waiting) => {
+                    self.drive(By::entrant(request.thread));
+                    return Ok(Entered::Waiting);
+                }
+                Ok(granted) => return Ok(granted),
+                Err(Err(denied)) => return Err(denied),
+                Err(Ok(unsure)) => {
+                    if let Refusal::Unsure(tat) = unsure {
+                        seen = Some(tat);
+                    }
+                    latest_ns = self.clock.now();
+                }
+            }
+        }
     }
 
     /// Whether the alarm for those who wait should have rung already, or is not to be relied on.
@@ -221,7 +277,7 @@ impl<C: Clock> WaitQueue<C> {
         };
         drop((replaced, spare, orphan));
         if look {
-            self.drive(true);
+            self.drive(By::Task);
         }
     }
 
@@ -233,11 +289,11 @@ impl<C: Clock> WaitQueue<C> {
             (locked.inner.remove(place), was_front)
         });
         if removed.is_none() {
-            if let Some(grant) = place.granted() {
+            if let Some(Outcome::Granted(grant)) = place.granted() {
                 self.give_back(grant);
             }
         } else if was_front {
-            self.drive(false);
+            self.drive(By::Other);
         }
     }
 
@@ -248,7 +304,7 @@ impl<C: Clock> WaitQueue<C> {
         }
         let held = self.locked(|locked| locked.hold_for(grant));
         if self.locked(|locked| locked.give_back(grant, held)) {
-            self.drive(false);
+            self.drive(By::Other);
         }
     }
 

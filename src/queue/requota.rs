@@ -1,0 +1,136 @@
+//! Another quota for a live limiter.
+//!
+//! 1. Under the lock, with the word frozen: whoever is due by the old quota is granted first, so that time
+//!    that has passed counts at the old rate.
+//! 2. The level is converted, rounded down to a tick of the new scale, and the new frame published. A call
+//!    that decided by the old one cannot get its word in (see `published.rs`).
+//! 3. Those who wait are priced anew; who asks for more than the new burst is turned away, and so is, by the
+//!    hand-off that follows, who can no longer be served in time.
+//! 4. A grant that was made before can still be given back if its cost is no more than the least slack since
+//!    (see `slack.rs`), which is converted too. What the conversion itself cuts off is a slack like any other.
+
+use super::{
+    calls::never,
+    hand_off::{By, release},
+    inner::Outcome,
+    locked::{Locked, Next},
+    wait_queue::WaitQueue,
+    wake_batch::WakeBatch,
+};
+use crate::{
+    clock::Clock,
+    error::QuotaError,
+    gcra::{MAX_TAT, Scale},
+    published::Frame,
+    quota::{Inherit, Quota},
+};
+use core::task::Waker;
+
+impl<C: Clock> WaitQueue<C> {
+    /// Replaces the quota.
+    pub(crate) fn set_quota(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
+        let scale = Scale::new(&quota)?;
+        let mut seen = None;
+        let changed = loop {
+            let now_ns = self.clock.now();
+            let mut batch = WakeBatch::new();
+            let mut turned_away = Vec::new();
+            let mut inner = self.inner.lock();
+            let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
+            let changed = match locked.grant_due(&mut batch, seen) {
+                Next::Empty | Next::At(_) => Some(
+                    locked.set_scale(&quota, scale, inherit).map(|()| locked.price_anew(&mut turned_away)),
+                ),
+                Next::More => None,
+                Next::Unsure(tat) => {
+                    seen = Some(tat);
+                    None
+                }
+            };
+            drop(locked);
+            if changed == Some(Ok(())) {
+                inner.quota = quota;
+            }
+            release(inner, &mut batch);
+            for waker in turned_away {
+                batch.push(Some(waker));
+                batch.wake();
+            }
+            if let Some(changed) = changed {
+                break changed;
+            }
+        };
+        self.drive(By::Other);
+        changed
+    }
+}
+
+impl Locked<'_> {
+    /// Converts the level to another scale and publishes that.
+    fn set_scale(&mut self, quota: &Quota, scale: Scale, inherit: Inherit) -> Result<(), QuotaError> {
+        let old = self.frame.scale;
+        // All are below 2^63, and their products below 2^126.
+        let convert =
+            |ticks: i128| (ticks * i128::from(scale.per_permit)).div_euclid(i128::from(old.per_permit));
+        let tat = self.tat.max(self.floor);
+        let ahead = i128::from(tat) - i128::from(self.now);
+        let level = i128::from(old.limit) - ahead;
+        let new = match inherit {
+            Inherit::AsIs => convert(level),
+            Inherit::Additively => i128::from(scale.limit) + convert(-ahead),
+            Inherit::Proportionally => {
+                // Permits of the old burst to permits of the new one.
+                wide_ratio(level, scale.limit, old.limit)
+            }
+            Inherit::Reset => i128::from(quota.initial_level()) * i128::from(scale.per_permit),
+        };
+        // Credit of a busy queue may go beyond a full burst.
+        let credit = if ahead < 0 { scale.catch_up } else { 0 };
+        let most = i128::from(scale.limit) + i128::from(credit);
+        let kept = new.min(most);
+        let (frame, now) = Frame::at(scale, self.now_ns);
+        let owed = i128::from(scale.limit) - kept;
+        let tat = i128::from(now) + owed;
+        if tat > i128::from(MAX_TAT) {
+            return Err(QuotaError::DebtTooDeep { permits: (-level / i128::from(old.per_permit)) as u64 });
+        }
+
+        let exact = matches!(inherit, Inherit::AsIs | Inherit::Additively);
+        let slack = if exact { most - new } else { 0 };
+        self.inner.convert(self.tat.saturating_sub(self.floor), self.now, |ticks| {
+            convert(i128::from(ticks)).try_into().unwrap_or(u64::MAX)
+        });
+        self.inner.slack.note(slack.max(0).try_into().unwrap_or(u64::MAX));
+        let debt = convert(i128::from(self.meter.debt())) + 1;
+        self.meter.set_debt(debt.max(-kept).max(0).try_into().unwrap_or(MAX_TAT));
+        self.set_doubt(None);
+
+        self.meter.published.publish(frame);
+        let busy = self.floor < self.now || !self.inner.list.is_empty();
+        self.frame = frame;
+        self.now = now;
+        self.floor = if busy { now.saturating_sub(scale.catch_up) } else { now };
+        // Not negative: an origin lies at least a catch-up back, or at the clock's own zero.
+        self.tat = tat.max(0) as u64;
+        Ok(())
+    }
+
+    /// Prices those who wait by the scale as it is now.
+    fn price_anew(&mut self, turned_away: &mut Vec<Waker>) {
+        let frame = self.frame;
+        self.inner.price_anew(|entry| {
+            if let Some(cost) = frame.scale.cost(entry.permits) {
+                entry.cost = cost;
+                return None;
+            }
+            turned_away.extend(entry.waker.take());
+            Some(Outcome::Denied(never(&frame, entry.permits)))
+        });
+        self.inner.recheck = true;
+    }
+}
+
+/// `level * numerator / denominator`, rounded down, for numbers of up to 63 bits.
+fn wide_ratio(level: i128, numerator: u64, denominator: u64) -> i128 {
+    (level * i128::from(numerator)).div_euclid(i128::from(denominator))
+}
