@@ -8,7 +8,9 @@ mod admission;
 mod cancel;
 mod no_barging;
 mod no_lost_wakeup;
+mod quota_change;
 mod scale_change;
+mod threads;
 
 use core::task::Waker;
 use std::sync::Arc;

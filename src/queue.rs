@@ -9,15 +9,19 @@ mod inner;
 mod list;
 mod locked;
 mod requota;
+mod reservation;
 mod slack;
 mod timer;
 mod wait_queue;
 mod wake_batch;
 
-pub use self::acquire::{Acquire, AcquireN, AcquireNOwned, AcquireOwned};
 #[cfg(all(test, tidegate_loom))]
 pub(crate) use self::hand_off::By;
 pub(crate) use self::wait_queue::WaitQueue;
+pub use self::{
+    acquire::{Acquire, AcquireN, AcquireNOwned, AcquireOwned},
+    reservation::Reservation,
+};
 
 #[cfg(test)]
 mod tests;

@@ -83,10 +83,14 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
     }
 }
 
-impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Future for Waiter<Q, C> {
-    type Output = Result<(), Denied>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
+    /// Waits. If the grant has to be one that can be given back later, `hold`, it goes through the lock; else
+    /// there may be none to show.
+    fn poll_grant(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        hold: bool,
+    ) -> Poll<Result<Option<Grant>, Denied>> {
         let this = self.project();
         let place = this.place.into_ref();
         if let Stage::Start(permits, max_wait) = this.stage {
@@ -101,12 +105,13 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Future for Waiter<Q, C> {
             // Without the lock only if it can be reported at once: a grant that is held has to be one that
             // can be given back.
             let now_ns = this.queue.clock().now();
-            if let Poll::Ready(budget) = poll_proceed(cx)
+            if !hold
+                && let Poll::Ready(budget) = poll_proceed(cx)
                 && this.queue.take_at_once(permits, now_ns)
             {
                 budget.made_progress();
                 *this.stage = Stage::Done;
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(None));
             }
             let request = Request { permits, max_wait: *max_wait, thread: false };
             // Set before the place is linked, so that a panic in there finds its way out.
@@ -138,10 +143,10 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Future for Waiter<Q, C> {
                 }
             };
         }
-        assert!(!matches!(this.stage, Stage::Done), "polled after completion");
+        let Stage::Held(grant) = *this.stage else { panic!("polled after completion") };
         ready!(poll_proceed(cx)).made_progress();
         *this.stage = Stage::Done;
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(Some(grant)))
     }
 }
 
@@ -173,7 +178,7 @@ macro_rules! futures {
             type Output = $output;
 
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<$output> {
-                self.project().waiter.poll(cx).map($finish)
+                self.project().waiter.poll_grant(cx, false).map(|granted| $finish(granted.map(|_| ())))
             }
         }
 
@@ -210,4 +215,27 @@ futures! {
     /// The future of [`RateLimiter::acquire_n_owned`](crate::RateLimiter::acquire_n_owned) and
     /// [`acquire_within_owned`](crate::RateLimiter::acquire_within_owned).
     AcquireNOwned<C>(Arc<WaitQueue<C>>) -> Result<(), Denied>, core::convert::identity;
+}
+
+pin_project! {
+    /// Waits for a grant that can be given back.
+    #[derive(Debug)]
+    pub(super) struct Hold<'a, C: Clock> {
+        #[pin]
+        waiter: Waiter<&'a WaitQueue<C>, C>,
+    }
+}
+
+impl<'a, C: Clock> Hold<'a, C> {
+    pub(super) fn new(queue: &'a WaitQueue<C>, permits: Permits) -> Self {
+        Self { waiter: Waiter::new(queue, Ok(permits), None) }
+    }
+}
+
+impl<C: Clock> Future for Hold<'_, C> {
+    type Output = Result<Option<Grant>, Denied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().waiter.poll_grant(cx, true)
+    }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{doubt::Refusal, hand_off::By, locked::charged, wait_queue::WaitQueue};
+use super::{doubt::Refusal, hand_off::By, inner::Grant, locked::charged, wait_queue::WaitQueue};
 use crate::{
     clock::Clock,
     error::Denied,
@@ -38,23 +38,28 @@ impl<C: Clock> WaitQueue<C> {
             Fast::Done(Taken::Never, frame) => Err(never(frame, permits)),
             Fast::Done(Taken::NotBefore(tick, tat), frame) => {
                 if self.meter.doubted() || self.meter.is_behind(frame, now_ns, *tat) {
-                    return self.try_take_locked(permits, Some(*tat));
+                    return self.try_take_locked(permits, Some(*tat)).map(drop);
                 }
                 Err(not_before(frame, *tick, now_ns))
             }
             Fast::Slow if self.meter.queued() > 0 => self.refuse_behind_waiters(permits, now_ns),
-            Fast::Slow => self.try_take_locked(permits, None),
+            Fast::Slow => self.try_take_locked(permits, None).map(drop),
             Fast::Stale { before, after } => {
                 self.locked(|locked| locked.undo(*before, *after));
-                self.try_take_locked(permits, None)
+                self.try_take_locked(permits, None).map(drop)
             }
         }
+    }
+
+    /// As [`try_take`](Self::try_take), for permits that can be given back.
+    pub(super) fn try_hold(&self, permits: Permits) -> Result<Grant, Denied> {
+        self.try_take_locked(permits, None)
     }
 
     /// Somebody waits, so a newcomer is refused: an estimate of its turn, without the lock.
     fn refuse_behind_waiters(&self, permits: Permits, now_ns: u64) -> Result<(), Denied> {
         let Some((edition, frame)) = self.meter.published.read() else {
-            return self.try_take_locked(permits, None);
+            return self.try_take_locked(permits, None).map(drop);
         };
         let state = self.meter.word.load();
         let queued = self.meter.queued();
@@ -63,24 +68,24 @@ impl<C: Clock> WaitQueue<C> {
             || frame.tick(now_ns).is_none()
             || self.meter.is_behind(&frame, now_ns, state.tat());
         if !state.queued() || queued == 0 || behind || !self.meter.published.is_current(edition) {
-            return self.try_take_locked(permits, None);
+            return self.try_take_locked(permits, None).map(drop);
         }
         let tick = state.tat().saturating_add(queued).saturating_add(cost) - frame.scale.limit;
         Err(not_before(&frame, tick, now_ns))
     }
 
     /// `seen` is an arrival time that was seen before this call.
-    fn try_take_locked(&self, permits: Permits, mut seen: Option<u64>) -> Result<(), Denied> {
+    fn try_take_locked(&self, permits: Permits, mut seen: Option<u64>) -> Result<Grant, Denied> {
         loop {
             let now_ns = self.clock.now();
             let outcome = self.locked_at(now_ns, |locked| {
                 let cost = locked.cost(permits).map_err(Err)?;
                 loop {
                     // Those who wait come first.
-                    let ahead = self.meter.queued();
+                    let ahead = if cost == 0 { 0 } else { self.meter.queued() };
                     let tick = if ahead == 0 {
                         match locked.take(cost, false) {
-                            Ok(_) => return Ok(()),
+                            Ok(grant) => return Ok(grant),
                             Err(tick) => tick,
                         }
                     } else {
@@ -99,7 +104,7 @@ impl<C: Clock> WaitQueue<C> {
                 self.drive(By::Other);
             }
             return match outcome {
-                Ok(()) => Ok(()),
+                Ok(grant) => Ok(grant),
                 Err(Err(never)) => Err(never),
                 Err(Ok(Refusal::Until(due_ns))) => {
                     // At least a nanosecond: "now" has just been refused.

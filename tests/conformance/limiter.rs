@@ -79,6 +79,15 @@ impl Limiter {
         Ok(())
     }
 
+    /// Another quota; the limiter then reports it.
+    fn set_quota(&self, n: u64, period: Duration, burst: u64) -> Result<(), String> {
+        let quota = Quota::try_new(n, period).and_then(|quota| quota.try_burst(burst));
+        let quota = quota.map_err(|error| error.to_string())?;
+        self.handle.set_quota(quota).map_err(|error| error.to_string())?;
+        let told = self.handle.quota();
+        if told == quota { Ok(()) } else { Err(format!("set {quota:?}, but it is {told:?}")) }
+    }
+
     fn poll(&mut self, id: &str) -> Option<Result<(), Denied>> {
         let (future, waker) = self.waiting.get_mut(id)?;
         match future.as_mut().poll(&mut Context::from_waker(waker)) {
@@ -183,11 +192,25 @@ impl Subject for Limiter {
         self.handle.reset();
     }
 
-    fn acquire(&mut self, id: &str, n: N) -> Acquired {
+    fn set_rate(&mut self, n: u64, period_ns: u64) -> Result<(), String> {
+        self.set_quota(n, Duration::from_nanos(period_ns), self.handle.quota().max_burst())
+    }
+
+    fn set_burst(&mut self, burst: u64) -> Result<(), String> {
+        let quota = self.handle.quota();
+        self.set_quota(quota.permits(), quota.period(), burst)
+    }
+
+    fn acquire(&mut self, id: &str, n: N, max_wait_ns: Option<u64>) -> Acquired {
         let Ok(n) = n.permits() else { return Acquired::Error };
+        let max_wait = max_wait_ns.map(Duration::from_nanos);
+        // A refusal says when the same call would do.
+        let retry_after = max_wait.and_then(|most| self.handle.time_until(n).ok()?.checked_sub(most));
         let recorder = Recorder { id: id.to_owned(), clock: self.clock.clone(), log: self.woken.clone() };
         let waker = Waker::from(Arc::new(recorder));
-        let future: Pin<Box<dyn Future<Output = _>>> = if n == Permits::from(1) {
+        let future: Pin<Box<dyn Future<Output = _>>> = if let Some(max_wait) = max_wait {
+            Box::pin(self.handle.acquire_within_owned(n, max_wait))
+        } else if n == Permits::from(1) {
             let one = self.handle.acquire_owned();
             Box::pin(async {
                 one.await;
@@ -200,6 +223,10 @@ impl Subject for Limiter {
         match self.poll(id) {
             None => Acquired::Pending,
             Some(Ok(())) => Acquired::Ready,
+            Some(Err(denied @ Denied::NotYet { .. })) => {
+                assert_eq!(denied.retry_after(), retry_after, "{denied:?}");
+                Acquired::Late
+            }
             Some(Err(denied)) => {
                 assert!(denied.is_never(), "{denied:?}");
                 Acquired::Error

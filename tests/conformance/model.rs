@@ -1,7 +1,7 @@
 //! The token bucket in exact arithmetic, as plainly as it can be put.
 //!
 //! Time is counted in units of 1 / (10^6 n) ns, in which the cost of a millionth of a permit, the period
-//! divided by n, and every nanosecond are all whole numbers.
+//! divided by n, and every nanosecond are all whole numbers. Another rate divides the units further.
 
 use std::collections::VecDeque;
 
@@ -189,10 +189,47 @@ impl Subject for Model {
         self.changed();
     }
 
-    fn acquire(&mut self, id: &str, n: N) -> Acquired {
+    fn set_rate(&mut self, n: u64, period_ns: u64) -> Result<(), String> {
+        if n == 0 || period_ns == 0 {
+            return Err("no rate".to_owned());
+        }
+        // In so much smaller units, what was a whole number of the old ones is one at either rate.
+        let in_time = BigInt::from(n) * MILLION * &self.millionth;
+        let in_permits = BigInt::from(period_ns) * &self.ns;
+        let missing = self.missing() * &in_permits;
+        self.ns *= &in_time;
+        self.now *= &in_time;
+        self.since *= &in_time;
+        self.millionth *= &in_permits;
+        for (_, cost) in &mut self.waiters {
+            *cost *= &in_permits;
+        }
+        self.full_at = &self.now + missing;
+        self.changed();
+        Ok(())
+    }
+
+    fn set_burst(&mut self, burst: u64) -> Result<(), String> {
+        if burst == 0 {
+            return Err("no burst".to_owned());
+        }
+        let more = self.permit() * (BigInt::from(burst) - self.burst);
+        self.full_at = &self.now + (self.missing() + more).max(BigInt::zero());
+        self.burst = burst;
+        if self.waiters.iter().any(|(_, cost)| *cost > self.depth()) {
+            return Err("the format cannot say what becomes of a waiter for more than the burst".to_owned());
+        }
+        self.changed();
+        Ok(())
+    }
+
+    fn acquire(&mut self, id: &str, n: N, max_wait_ns: Option<u64>) -> Acquired {
         let Some(cost) = self.fits(n) else { return Acquired::Error };
         if self.try_acquire(n) == Ok(true) {
             return Acquired::Ready;
+        }
+        if max_wait_ns.is_some_and(|most| self.wait_needed(n) > Some(most)) {
+            return Acquired::Late;
         }
         if self.waiters.is_empty() {
             self.since = self.now.clone();

@@ -13,6 +13,8 @@ pub(crate) enum Acquired {
     Ready,
     /// It waits.
     Pending,
+    /// Its turn does not come within the time given.
+    Late,
     /// It can never be.
     Error,
 }
@@ -52,7 +54,11 @@ pub(crate) trait Subject: Sized {
     fn force_take(&mut self, n: N) -> Result<u64, String>;
     fn refund(&mut self, n: N) -> Result<(), String>;
     fn reset(&mut self);
-    fn acquire(&mut self, id: &str, n: N) -> Acquired;
+    /// Another rate; the level stays.
+    fn set_rate(&mut self, n: u64, period_ns: u64) -> Result<(), String>;
+    /// Another burst; the level stays, up to it.
+    fn set_burst(&mut self, burst: u64) -> Result<(), String>;
+    fn acquire(&mut self, id: &str, n: N, max_wait_ns: Option<u64>) -> Acquired;
     /// Drops a waiter; `false` if there was none of that name.
     fn cancel(&mut self, id: &str) -> bool;
     /// The waiters that were granted since the last call, in order, and when.
@@ -78,7 +84,13 @@ pub(crate) fn play<S: Subject>(timeline: &Value) -> Result<Outcome, String> {
         Err(_) if timeline["may_reject_config"] == true => return Ok(Outcome::Rejected),
         Err(error) => return Err(format!("the quota was rejected: {error}")),
     };
-    let mut player = Player { subject, seen: BTreeMap::new(), unlisted: Vec::new() };
+    let mut player = Player {
+        subject,
+        waiters: BTreeMap::new(),
+        reservations: BTreeMap::new(),
+        reserved: 0,
+        unlisted: Vec::new(),
+    };
     let steps = timeline["steps"].as_array().ok_or("no steps")?;
     for (i, step) in steps.iter().enumerate() {
         player.step(step).map_err(|failure| format!("step {i}: {step}: {failure}"))?;
@@ -90,7 +102,11 @@ pub(crate) fn play<S: Subject>(timeline: &Value) -> Result<Outcome, String> {
 struct Player<S> {
     subject: S,
     /// Every waiter so far, and when it was granted.
-    seen: BTreeMap<String, Option<u64>>,
+    waiters: BTreeMap<String, Option<u64>>,
+    /// Every reservation that has a name, and the waiter that stands for it.
+    reservations: BTreeMap<String, String>,
+    /// How many were reserved or refused so far.
+    reserved: usize,
     /// Grants that no step has listed yet.
     unlisted: Vec<String>,
 }
@@ -111,17 +127,7 @@ impl<S: Subject> Player<S> {
                 expect
                     .count(self.at_each(t_ns, step, |subject, n| Ok(u64::from(subject.try_acquire(n)?)))?)?;
             }
-            "try_acquire_alternate" => {
-                let (n, t2_ns) = (amount(step)?, unsigned(step, "t2_ns")?);
-                let mut granted = 0;
-                for _ in 0..unsigned(step, "count")? {
-                    for t_ns in [t_ns, t2_ns] {
-                        self.move_to(t_ns);
-                        granted += u64::from(self.subject.try_acquire(n)?);
-                    }
-                }
-                expect.count(granted)?;
-            }
+            "try_acquire_alternate" => expect.count(self.alternate(t_ns, step)?)?,
             "drain_loop" => {
                 let granted = self.at_each(t_ns, step, |subject, n| {
                     let mut granted = 0;
@@ -156,14 +162,29 @@ impl<S: Subject> Player<S> {
                 expect.nothing()?;
                 self.subject.reset();
             }
+            "set_rate" => {
+                expect.nothing()?;
+                self.subject.set_rate(unsigned(step, "n")?, unsigned(step, "period_ns")?)?;
+            }
+            "set_burst" => {
+                expect.nothing()?;
+                self.subject.set_burst(unsigned(step, "burst")?)?;
+            }
+            "reserve" => expect.reservation(self.reserve(step)?)?,
+            "cancel" => {
+                let id = name(step)?;
+                let waiter = self.reservations.get(&id).ok_or_else(|| format!("unknown reservation {id}"))?;
+                // Something is restored if it still waited.
+                expect.boolean(self.subject.cancel(waiter))?;
+            }
             "acquire" => {
                 let id = name(step)?;
-                if self.seen.insert(id.clone(), None).is_some() {
+                if self.waiters.insert(id.clone(), None).is_some() {
                     return Err(format!("two waiters named {id}"));
                 }
-                let acquired = self.subject.acquire(&id, amount(step)?);
+                let acquired = self.subject.acquire(&id, amount(step)?, None);
                 if acquired == Acquired::Ready {
-                    self.seen.insert(id, Some(t_ns));
+                    self.waiters.insert(id, Some(t_ns));
                 }
                 expect.acquired(acquired)?;
             }
@@ -173,7 +194,7 @@ impl<S: Subject> Player<S> {
             }
             "cancel_waiter" => {
                 let id = name(step)?;
-                let Some(granted) = self.seen.get(&id) else { return Err(format!("unknown waiter {id}")) };
+                let Some(granted) = self.waiters.get(&id) else { return Err(format!("unknown waiter {id}")) };
                 // One that already had its permits has nothing to leave.
                 if !self.subject.cancel(&id) && granted.is_none() {
                     return Err(format!("{id} does not wait"));
@@ -196,9 +217,40 @@ impl<S: Subject> Player<S> {
 
     fn note_grants(&mut self) {
         for (id, time) in self.subject.grants() {
-            self.seen.insert(id.clone(), Some(time));
-            self.unlisted.push(id);
+            // No step lists reservations.
+            if let Some(granted) = self.waiters.get_mut(&id) {
+                *granted = Some(time);
+                self.unlisted.push(id);
+            }
         }
+    }
+
+    /// A waiter that stands for a reservation: how long it will wait, as told before; `None` if refused.
+    fn reserve(&mut self, step: &Value) -> Result<Option<u64>, String> {
+        let n = amount(step)?;
+        let max_wait_ns = match &step["max_wait_ns"] {
+            Value::Null => None,
+            _ => Some(unsigned(step, "max_wait_ns")?),
+        };
+        self.reserved += 1;
+        let waiter = format!("reservation {}", self.reserved);
+        if let Some(id) = step["id"].as_str()
+            && self.reservations.insert(id.to_owned(), waiter.clone()).is_some()
+        {
+            return Err(format!("two reservations named {id}"));
+        }
+        let wait = self.subject.wait_needed(n);
+        let acquired = self.subject.acquire(&waiter, n, max_wait_ns);
+        let right = match wait {
+            None => Acquired::Error,
+            Some(0) => Acquired::Ready,
+            Some(wait) if max_wait_ns.is_some_and(|most| wait > most) => Acquired::Late,
+            Some(_) => Acquired::Pending,
+        };
+        if acquired != right {
+            return Err(format!("the wait was told as {wait:?}, but the waiter is {acquired:?}"));
+        }
+        Ok(wait.filter(|_| matches!(acquired, Acquired::Ready | Acquired::Pending)))
     }
 
     /// The sum over `count` instants from `t_ns`, `step_ns` apart.
@@ -217,13 +269,26 @@ impl<S: Subject> Player<S> {
         Ok(granted)
     }
 
+    /// The sum over `count` pairs of calls, at `t_ns` and at another time.
+    fn alternate(&mut self, t_ns: u64, step: &Value) -> Result<u64, String> {
+        let (n, t2_ns) = (amount(step)?, unsigned(step, "t2_ns")?);
+        let mut granted = 0;
+        for _ in 0..unsigned(step, "count")? {
+            for t_ns in [t_ns, t2_ns] {
+                self.move_to(t_ns);
+                granted += u64::from(self.subject.try_acquire(n)?);
+            }
+        }
+        Ok(granted)
+    }
+
     fn check_grants(&self, grants_ns: &Value) -> Result<(), String> {
         let Some(grants_ns) = grants_ns.as_object() else {
             return if grants_ns.is_null() { Ok(()) } else { Err("grants_ns is no table".to_owned()) };
         };
         for (id, expected) in grants_ns {
             let expected = expected.as_u64().ok_or("a time of grants_ns is no number")?;
-            let granted = self.seen.get(id).ok_or_else(|| format!("grants_ns: unknown waiter {id}"))?;
+            let granted = self.waiters.get(id).ok_or_else(|| format!("grants_ns: unknown waiter {id}"))?;
             if *granted != Some(expected) {
                 return Err(format!("{id} was granted at {granted:?}, right is {expected}"));
             }
@@ -262,6 +327,15 @@ impl Expected<'_> {
     fn wait(&self, found: Option<u64>) -> Result<(), String> {
         let expected = match self.0 {
             Value::String(word) if word == "never" => None,
+            Value::Number(number) if number.is_u64() => number.as_u64(),
+            _ => return self.unknown(),
+        };
+        Self::same(&expected, &found)
+    }
+
+    fn reservation(&self, found: Option<u64>) -> Result<(), String> {
+        let expected = match self.0 {
+            Value::Bool(false) => None,
             Value::Number(number) if number.is_u64() => number.as_u64(),
             _ => return self.unknown(),
         };

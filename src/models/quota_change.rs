@@ -1,0 +1,74 @@
+//! Claim: a change of quota admits nothing extra and loses nothing, whichever way it meets those who take
+//! permits; nor if the quota is changed back, so that the word and the scale look as they did before (ABA).
+
+use loom::thread;
+
+use super::{ModelClock, check, queue};
+use crate::{Inherit, Quota};
+
+/// The quota of the models, with another burst.
+fn burst(burst: u64) -> Quota {
+    Quota::per_second(1).burst(burst)
+}
+
+/// Calls while the quota changes through `quotas`; what is left, besides what they took.
+fn taken_and_left(calls: u64, quotas: &'static [Quota], inherit: Inherit, sum: i64) {
+    check(1, move || {
+        let clock = ModelClock::new();
+        let queue = queue(2, 2, &clock);
+        let other = {
+            let queue = queue.clone();
+            thread::spawn(move || (0..calls).filter(|_| queue.try_take(1.into()).is_ok()).count())
+        };
+        for &quota in quotas {
+            queue.set_quota(quota, inherit).unwrap();
+        }
+        let taken = other.join().unwrap() as i64;
+        assert_eq!(taken + queue.available(), sum, "{taken} taken");
+        assert_eq!(queue.quota(), *quotas.last().unwrap());
+    });
+}
+
+#[test]
+fn the_level_is_kept() {
+    taken_and_left(2, Box::leak(Box::new([burst(3)])), Inherit::AsIs, 2);
+}
+
+#[test]
+fn a_larger_burst_adds_what_it_is_larger_by() {
+    taken_and_left(2, Box::leak(Box::new([burst(3)])), Inherit::Additively, 3);
+}
+
+#[test]
+fn there_and_back_again() {
+    taken_and_left(1, Box::leak(Box::new([burst(3), burst(2)])), Inherit::AsIs, 2);
+}
+
+/// A waiter who is turned away has taken nothing; one who is granted has.
+#[test]
+fn a_waiter_is_granted_or_turned_away() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let queue = queue(2, 0, &clock);
+        let waiter = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.wait_blocking(2.into(), None))
+        };
+        let alarm = {
+            let clock = clock.clone();
+            thread::spawn(move || clock.ring())
+        };
+        // Two permits never fit from here on; but they may have been granted before.
+        queue.set_quota(burst(1), Inherit::AsIs).unwrap();
+        match waiter.join().unwrap() {
+            Ok(()) => assert!(queue.available() <= 0, "it has taken two"),
+            Err(denied) => {
+                assert!(denied.is_never());
+                assert!(queue.available() >= 0, "it has taken nothing");
+            }
+        }
+        clock.finish();
+        alarm.join().unwrap();
+        assert_eq!(queue.waiting(), 0);
+    });
+}

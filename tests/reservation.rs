@@ -1,0 +1,84 @@
+//! Reservations: taken now, given back on drop unless spent.
+
+use std::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tidegate::{ManualClock, Quota, RateLimiter};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One permit a second.
+fn limiter(burst: u64) -> (RateLimiter<ManualClock>, ManualClock) {
+    let clock = ManualClock::new();
+    (RateLimiter::with_clock(Quota::per_second(1).burst(burst), clock.clone()), clock)
+}
+
+#[test]
+fn what_is_dropped_goes_to_who_waits() {
+    let (limiter, _clock) = limiter(3);
+    let mut cx = Context::from_waker(Waker::noop());
+    let reservation = limiter.try_reserve(2).unwrap();
+    let mut first = pin!(limiter.acquire_n(2));
+    let mut second = pin!(limiter.acquire());
+    assert!(first.as_mut().poll(&mut cx).is_pending());
+    assert!(second.as_mut().poll(&mut cx).is_pending());
+    drop(reservation);
+    assert_eq!(first.as_mut().poll(&mut cx), Poll::Ready(Ok(())));
+    assert_eq!(second.as_mut().poll(&mut cx), Poll::Ready(()));
+    assert_eq!(limiter.available(), 0);
+}
+
+#[test]
+fn what_is_spent_stays_taken() {
+    let (limiter, clock) = limiter(3);
+    limiter.try_reserve(2).unwrap().spend();
+    assert_eq!(limiter.available(), 1);
+    let denied = limiter.try_reserve(2).unwrap_err();
+    assert_eq!(denied.retry_after(), Some(SECOND));
+    assert!(limiter.try_reserve(4).unwrap_err().is_never());
+    assert!(limiter.try_reserve(-1).is_err());
+    assert_eq!(limiter.available(), 1);
+    clock.advance(SECOND);
+    assert_eq!(limiter.try_reserve(2).unwrap().permits(), 2.into());
+}
+
+/// What came in while the bucket would have been full is gone; else a reservation would be a second burst.
+#[test]
+fn what_would_have_overflowed_does_not_come_back() {
+    let (limiter, clock) = limiter(3);
+    let reservation = limiter.try_reserve(3).unwrap();
+    clock.advance(3 * SECOND);
+    limiter.try_acquire_n(3).unwrap();
+    drop(reservation);
+    assert_eq!(limiter.available(), 0);
+}
+
+#[test]
+fn waiting_for_one_is_waiting_in_line() {
+    let (limiter, clock) = limiter(2);
+    let mut cx = Context::from_waker(Waker::noop());
+    limiter.try_acquire_n(2).unwrap();
+    {
+        let mut reserve = pin!(limiter.reserve(2));
+        let mut behind = pin!(limiter.acquire());
+        assert!(reserve.as_mut().poll(&mut cx).is_pending());
+        assert!(behind.as_mut().poll(&mut cx).is_pending());
+        assert!(limiter.try_reserve(1).is_err(), "it overtook");
+        assert_eq!(limiter.try_reserve(0).unwrap().permits(), 0.into());
+        clock.advance(2 * SECOND);
+        assert!(behind.as_mut().poll(&mut cx).is_pending());
+        let Poll::Ready(Ok(reservation)) = reserve.as_mut().poll(&mut cx) else { panic!("it is due") };
+        drop(reservation);
+        assert!(behind.as_mut().poll(&mut cx).is_ready());
+    }
+    assert_eq!(limiter.available(), 1);
+    // Given up while waiting: nothing is taken.
+    let mut reserve = Box::pin(limiter.reserve(2));
+    assert!(reserve.as_mut().poll(&mut cx).is_pending());
+    drop(reserve);
+    assert_eq!((limiter.available(), limiter.waiting()), (1, 0));
+}

@@ -1,0 +1,157 @@
+//! Blocked threads in the queue, beside tasks and without any runtime.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::mpsc,
+    task::{Context, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tidegate::{Clock, Denied, ManualClock, Quota, RateLimiter};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One permit a second, none there at the start.
+fn limiter(burst: u64) -> (RateLimiter<ManualClock>, ManualClock) {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1).burst(burst).initial(0).catch_up(Duration::ZERO);
+    (RateLimiter::with_clock(quota, clock.clone()), clock)
+}
+
+/// Lets other threads run until so many wait.
+fn until_waiting<C: Clock>(limiter: &RateLimiter<C>, count: usize) {
+    while limiter.waiting() != count {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn threads_and_tasks_are_served_in_turn() {
+    let (limiter, clock) = limiter(1);
+    let mut cx = Context::from_waker(Waker::noop());
+    let (served, turns) = mpsc::channel();
+    thread::scope(|scope| {
+        let mut tasks = Vec::new();
+        for turn in 0..3 {
+            let (limiter, served) = (limiter.clone(), served.clone());
+            scope.spawn({
+                let limiter = limiter.clone();
+                move || {
+                    limiter.acquire_blocking();
+                    served.send(turn).unwrap();
+                }
+            });
+            until_waiting(&limiter, 2 * turn + 1);
+            let mut task = Box::pin(limiter.acquire_owned());
+            assert!(task.as_mut().poll(&mut cx).is_pending());
+            tasks.push(task);
+        }
+        for (turn, task) in tasks.iter_mut().enumerate() {
+            clock.advance(SECOND);
+            assert_eq!(turns.recv(), Ok(turn));
+            assert_eq!(limiter.waiting(), 2 * (2 - turn) + 1);
+            assert!(task.as_mut().poll(&mut cx).is_pending(), "a task overtook a thread");
+            clock.advance(SECOND);
+            assert!(task.as_mut().poll(&mut cx).is_ready());
+        }
+        assert!(turns.try_recv().is_err());
+    });
+    assert_eq!(limiter.waiting(), 0);
+    assert_eq!(limiter.available(), 0);
+}
+
+/// In real time, with nothing but threads: no runtime, and no other thread of the crate's.
+#[test]
+fn threads_need_no_runtime() {
+    let limiter = RateLimiter::new(Quota::per_second(2_000).burst(1).catch_up(Duration::ZERO));
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..100).for_each(|_| limiter.acquire_blocking()));
+        }
+    });
+    assert!(began.elapsed() >= Duration::from_micros(399 * 500), "{:?}", began.elapsed());
+    assert_eq!(limiter.waiting(), 0);
+}
+
+/// A task whose runtime is not driven holds up no thread behind it.
+#[test]
+fn a_thread_keeps_the_time_for_a_runtime_that_does_not() {
+    let limiter = RateLimiter::new(Quota::per_second(100).burst(1).initial(0));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut task = pin!(limiter.acquire());
+    let first =
+        runtime.block_on(async { std::future::poll_fn(|cx| task.as_mut().poll(cx).map(|()| true)).await });
+    assert!(first);
+    let mut task = pin!(limiter.acquire());
+    runtime.block_on(async {
+        let pending = std::future::poll_fn(|cx| std::task::Poll::Ready(task.as_mut().poll(cx).is_pending()));
+        assert!(pending.await);
+    });
+    // Nobody drives the runtime from here on.
+    limiter.acquire_blocking();
+    assert_eq!(limiter.waiting(), 0, "the task in front was granted first");
+}
+
+#[test]
+fn a_thread_that_cannot_be_served_in_time_is_back_at_once() {
+    let (limiter, clock) = limiter(2);
+    let wait = |n, ms| limiter.acquire_within_blocking(n, Duration::from_millis(ms));
+    let not_yet = |ms| Err(Denied::NotYet { retry_after: Duration::from_millis(ms) });
+    assert_eq!(wait(1, 999), not_yet(1));
+    assert_eq!(wait(2, 500), not_yet(1_500));
+    assert!(wait(3, 10_000).unwrap_err().is_never());
+    assert_eq!(wait(0, 0), Ok(()));
+    assert_eq!(limiter.waiting(), 0);
+    clock.advance(SECOND);
+    assert_eq!(wait(1, 0), Ok(()));
+    // The wait is inclusive, and counts those ahead.
+    thread::scope(|scope| {
+        let first = scope.spawn(|| limiter.acquire_within_blocking(1, SECOND));
+        until_waiting(&limiter, 1);
+        assert_eq!(wait(1, 1_999), not_yet(1));
+        let second = scope.spawn(|| limiter.acquire_within_blocking(1, 2 * SECOND));
+        until_waiting(&limiter, 2);
+        clock.advance(SECOND);
+        assert_eq!(first.join().unwrap(), Ok(()));
+        clock.advance(SECOND);
+        assert_eq!(second.join().unwrap(), Ok(()));
+    });
+}
+
+#[test]
+fn a_lower_quota_sends_a_thread_away_with_nothing_lost() {
+    let (limiter, clock) = limiter(2);
+    thread::scope(|scope| {
+        let patient = scope.spawn(|| limiter.acquire_n_blocking(2));
+        until_waiting(&limiter, 1);
+        let hasty = scope.spawn(|| limiter.acquire_within_blocking(1, 4 * SECOND));
+        until_waiting(&limiter, 2);
+        clock.advance(SECOND);
+        limiter.set_quota(Quota::new(1, 2 * SECOND).burst(2).catch_up(Duration::ZERO)).unwrap();
+        // Its turn would come after five seconds now.
+        assert_eq!(hasty.join().unwrap(), Err(Denied::NotYet { retry_after: SECOND }));
+        assert_eq!(limiter.available(), 1);
+        clock.advance(2 * SECOND);
+        assert_eq!(patient.join().unwrap(), Ok(()));
+        // Too many for the burst.
+        let large = scope.spawn(|| limiter.acquire_n_blocking(2));
+        until_waiting(&limiter, 1);
+        limiter.set_quota(Quota::per_second(1)).unwrap();
+        assert!(large.join().unwrap().unwrap_err().is_never());
+    });
+    assert_eq!(limiter.available(), 0);
+    assert_eq!(limiter.waiting(), 0);
+}
+
+/// In real time: back when the wait is over, although nobody else does anything.
+#[test]
+fn the_longest_wait_is_kept() {
+    let limiter = RateLimiter::new(Quota::per_second(50).burst(5).initial(0));
+    let began = Instant::now();
+    assert_eq!(limiter.acquire_within_blocking(5, Duration::from_millis(100)), Ok(()));
+    assert!(began.elapsed() >= Duration::from_millis(99), "{:?}", began.elapsed());
+    assert!(limiter.acquire_within_blocking(5, Duration::from_millis(1)).is_err());
+}
