@@ -64,7 +64,7 @@ fn threads_and_tasks_are_served_in_turn() {
 
 /// In real time, with nothing but threads: no runtime, and no other thread of the crate's.
 #[test]
-fn threads_need_no_runtime() {
+fn real_time_threads_need_no_runtime() {
     let limiter = RateLimiter::new(Quota::per_second(2_000).burst(1).catch_up(Duration::ZERO));
     let began = Instant::now();
     thread::scope(|scope| {
@@ -78,7 +78,7 @@ fn threads_need_no_runtime() {
 
 /// A task whose runtime is not driven holds up no thread behind it.
 #[test]
-fn a_thread_keeps_the_time_for_a_runtime_that_does_not() {
+fn real_time_a_thread_keeps_the_time_for_a_runtime_that_does_not() {
     let limiter = RateLimiter::new(Quota::per_second(100).burst(1).initial(0));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut task = pin!(limiter.acquire());
@@ -146,9 +146,29 @@ fn a_lower_quota_sends_a_thread_away_with_nothing_lost() {
     assert_eq!(limiter.waiting(), 0);
 }
 
+/// A charge goes ahead of those who wait.
+#[test]
+fn a_charge_sends_a_thread_away_that_is_late_for_it() {
+    let (limiter, clock) = limiter(2);
+    thread::scope(|scope| {
+        let patient = scope.spawn(|| limiter.acquire_n_blocking(1));
+        until_waiting(&limiter, 1);
+        let hasty = scope.spawn(|| limiter.acquire_within_blocking(1, 4 * SECOND));
+        until_waiting(&limiter, 2);
+        limiter.charge(2).unwrap();
+        assert_eq!(limiter.waiting(), 2, "in time after all");
+        limiter.charge(0.5).unwrap();
+        let late = Duration::from_millis(500);
+        assert_eq!(hasty.join().unwrap(), Err(Denied::NotYet { retry_after: late }));
+        clock.advance(SECOND * 7 / 2);
+        assert_eq!(patient.join().unwrap(), Ok(()));
+    });
+    assert_eq!((limiter.available(), limiter.waiting()), (0, 0));
+}
+
 /// In real time: back when the wait is over, although nobody else does anything.
 #[test]
-fn the_longest_wait_is_kept() {
+fn real_time_the_longest_wait_is_kept() {
     let limiter = RateLimiter::new(Quota::per_second(50).burst(5).initial(0));
     let began = Instant::now();
     assert_eq!(limiter.acquire_within_blocking(5, Duration::from_millis(100)), Ok(()));

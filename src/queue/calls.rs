@@ -195,12 +195,15 @@ impl<C: Clock> WaitQueue<C> {
     }
 
     fn charge_locked(&self, permits: Permits) -> Result<(u64, Frame), Denied> {
-        self.locked(|locked| {
+        let charged = self.locked(|locked| {
             let cost = u64::try_from(permits.ticks(locked.frame.scale.per_permit)).ok();
             let cost = cost.ok_or(Denied::DebtTooDeep { requested: permits })?;
             let tat = if cost == 0 { Some(locked.tat) } else { locked.charge(cost) };
             Ok((tat.ok_or(Denied::DebtTooDeep { requested: permits })?, locked.frame))
-        })
+        });
+        // It goes ahead of those who wait, some of whom may be too late now.
+        self.drive(By::Other);
+        charged
     }
 
     /// Gives permits back, up to a full burst, and on to those who wait.

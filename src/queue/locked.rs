@@ -169,6 +169,7 @@ impl<'a> Locked<'a> {
         let tat = charged(self.tat, self.now, cost)?;
         self.meter.note_debt(tat.saturating_sub(self.now + self.frame.scale.limit), cost);
         self.admit(tat, self.now);
+        self.inner.recheck = true;
         Some(tat)
     }
 
