@@ -4,6 +4,7 @@ mod promises {
     mod drift;
     mod exact;
     mod late_drops;
+    mod late_timers;
     mod oracle;
     mod windows;
 }
