@@ -312,7 +312,8 @@ impl<'a> Locked<'a> {
         self.now = now;
         self.floor = now;
         self.set_doubt(None);
-        // No earlier grant can be given back, by the note; what they were compared with counts in other ticks.
+        // No earlier grant can be given back: the slack noted is none. What they were compared with counts in
+        // other ticks.
         self.inner.unlocked.least = MAX_TAT;
         self.note(self.tat);
     }

@@ -30,6 +30,8 @@ impl<C: Clock> WaitQueue<C> {
     /// Replaces the quota.
     pub(crate) fn set_quota(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
         let scale = Scale::new(&quota)?;
+        // As in `give_back`: no call without the lock is to have a later reading of the clock.
+        self.locked(|locked| locked.inner.holds += 1);
         let mut seen = None;
         let changed = loop {
             let now_ns = self.clock.now();
@@ -38,9 +40,11 @@ impl<C: Clock> WaitQueue<C> {
             let mut inner = self.inner.lock();
             let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
             let changed = match locked.grant_due(&mut batch, seen) {
-                Next::Empty | Next::At(_) => Some(
-                    locked.set_scale(&quota, scale, inherit).map(|()| locked.price_anew(&mut turned_away)),
-                ),
+                Next::Empty | Next::At(_) => {
+                    locked.inner.holds -= 1;
+                    let changed = locked.set_scale(&quota, scale, inherit);
+                    Some(changed.map(|()| locked.price_anew(&mut turned_away)))
+                }
                 Next::More => None,
                 Next::Unsure(tat) => {
                     seen = Some(tat);

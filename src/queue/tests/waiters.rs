@@ -384,3 +384,23 @@ fn calls_without_the_lock_spoil_only_grants_from_before() {
     drop(waiters.remove(0));
     assert_eq!(limiter.waiting(), 30 - 8 - 1, "what it had was handed on");
 }
+
+/// Beyond the horizon of its scale, a limiter counts from another origin; the calls without the lock that came
+/// before are not forgotten.
+#[test]
+fn a_new_origin_is_no_second_burst() {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1_000_000_000_000).burst(1_000_000).catch_up(Duration::ZERO);
+    let horizon_ns = Scale::new(&quota).unwrap().horizon_ns;
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(limiter.try_acquire_up_to(u64::MAX), 1_000_000);
+    let mut granted = Box::pin(limiter.acquire_n(1_000_000));
+    assert!(granted.as_mut().poll(&mut cx).is_pending());
+    limiter.reset();
+    clock.advance(Duration::from_nanos(horizon_ns - 500));
+    limiter.try_acquire_n(1_000_000).unwrap();
+    clock.advance(Duration::from_nanos(600));
+    drop(granted);
+    assert_eq!(limiter.try_acquire_up_to(u64::MAX), 600_000);
+}
