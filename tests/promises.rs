@@ -6,6 +6,7 @@ mod promises {
     mod late_drops;
     mod late_timers;
     mod oracle;
+    mod requota;
     mod windows;
 }
 

@@ -6,8 +6,8 @@
 /// burst. The names are those of bucket4j.
 ///
 /// # How much can be admitted
-/// With [`AsIs`](Self::AsIs) and [`Additively`](Self::Additively), however often the quota changes, no
-/// window sees more than the larger burst and the larger rate allow.
+/// With [`AsIs`](Self::AsIs) each time, or [`Additively`](Self::Additively) each time, however often the quota
+/// changes, no window sees more than the larger burst and the larger rate allow.
 /// [`Proportionally`](Self::Proportionally) keeps that bound for one change in a window, and
 /// [`Reset`](Self::Reset) is a new start, of up to a whole burst each time.
 ///
