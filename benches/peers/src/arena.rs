@@ -1,212 +1,137 @@
-//! Hungry tasks: each asks again as soon as it is served. How much of the allowance do they get, and what
-//! does a grant cost in processor time?
+//! Hungry tasks: each asks again as soon as it is served. How much of the allowance do they get, what does a
+//! grant cost in processor time, and do all get the same?
+//!
+//! A cell is a rate, a number of tasks, and a burst. In each, the parties are measured one after the other,
+//! and each time another one is first.
 
-use std::{
-    fmt::Write,
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+mod gates;
+mod grid;
+mod measure;
+mod party;
+
+use std::{fmt::Write, time::Duration};
+
+pub use self::grid::{Cell, full, quick, select, short};
+use self::{
+    gates::{GATES, Results, Round, judge, losses},
+    measure::{Outcome, measure},
+    party::{Governor, LeakyBucket, Party, Ticker, Tidegate},
 };
+use crate::{Report, machine::OtherWork, stats::median};
 
-use cpu_time::ProcessTime;
-use tokio::{runtime::Runtime, sync::Semaphore};
-
-use crate::{Report, calls::nonzero};
-
-/// What is let run before the counting starts.
-const WARM_UP: Duration = Duration::from_millis(300);
-
-/// How long each cell is measured.
-const MEASURED: Duration = Duration::from_secs(2);
-
-/// What tidegate promises to deliver to hungry callers.
-const PROMISED_SHARE: f64 = 0.999;
-
-/// A limiter that tasks wait for.
-trait Party: Clone + Send + Sync + 'static {
-    /// Makes one for `rate` permits a second with the smallest burst it works with.
-    fn at(rate: u32, runtime: &Runtime) -> Self;
-
-    /// Waits for one permit.
-    fn wait(&self) -> impl Future<Output = ()> + Send;
+/// What is to be measured.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where.
+    pub cells: Vec<Cell>,
+    /// How often; the tables show medians.
+    pub rounds: usize,
+    /// How long each party in each cell.
+    pub measured: Duration,
 }
 
-#[derive(Clone)]
-struct Tidegate(tidegate::RateLimiter);
+/// How long each party is measured unless it is for a try.
+pub const MEASURED: Duration = Duration::from_secs(2);
 
-impl Party for Tidegate {
-    fn at(rate: u32, _: &Runtime) -> Self {
-        Self(tidegate::RateLimiter::new(tidegate::Quota::per_second(rate.into()).burst(1)))
-    }
+/// What the tables show, in words.
+pub const EXPLANATION: &str = "Each task asks again as soon as it is served; tokio with two workers. A \
+cell is a rate a second, a number of tasks, and a burst; the bucket is empty at first. For each party: \
+what was delivered of the allowance, processor time of the whole process a grant, and by how much the \
+counts of two tasks differ at most. leaky-bucket gets a burst of at least the permits of a millisecond, \
+and the semaphore has no bound and so is no limiter. The bound is the allowance and what comes in the \
+catch-up of 10 ms. A machine that is busy with other work holds workers up, for more than the catch-up \
+at times: then the bound does not allow all of it to be made up for, and counts drift apart.";
 
-    async fn wait(&self) {
-        self.0.acquire().await;
-    }
-}
-
-#[derive(Clone)]
-struct Governor(Arc<governor::DefaultDirectRateLimiter>);
-
-impl Party for Governor {
-    fn at(rate: u32, _: &Runtime) -> Self {
-        let quota = governor::Quota::per_second(nonzero(rate)).allow_burst(nonzero(1));
-        Self(Arc::new(governor::RateLimiter::direct(quota)))
-    }
-
-    async fn wait(&self) {
-        self.0.until_ready().await;
-    }
-}
-
-#[derive(Clone)]
-struct LeakyBucket(Arc<leaky_bucket::RateLimiter>);
-
-impl Party for LeakyBucket {
-    /// It refills in steps that it times by tokio's timer, so a step is at least a millisecond.
-    fn at(rate: u32, _: &Runtime) -> Self {
-        let refill = (rate / 1000).max(1);
-        let limiter = leaky_bucket::RateLimiter::builder()
-            .max(refill as usize)
-            .initial(0)
-            .refill(refill as usize)
-            .interval(Duration::from_secs(1) * refill / rate)
-            .build();
-        Self(Arc::new(limiter))
-    }
-
-    async fn wait(&self) {
-        self.0.acquire_one().await;
-    }
-}
-
-/// tokio's semaphore and a task that adds what is due every millisecond. It hoards without bound, so it is
-/// no limiter; it shows what the runtime itself can do.
-#[derive(Clone)]
-struct Ticker(Arc<Semaphore>);
-
-impl Party for Ticker {
-    fn at(rate: u32, runtime: &Runtime) -> Self {
-        let semaphore = Arc::new(Semaphore::new(0));
-        let filled = Arc::clone(&semaphore);
-        runtime.spawn(async move {
-            let began = Instant::now();
-            let mut ticks = tokio::time::interval(Duration::from_millis(1));
-            let mut added = 0;
-            loop {
-                ticks.tick().await;
-                let due = began.elapsed().as_nanos() * u128::from(rate) / 1_000_000_000;
-                filled.add_permits((due - added) as usize);
-                added = due;
-            }
-        });
-        Self(semaphore)
-    }
-
-    async fn wait(&self) {
-        self.0.acquire().await.expect("never closed").forget();
-    }
-}
-
-/// What came of one cell.
-#[derive(Clone, Copy, Debug)]
-struct Result {
-    /// Of the allowance.
-    share: f64,
-    /// Microseconds of processor time a grant, of the whole process.
-    cpu_us: f64,
-}
-
-fn measure<P: Party>(rate: u32, tasks: usize) -> Result {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .expect("a runtime");
-    let party = P::at(rate, &runtime);
-    let counts: Vec<Arc<AtomicU64>> = (0..tasks).map(|_| Arc::default()).collect();
-    for count in &counts {
-        let (party, count) = (party.clone(), Arc::clone(count));
-        runtime.spawn(async move {
-            loop {
-                party.wait().await;
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-    }
-    let granted = || counts.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
-    thread::sleep(WARM_UP);
-    let (before, began, cpu) = (granted(), Instant::now(), ProcessTime::now());
-    thread::sleep(MEASURED);
-    let (grants, took, cpu) = (granted() - before, began.elapsed(), cpu.elapsed());
-    runtime.shutdown_timeout(Duration::from_secs(5));
-    Result {
-        share: grants as f64 / (f64::from(rate) * took.as_secs_f64()),
-        cpu_us: cpu.as_secs_f64() * 1e6 / grants.max(1) as f64,
-    }
-}
-
-/// Measures one cell: a rate, and a number of tasks.
-type Measure = fn(u32, usize) -> Result;
+/// Measures one cell.
+type Measure = fn(Cell, Duration) -> Outcome;
 
 const PARTIES: [(&str, Measure); 4] = [
-    ("tidegate", measure::<Tidegate>),
-    ("governor until_ready", measure::<Governor>),
-    ("leaky-bucket", measure::<LeakyBucket>),
-    ("Semaphore and 1 ms ticker", measure::<Ticker>),
+    (Tidegate::NAME, measure::<Tidegate>),
+    (Governor::NAME, measure::<Governor>),
+    (Ticker::NAME, measure::<Ticker>),
+    (LeakyBucket::NAME, measure::<LeakyBucket>),
 ];
+const GOVERNOR: usize = 1;
+const SEMAPHORE: usize = 2;
 
-/// Notes where tidegate is behind a peer in one cell.
-fn compare(losses: &mut Vec<String>, cell: &str, results: &[Result]) {
-    let (ours, peers) = results.split_first().expect("tidegate comes first");
-    if ours.share < PROMISED_SHARE {
-        losses.push(format!(
-            "{cell}: {:.2} % of the allowance delivered; the promise is {:.1} %",
-            ours.share * 100.0,
-            PROMISED_SHARE * 100.0
-        ));
-    }
-    for (result, (name, _)) in peers.iter().zip(&PARTIES[1..]) {
-        if ours.share < result.share - 0.001 {
-            losses.push(format!(
-                "{cell}: {:.2} % of the allowance delivered, by {name} {:.2} %",
-                ours.share * 100.0,
-                result.share * 100.0
-            ));
-        }
-        if ours.cpu_us > result.cpu_us * 1.02 {
-            losses.push(format!(
-                "{cell}: a grant costs {:.3} µs of processor time, with {name} {:.3} µs",
-                ours.cpu_us, result.cpu_us
-            ));
+/// Measures all cells, round by round. What each came to is told on standard error meanwhile.
+pub fn run(plan: &Plan) -> Report {
+    let mut all: Vec<Results> = plan.cells.iter().map(|&cell| Results { cell, rounds: Vec::new() }).collect();
+    for round in 0..plan.rounds {
+        for (number, results) in all.iter_mut().enumerate() {
+            let watch = OtherWork::watch();
+            let outcomes = measure_all(results.cell, plan.measured, round + number);
+            let other_cores = watch.cores();
+            eprintln!("round {} of {}, {}:{}", round + 1, plan.rounds, results.cell, line(&outcomes));
+            results.rounds.push(Round { outcomes, other_cores });
         }
     }
+    let mut report = Report::default();
+    outcome_table(&mut report.tables, &all);
+    gate_table(&mut report, &all);
+    report
 }
 
-/// Measures every cell: a few, or all of them.
-pub fn run(full: bool) -> Report {
-    let rates: &[u32] = if full { &[1_000, 10_000, 100_000, 1_000_000] } else { &[10_000, 1_000_000] };
-    let mut report = Report::default();
-    let out = &mut report.tables;
-    write!(out, "| rate, tasks |").unwrap();
-    for (name, _) in PARTIES {
-        write!(out, " {name} |").unwrap();
+/// Measures every party in one cell, beginning with the one whose turn it is.
+fn measure_all(cell: Cell, measured: Duration, turn: usize) -> [Outcome; PARTIES.len()] {
+    let mut outcomes = [None; PARTIES.len()];
+    for step in 0..PARTIES.len() {
+        let party = (turn + step) % PARTIES.len();
+        outcomes[party] = Some((PARTIES[party].1)(cell, measured));
     }
-    writeln!(out, "\n|---|{}", "---:|".repeat(PARTIES.len())).unwrap();
-    for &rate in rates {
-        for tasks in [100, 1000] {
-            let cell = format!("{rate}/s, {tasks} tasks");
-            let results: Vec<Result> = PARTIES.iter().map(|(_, measure)| measure(rate, tasks)).collect();
-            write!(out, "| {cell} |").unwrap();
-            for result in &results {
-                write!(out, " {:.2} %, {:.3} µs |", result.share * 100.0, result.cpu_us).unwrap();
-            }
-            out.push('\n');
-            compare(&mut report.losses, &cell, &results);
+    outcomes.map(|outcome| outcome.expect("each has had its turn"))
+}
+
+fn line(outcomes: &[Outcome]) -> String {
+    let mut line = String::new();
+    for (outcome, (name, _)) in outcomes.iter().zip(PARTIES) {
+        let Outcome { share, cpu_us, rounds_apart, .. } = outcome;
+        write!(line, " {name} {:.2} % {cpu_us:.3} µs {rounds_apart};", share * 100.0).unwrap();
+    }
+    line
+}
+
+fn outcome_table(out: &mut String, all: &[Results]) {
+    writeln!(out, "| rate x tasks x burst | {} |", PARTIES.map(|(name, _)| name).join(" | ")).unwrap();
+    writeln!(out, "|---|{}", "---:|".repeat(PARTIES.len())).unwrap();
+    for results in all {
+        write!(out, "| {} |", results.cell).unwrap();
+        for party in 0..PARTIES.len() {
+            write!(
+                out,
+                " {:.2} %, {:.3} µs, {} |",
+                results.of(party, |outcome| outcome.share) * 100.0,
+                results.of(party, |outcome| outcome.cpu_us),
+                results.of(party, |outcome| outcome.rounds_apart),
+            )
+            .unwrap();
         }
+        out.push('\n');
     }
-    report
+    out.push('\n');
+}
+
+fn gate_table(report: &mut Report, all: &[Results]) {
+    let out = &mut report.tables;
+    writeln!(out, "| rate x tasks x burst | {} | other work, cores |", GATES.join(" | ")).unwrap();
+    writeln!(out, "|---|{}", "---:|".repeat(GATES.len() + 1)).unwrap();
+    let (mut failed, mut judged) = (0, 0);
+    for results in all {
+        let gates = judge(results);
+        write!(out, "| {} |", results.cell).unwrap();
+        for gate in &gates {
+            match gate {
+                Some(gate) => {
+                    judged += 1;
+                    failed += usize::from(!gate.passed);
+                    write!(out, " {} {} |", gate.value, if gate.passed { "pass" } else { "**FAIL**" })
+                        .unwrap();
+                }
+                None => out.push_str(" – |"),
+            }
+        }
+        writeln!(out, " {:.2} |", median(results.rounds.iter().map(|round| round.other_cores))).unwrap();
+        report.losses.extend(losses(results, &gates));
+    }
+    writeln!(out, "\n{failed} of {judged} gates failed.\n").unwrap();
 }

@@ -1,9 +1,12 @@
-//! tidegate beside its peers: what a call costs, and how much of an allowance hungry tasks get.
+//! tidegate beside its peers: what a call costs, how much of an allowance hungry tasks get, and what a long
+//! queue costs.
 
 pub mod arena;
 pub mod calls;
 pub mod machine;
 pub mod ratios;
+mod stats;
+pub mod waiters;
 
 /// A part of the report.
 #[derive(Debug, Default)]
@@ -18,7 +21,7 @@ impl Report {
     /// The whole part, with its losses at the end.
     pub fn print(&self) {
         println!("{}", self.tables);
-        println!("{}", self.losses());
+        println!("Where tidegate loses:\n\n{}", self.losses());
     }
 
     /// The losses as a Markdown list.

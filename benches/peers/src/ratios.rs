@@ -15,6 +15,7 @@ use std::{
 use crate::{
     Report,
     calls::{Admit, AdmitWeight, Call, ClockRead, Floor, GovernorAdmit, GovernorRefuse, Refuse},
+    stats::{Spread, spread},
 };
 
 /// How long one measurement takes, and how many rounds of them there are.
@@ -94,20 +95,6 @@ fn row<T: Call + Default + 'static>(how: fn(&T, Duration) -> f64) -> Row {
     let party = T::default();
     let name = party.name();
     Row { name, measure: Box::new(move |slice| how(&party, slice)), samples: Vec::new() }
-}
-
-/// Median and quartiles.
-struct Spread {
-    low: f64,
-    median: f64,
-    high: f64,
-}
-
-fn spread(samples: impl Iterator<Item = f64>) -> Spread {
-    let mut samples: Vec<f64> = samples.collect();
-    samples.sort_by(f64::total_cmp);
-    let at = |quarter: usize| samples[(samples.len() - 1) * quarter / 4];
-    Spread { low: at(1), median: at(2), high: at(3) }
 }
 
 /// The ratio of two rows, round by round.

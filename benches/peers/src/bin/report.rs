@@ -1,12 +1,20 @@
-//! Prints the whole of `docs/BENCHMARKS.md`; `scripts/bench.sh` runs it. `--full` measures every rate.
+//! Prints the whole of `docs/BENCHMARKS.md`; `scripts/bench.sh` runs it. `--full` measures every cell.
 
-use tidegate_peers::{arena, machine, ratios};
+use tidegate_peers::{
+    arena::{self, MEASURED, Plan},
+    machine, ratios, waiters,
+};
+
+/// How often the arena measures each cell.
+const ROUNDS: usize = 3;
 
 fn main() {
     let full = std::env::args().any(|argument| argument == "--full");
     let effort = ratios::Effort::default();
     let calls = ratios::run(effort);
-    let arena = arena::run(full);
+    let cells = if full { arena::full() } else { arena::short() };
+    let arena = arena::run(&Plan { cells, rounds: ROUNDS, measured: MEASURED });
+    let waiters = waiters::run();
     println!("# Benchmarks\n");
     println!("Written by `scripts/bench.sh`; run it again rather than change this page.\n");
     print!("{}", machine::describe());
@@ -21,15 +29,15 @@ fn main() {
     );
     print!("{}", calls.tables);
     println!("## Hungry tasks\n");
-    println!(
-        "Each task asks again as soon as it is served. Share of the allowance that was delivered, and \
-         processor time of the whole process a grant; tokio with two workers, two seconds a cell. The burst \
-         is 1, but for leaky-bucket, which gets the permits of a millisecond, and for the semaphore, which \
-         has no bound and so is no limiter.\n"
-    );
-    println!("{}", arena.tables);
+    println!("{}\n", arena::EXPLANATION);
+    println!("Medians of {ROUNDS} rounds of {} s a party.\n", MEASURED.as_secs());
+    print!("{}", arena.tables);
+    println!("## Long queues\n");
+    println!("{}\n", waiters::EXPLANATION);
+    print!("{}", waiters.tables);
     println!("## Where tidegate loses\n");
     let mut losses = calls;
     losses.losses.extend(arena.losses);
+    losses.losses.extend(waiters.losses);
     print!("{}", losses.losses());
 }
