@@ -82,3 +82,16 @@ fn waiting_for_one_is_waiting_in_line() {
     drop(reserve);
     assert_eq!((limiter.available(), limiter.waiting()), (1, 0));
 }
+
+/// However many were granted at once, the first is given back as well as the last.
+#[test]
+fn each_of_many_grants_can_be_given_back() {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(1_000), clock);
+    let mut all: Vec<_> = (0..1_000).map(|_| limiter.try_reserve(1).unwrap()).collect();
+    for n in 1..=500 {
+        drop(all.remove(0));
+        drop(all.pop());
+        assert_eq!(limiter.available(), 2 * n);
+    }
+}

@@ -795,3 +795,26 @@ fn a_waiter_moves_to_another_runtime_while_its_first_stands_still() {
     assert!(poll_on(&first, &mut behind).is_ready());
     assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
 }
+
+/// Whoever panics on the way, the queue keeps a timer.
+#[test]
+fn a_replaced_waker_that_panics_leaves_a_timer() {
+    let (limiter, clock) = mute_limiter(10);
+    let (first, second) = (paused(), paused());
+    let old = Hooked::new();
+    let mut head = Box::pin(limiter.acquire_n_owned(1));
+    first.block_on(async {
+        assert!(poll(&mut head, &old.waker()).is_pending());
+    });
+    let behind = second.spawn(limiter.acquire_owned());
+    second.block_on(tokio::task::yield_now());
+    second.block_on(tokio::task::yield_now());
+    assert_eq!(limiter.waiting(), 2);
+    old.then(On::Drop, || std::panic::resume_unwind(Box::new("on purpose")));
+    let polled =
+        second.block_on(poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| head.as_mut().poll(cx))))));
+    assert!(polled.is_err());
+    second.block_on(pass(&clock, 2));
+    assert_eq!(limiter.waiting(), 0, "nobody keeps the time");
+    drop(behind);
+}

@@ -109,7 +109,7 @@ impl<'a> Locked<'a> {
 
     /// Notes by how much the arrival time is ahead of `floor`.
     fn note(&mut self, floor: u64) {
-        self.inner.slack.note(self.tat.saturating_sub(floor));
+        self.inner.slack.note_by(self.tat, floor);
     }
 
     /// There were calls without the lock since QUEUED was cleared.

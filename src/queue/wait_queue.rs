@@ -275,10 +275,11 @@ impl<C: Clock> WaitQueue<C> {
             }
             break inner.armed.is_none() && inner.hand_off == HandOff::Idle;
         };
-        drop((replaced, spare, orphan));
         if look {
             self.drive(By::Task);
         }
+        // Last: a waker may panic when it is dropped.
+        drop((replaced, spare, orphan));
     }
 
     /// Leaves the queue, or gives back a grant that came first.

@@ -36,7 +36,10 @@ impl WakeBatch {
     pub(crate) fn wake(&mut self) {
         for waker in self.0.drain(..) {
             // Unwind safe: a waker is consumed whole, and nothing of ours is touched inside.
-            drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                // Not dropped: that may panic, too.
+                core::mem::forget(payload);
+            }
         }
     }
 }
