@@ -37,8 +37,8 @@ impl WakeBatch {
         for waker in self.0.drain(..) {
             // Unwind safe: a waker is consumed whole, and nothing of ours is touched inside.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                // Not dropped: that may panic, too.
-                core::mem::forget(payload);
+                // To drop it may panic, too.
+                drop(catch_unwind(AssertUnwindSafe(|| drop(payload))));
             }
         }
     }
