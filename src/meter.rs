@@ -196,7 +196,8 @@ impl Meter {
 
     /// The deepest debt so far.
     pub(crate) fn debt(&self) -> u64 {
-        // Relaxed: it only grows, and a clock is doubted under the lock or not at all.
+        // Relaxed: it only grows, but for a change of scale under the lock, and a clock is doubted under the
+        // lock or not at all.
         self.debt.load(Ordering::Relaxed)
     }
 

@@ -49,7 +49,7 @@ enum Stage {
 pin_project! {
     /// A waiter, over a borrowed or an owned queue.
     #[derive(Debug)]
-    struct Waiter<Q, C>
+    pub(super) struct Waiter<Q, C>
     where
         Q: Deref<Target = WaitQueue<C>>,
         C: Clock,
@@ -77,7 +77,11 @@ pin_project! {
 }
 
 impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
-    fn new(queue: Q, permits: Result<Permits, InvalidPermits>, max_wait: Option<Duration>) -> Self {
+    pub(super) fn new(
+        queue: Q,
+        permits: Result<Permits, InvalidPermits>,
+        max_wait: Option<Duration>,
+    ) -> Self {
         let place = queue.place();
         Self { queue, stage: Stage::Start(permits, max_wait), place }
     }
@@ -86,7 +90,7 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
 impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
     /// Waits. If the grant has to be one that can be given back later, `hold`, it goes through the lock; else
     /// there may be none to show.
-    fn poll_grant(
+    pub(super) fn poll_grant(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         hold: bool,
@@ -215,27 +219,4 @@ futures! {
     /// The future of [`RateLimiter::acquire_n_owned`](crate::RateLimiter::acquire_n_owned) and
     /// [`acquire_within_owned`](crate::RateLimiter::acquire_within_owned).
     AcquireNOwned<C>(Arc<WaitQueue<C>>) -> Result<(), Denied>, core::convert::identity;
-}
-
-pin_project! {
-    /// Waits for a grant that can be given back.
-    #[derive(Debug)]
-    pub(super) struct Hold<'a, C: Clock> {
-        #[pin]
-        waiter: Waiter<&'a WaitQueue<C>, C>,
-    }
-}
-
-impl<'a, C: Clock> Hold<'a, C> {
-    pub(super) fn new(queue: &'a WaitQueue<C>, permits: Permits) -> Self {
-        Self { waiter: Waiter::new(queue, Ok(permits), None) }
-    }
-}
-
-impl<C: Clock> Future for Hold<'_, C> {
-    type Output = Result<Option<Grant>, Denied>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().waiter.poll_grant(cx, true)
-    }
 }

@@ -88,7 +88,7 @@ enum Watch {
     ParkUntil(u64),
 }
 
-/// A thread in the queue. It leaves when dropped, on the way out of a panic, too.
+/// A thread that waits. When it stops, on the way out of a panic, too, it leaves nobody without a keeper.
 struct Waiting<'a, C: Clock> {
     queue: &'a WaitQueue<C>,
     place: Pin<&'a Place>,
@@ -141,7 +141,7 @@ impl<C: Clock> WaitQueue<C> {
             match watch {
                 Watch::Over => {}
                 // Somebody else may be at it.
-                Watch::Drive if driven => self.drive(By::Thread),
+                Watch::Drive if driven => self.drive(By::Other),
                 Watch::Drive => thread.parker.park_timeout(STANDSTILL),
                 Watch::Park => thread.parker.park(),
                 Watch::ParkUntil(until_ns) => {

@@ -2,7 +2,13 @@
 
 use core::time::Duration;
 
-use super::{doubt::Refusal, hand_off::By, inner::Grant, locked::charged, wait_queue::WaitQueue};
+use super::{
+    doubt::Refusal,
+    hand_off::By,
+    inner::Grant,
+    locked::{charged, not_yet},
+    wait_queue::WaitQueue,
+};
 use crate::{
     clock::Clock,
     error::Denied,
@@ -40,7 +46,7 @@ impl<C: Clock> WaitQueue<C> {
                 if self.meter.doubted() || self.meter.is_behind(frame, now_ns, *tat) {
                     return self.try_take_locked(permits, Some(*tat)).map(drop);
                 }
-                Err(not_before(frame, *tick, now_ns))
+                Err(not_yet(frame.instant(*tick), now_ns))
             }
             Fast::Slow if self.meter.queued() > 0 => self.refuse_behind_waiters(permits, now_ns),
             Fast::Slow => self.try_take_locked(permits, None).map(drop),
@@ -71,7 +77,7 @@ impl<C: Clock> WaitQueue<C> {
             return self.try_take_locked(permits, None).map(drop);
         }
         let tick = state.tat().saturating_add(queued).saturating_add(cost) - frame.scale.limit;
-        Err(not_before(&frame, tick, now_ns))
+        Err(not_yet(frame.instant(tick), now_ns))
     }
 
     /// `seen` is an arrival time that was seen before this call.
@@ -106,10 +112,7 @@ impl<C: Clock> WaitQueue<C> {
             return match outcome {
                 Ok(grant) => Ok(grant),
                 Err(Err(never)) => Err(never),
-                Err(Ok(Refusal::Until(due_ns))) => {
-                    // At least a nanosecond: "now" has just been refused.
-                    Err(Denied::NotYet { retry_after: nanos(due_ns.saturating_sub(now_ns).max(1)) })
-                }
+                Err(Ok(Refusal::Until(due_ns))) => Err(not_yet(due_ns, now_ns)),
                 Err(Ok(Refusal::Unsure(tat))) => {
                     seen = Some(tat);
                     continue;
@@ -284,11 +287,6 @@ pub(super) fn cost(frame: &Frame, permits: Permits) -> Result<u64, Denied> {
 /// More than a burst.
 pub(super) fn never(frame: &Frame, requested: Permits) -> Denied {
     Denied::Never { requested, burst: Permits::from(frame.scale.limit / frame.scale.per_permit) }
-}
-
-fn not_before(frame: &Frame, tick: u64, now_ns: u64) -> Denied {
-    // At least a nanosecond: a head that is due, and late, still comes first.
-    Denied::NotYet { retry_after: wait_until(frame, tick, now_ns).max(nanos(1)) }
 }
 
 /// The whole permits there are at `now`, zero in debt.

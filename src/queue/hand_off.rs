@@ -35,15 +35,13 @@ const LATEST_EARLY_NS: u64 = 5_000_000;
 pub(crate) enum By {
     /// A task that is being polled, whose runtime may be asked for a timer.
     Task,
-    /// A blocked thread that waits itself.
-    Thread,
-    /// An alarm, or somebody who does not wait.
+    /// An alarm, a blocked thread, or somebody who does not wait.
     Other,
 }
 
 impl By {
     pub(super) const fn entrant(thread: bool) -> Self {
-        if thread { Self::Thread } else { Self::Task }
+        if thread { Self::Other } else { Self::Task }
     }
 }
 

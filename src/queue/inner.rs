@@ -132,8 +132,6 @@ pub(super) struct Inner {
     pub(super) unlocked: Unlocked,
     /// The arrival time when QUEUED was last cleared.
     pub(super) closed: u64,
-    /// By which number of ticks it was ahead then of what calls without the lock compare it with at tick zero.
-    pub(super) closed_ahead: u64,
     /// How many want QUEUED to stay set.
     pub(super) holds: usize,
     pub(super) doubt: Option<Doubt>,
@@ -159,7 +157,6 @@ impl Inner {
             slack: Slack::new(),
             unlocked: Unlocked { before: 0, least: MAX_TAT, lost_before: 0 },
             closed: tat,
-            closed_ahead: tat,
             holds: 0,
             doubt: None,
             timer: Timer::default(),
@@ -218,21 +215,18 @@ impl Inner {
         Some(entry)
     }
 
-    /// Shows everybody to `judge`, from front to back, and takes those out whom it has an outcome for.
-    pub(super) fn sweep(&mut self, judge: impl FnMut(&mut Entry) -> Option<Outcome>) {
-        let Self { list, sum, .. } = self;
-        list.sweep(judge, |entry| sum.subtract(&entry));
-    }
-
-    /// As [`sweep`](Self::sweep), where `price` may change what they ask for.
-    pub(super) fn price_anew(&mut self, price: impl FnMut(&mut Entry) -> Option<Outcome>) {
-        let Self { list, sum, .. } = self;
-        list.sweep(price, drop);
-        *sum = Sum::default();
-        list.visit(|entry| {
-            sum.add(entry);
-            true
+    /// Shows everybody to `judge`, from front to back, and takes those out whom it has an outcome for. It may
+    /// change what they ask for, and has to take the wakers of those who go.
+    pub(super) fn sweep(&mut self, mut judge: impl FnMut(&mut Entry) -> Option<Outcome>) {
+        let mut sum = Sum::default();
+        self.list.sweep(|entry| {
+            let outcome = judge(entry);
+            if outcome.is_none() {
+                sum.add(entry);
+            }
+            outcome
         });
+        self.sum = sum;
     }
 
     /// Converts what is kept in ticks to another scale: the arrival time is `ahead` of the floor.

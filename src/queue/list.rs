@@ -197,8 +197,8 @@ impl<T, G: Copy> List<T, G> {
     }
 
     /// Shows every entry to `judge`, from front to back. Those that it returns a grant for are unlinked and left
-    /// the grant, and what stood there goes to `gone`.
-    pub(crate) fn sweep(&mut self, mut judge: impl FnMut(&mut T) -> Option<G>, mut gone: impl FnMut(T)) {
+    /// the grant, and what stood there is dropped.
+    pub(crate) fn sweep(&mut self, mut judge: impl FnMut(&mut T) -> Option<G>) {
         let mut cursor = self.head;
         while let Some(node) = cursor {
             let mut grant = None;
@@ -211,8 +211,7 @@ impl<T, G: Copy> List<T, G> {
             }
             if let Some(grant) = grant {
                 // SAFETY: it is still linked: `judge` has no way to change that.
-                let entry = unsafe { self.grant(node, grant) };
-                entry.into_iter().for_each(&mut gone);
+                drop(unsafe { self.grant(node, grant) });
             }
         }
     }

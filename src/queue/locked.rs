@@ -81,10 +81,7 @@ impl Drop for Locked<'_> {
         self.inner.report_queued(self.meter);
         let lingers = self.tat < self.now && self.now_ns < self.meter.linger_until_ns();
         let queued = !self.inner.list.is_empty() || self.inner.holds > 0;
-        // Those who are let in by LINGER compare with a time before the present.
-        let credit = if lingers { self.frame.scale.catch_up } else { 0 };
         self.inner.closed = self.tat;
-        self.inner.closed_ahead = self.tat.saturating_add(credit);
         self.meter.word.thaw(State::new(self.tat, queued, lingers));
     }
 }
@@ -96,7 +93,9 @@ impl<'a> Locked<'a> {
         let frame = meter.published.frame();
         let mut this = Self { meter, inner, frame, now_ns, now: 0, tat: was.tat(), floor: 0 };
         if !was.queued() && was.tat() != this.inner.closed {
-            this.unlocked_calls(frame.tick(now_ns).unwrap_or(MAX_TAT));
+            // Those who are let in by LINGER compare with a time before the present.
+            let credit = if was.lingers() { frame.scale.catch_up } else { 0 };
+            this.unlocked_calls(frame.tick(now_ns).unwrap_or(MAX_TAT), credit);
         }
         match frame.tick(now_ns) {
             Some(now) => this.now = now,
@@ -112,8 +111,8 @@ impl<'a> Locked<'a> {
         self.inner.slack.note_by(self.tat, floor);
     }
 
-    /// There were calls without the lock since QUEUED was cleared.
-    fn unlocked_calls(&mut self, now: u64) {
+    /// There were calls without the lock since QUEUED was cleared, compared with up to `credit` before *now*.
+    fn unlocked_calls(&mut self, now: u64, credit: u64) {
         let inner = &mut *self.inner;
         let unlocked = &mut inner.unlocked;
         if unlocked.least <= now {
@@ -121,7 +120,7 @@ impl<'a> Locked<'a> {
             unlocked.lost_before = unlocked.before;
             unlocked.least = MAX_TAT;
         }
-        unlocked.least = unlocked.least.min(inner.closed_ahead);
+        unlocked.least = unlocked.least.min(inner.closed.saturating_add(credit));
         // A moment of its own.
         inner.slack.note(u64::MAX);
         unlocked.before = inner.slack.moment();
@@ -246,7 +245,7 @@ impl<'a> Locked<'a> {
                         let all = self.turn_away(batch);
                         return if all { Next::At(due_ns) } else { Next::More };
                     }
-                    Refusal::Until(due_ns) => Outcome::Denied(too_late(due_ns, deadline_ns)),
+                    Refusal::Until(due_ns) => Outcome::Denied(not_yet(due_ns, deadline_ns)),
                     Refusal::Unsure(tat) => return Next::Unsure(tat),
                     Refusal::Settled => continue,
                 },
@@ -276,7 +275,7 @@ impl<'a> Locked<'a> {
                 if due_ns > entry.deadline_ns {
                     if !batch.is_full() {
                         batch.push(entry.waker.take());
-                        return Some(Outcome::Denied(too_late(due_ns, entry.deadline_ns)));
+                        return Some(Outcome::Denied(not_yet(due_ns, entry.deadline_ns)));
                     }
                     all = false;
                 }
@@ -328,9 +327,10 @@ impl<'a> Locked<'a> {
     }
 }
 
-/// It is due only then, which is after its deadline: the same call made so much later would just be in time.
-pub(super) fn too_late(due_ns: u64, deadline_ns: u64) -> Denied {
-    Denied::NotYet { retry_after: nanos(due_ns.saturating_sub(deadline_ns).max(1)) }
+/// Due only then, which is after the latest time that would do: now, or a deadline. The same call made so much
+/// later would just be in time. At least a nanosecond: a head that is due, and late, still comes first.
+pub(super) fn not_yet(due_ns: u64, latest_ns: u64) -> Denied {
+    Denied::NotYet { retry_after: nanos(due_ns.saturating_sub(latest_ns).max(1)) }
 }
 
 /// The arrival time after a charge; `None` if the word cannot hold it.

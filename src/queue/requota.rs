@@ -73,19 +73,14 @@ impl Locked<'_> {
     /// Converts the level to another scale and publishes that.
     fn set_scale(&mut self, quota: &Quota, scale: Scale, inherit: Inherit) -> Result<(), QuotaError> {
         let old = self.frame.scale;
-        // All are below 2^63, and their products below 2^126.
-        let convert =
-            |ticks: i128| (ticks * i128::from(scale.per_permit)).div_euclid(i128::from(old.per_permit));
+        let convert = |ticks| proportion(ticks, scale.per_permit, old.per_permit);
         let tat = self.tat.max(self.floor);
         let ahead = i128::from(tat) - i128::from(self.now);
         let level = i128::from(old.limit) - ahead;
         let new = match inherit {
             Inherit::AsIs => convert(level),
             Inherit::Additively => i128::from(scale.limit) + convert(-ahead),
-            Inherit::Proportionally => {
-                // Permits of the old burst to permits of the new one.
-                wide_ratio(level, scale.limit, old.limit)
-            }
+            Inherit::Proportionally => proportion(level, scale.limit, old.limit),
             Inherit::Reset => i128::from(quota.initial_level()) * i128::from(scale.per_permit),
         };
         // Credit of a busy queue may go beyond a full burst.
@@ -122,7 +117,7 @@ impl Locked<'_> {
     /// Prices those who wait by the scale as it is now.
     fn price_anew(&mut self, turned_away: &mut Vec<Waker>) {
         let frame = self.frame;
-        self.inner.price_anew(|entry| {
+        self.inner.sweep(|entry| {
             if let Some(cost) = frame.scale.cost(entry.permits) {
                 entry.cost = cost;
                 return None;
@@ -134,7 +129,7 @@ impl Locked<'_> {
     }
 }
 
-/// `level * numerator / denominator`, rounded down, for numbers of up to 63 bits.
-fn wide_ratio(level: i128, numerator: u64, denominator: u64) -> i128 {
-    (level * i128::from(numerator)).div_euclid(i128::from(denominator))
+/// `ticks * new / old`, rounded down. All are of up to 63 bits, so that nothing overflows.
+fn proportion(ticks: i128, new: u64, old: u64) -> i128 {
+    (ticks * i128::from(new)).div_euclid(i128::from(old))
 }

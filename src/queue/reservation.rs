@@ -1,9 +1,9 @@
 //! Permits that are taken, and go back unless they are used.
 
-use core::fmt;
+use core::{fmt, future::poll_fn, pin::pin};
 use std::sync::Arc;
 
-use super::{acquire::Hold, inner::Grant, wait_queue::WaitQueue};
+use super::{acquire::Waiter, inner::Grant, wait_queue::WaitQueue};
 use crate::{clock::Clock, error::Denied, permits::Permits};
 
 /// Permits that have been taken, and go back on drop unless they are [spent](Self::spend): for calls that may
@@ -44,7 +44,8 @@ impl<C: Clock> Reservation<C> {
 
     /// Waits for permits.
     pub(crate) async fn wait(queue: &Arc<WaitQueue<C>>, permits: Permits) -> Result<Self, Denied> {
-        let grant = Hold::new(queue, permits).await?;
+        let mut waiter = pin!(Waiter::new(&**queue, Ok(permits), None));
+        let grant = poll_fn(|cx| waiter.as_mut().poll_grant(cx, true)).await?;
         Ok(Self { queue: Arc::clone(queue), permits, grant })
     }
 

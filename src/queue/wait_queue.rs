@@ -27,7 +27,7 @@ use super::{
     hand_off::By,
     inner::{Grant, HandOff, Inner, NEVER, Outcome, Place, Request},
     list::{ListId, Node},
-    locked::{Locked, too_late},
+    locked::{Locked, not_yet},
     timer::current_runtime,
 };
 use crate::{
@@ -213,7 +213,7 @@ impl<C: Clock> WaitQueue<C> {
                 let due_ns = locked.turn(cost);
                 if due_ns > deadline_ns {
                     return Err(match locked.refuse_at(due_ns, seen) {
-                        Refusal::Until(due_ns) => Err(too_late(due_ns, deadline_ns)),
+                        Refusal::Until(due_ns) => Err(not_yet(due_ns, deadline_ns)),
                         unsure => Ok(unsure),
                     });
                 }
