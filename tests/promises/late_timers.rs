@@ -4,10 +4,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::Ordering,
     task::{Context, Waker},
     time::Duration,
 };
@@ -15,33 +12,7 @@ use std::{
 use proptest::prelude::*;
 use tidegate::{AcquireNOwned, Clock, Quota, RateLimiter};
 
-/// A clock whose one alarm rings when told to.
-#[derive(Clone, Debug, Default)]
-struct LateClock {
-    now: Arc<AtomicU64>,
-    alarm: Arc<Mutex<Option<(u64, Waker)>>>,
-}
-
-impl Clock for LateClock {
-    fn now(&self) -> u64 {
-        self.now.load(Ordering::Relaxed)
-    }
-
-    fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
-        *self.alarm.lock().unwrap() = Some((deadline, waker.clone()));
-        true
-    }
-}
-
-impl LateClock {
-    /// Rings, if the alarm is due.
-    fn ring(&self) {
-        let due = self.alarm.lock().unwrap().take_if(|(deadline, _)| *deadline <= self.now());
-        if let Some((_, waker)) = due {
-            waker.wake();
-        }
-    }
-}
+use super::windows::{LateClock, Log, check_windows};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -70,32 +41,33 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..80)
 }
 
-/// What was used, and when, in quarters. A grant is used at the time it was made, which is at or before the
+/// A quarter of the time of one permit, at so many a second.
+fn quarter_ns(rate: u64) -> u64 {
+    1_000_000_000 / rate / 4
+}
+
+/// What was used, and when. A grant is used at the time it was made, which is at or before the
 /// time that a waiter looks: so what a waiter holds is counted when it joins the used ones, and only those
 /// that are used at once tell about windows.
-fn run(rate: u64, burst: u64, catch_up: u64, steps: &[Step]) -> Vec<(u64, u64)> {
-    let quarter_ns = 1_000_000_000 / rate / 4;
+fn run(quota: Quota, steps: &[Step]) -> Log {
     let clock = LateClock::default();
-    let catch_up = Duration::from_nanos(catch_up * quarter_ns);
-    let quota = Quota::per_second(rate).burst(burst).catch_up(catch_up);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let mut cx = Context::from_waker(Waker::noop());
     let mut waiters: Vec<Pin<Box<AcquireNOwned<LateClock>>>> = Vec::new();
-    let (mut now, mut used) = (0, Vec::new());
+    let mut used = Log::new();
     for &step in steps {
         match step {
             Step::Advance(quarters) => {
-                clock.now.fetch_add(quarters * quarter_ns, Ordering::Relaxed);
-                now += quarters;
+                clock.now.fetch_add(quarters * quarter_ns(quota.permits()), Ordering::Relaxed);
             }
             Step::Ring => clock.ring(),
-            Step::Try if limiter.try_acquire().is_ok() => used.push((now, 1)),
-            Step::TryAll => used.push((now, limiter.try_acquire_up_to(u64::MAX))),
+            Step::Try if limiter.try_acquire().is_ok() => used.push((clock.now(), 1)),
+            Step::TryAll => used.push((clock.now(), limiter.try_acquire_up_to(u64::MAX))),
             Step::Join(n) => {
-                let n = n.min(burst);
+                let n = n.min(quota.max_burst());
                 let mut waiter = Box::pin(limiter.acquire_n_owned(n));
                 if waiter.as_mut().poll(&mut cx).is_ready() {
-                    used.push((now, n));
+                    used.push((clock.now(), n));
                 } else {
                     waiters.push(waiter);
                 }
@@ -123,14 +95,8 @@ proptest! {
         steps in steps(),
     ) {
         let rate = if fast { 1_000_000 } else { 1_000 };
-        let used = run(rate, burst, catch_up, &steps);
-        for from in 0..used.len() {
-            let mut sum = 0;
-            for (at, n) in &used[from..] {
-                sum += n;
-                let most = burst * 4 + (at - used[from].0) + catch_up;
-                prop_assert!(sum * 4 <= most, "{sum} from {} to {at}", used[from].0);
-            }
-        }
+        let catch_up_ns = catch_up * quarter_ns(rate);
+        let quota = Quota::per_second(rate).burst(burst).catch_up(Duration::from_nanos(catch_up_ns));
+        check_windows(&quota, catch_up_ns, &run(quota, &steps))?;
     }
 }

@@ -10,7 +10,9 @@ use std::{
 
 use num_rational::Ratio;
 use proptest::prelude::*;
-use tidegate::{AcquireNOwned, Inherit, ManualClock, Quota, RateLimiter};
+use tidegate::{AcquireNOwned, Clock, Inherit, ManualClock, Quota, RateLimiter};
+
+use super::windows::{Log, check_windows};
 
 type Exact = Ratio<i128>;
 type Waiter = Pin<Box<AcquireNOwned<ManualClock>>>;
@@ -108,21 +110,20 @@ impl Model {
 }
 
 /// Runs steps with waiters. What was used at once, and when; what waiters kept; what was earned.
-fn run(first: Plain, steps: &[Step]) -> (RateLimiter<ManualClock>, Vec<(u64, u64)>, u64, Exact) {
+fn run(first: Plain, steps: &[Step]) -> (RateLimiter<ManualClock>, Log, u64, Exact) {
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(quota(first).initial(0), clock.clone());
     let mut cx = Context::from_waker(Waker::noop());
     let mut waiters: Vec<(u64, Waiter)> = Vec::new();
-    let (mut now, mut used, mut kept) = (0, Vec::new(), 0);
+    let (mut used, mut kept) = (Log::new(), 0);
     let (mut rate, mut earned) = (first, whole(0));
     for &step in steps {
         match step {
             Step::Advance(ms) => {
                 clock.advance(Duration::from_millis(ms));
-                now += ms;
                 earned += whole(rate.0) * whole(ms) / whole(rate.1);
             }
-            Step::Try(n) if limiter.try_acquire_n(n).is_ok() => used.push((now, n)),
+            Step::Try(n) if limiter.try_acquire_n(n).is_ok() => used.push((clock.now(), n)),
             Step::Change(to, inherit) => {
                 limiter.set_quota_with(quota(to), inherit).unwrap();
                 rate = to;
@@ -130,7 +131,7 @@ fn run(first: Plain, steps: &[Step]) -> (RateLimiter<ManualClock>, Vec<(u64, u64
             Step::Join(n) => {
                 let mut waiter: Waiter = Box::pin(limiter.acquire_n_owned(n));
                 match waiter.as_mut().poll(&mut cx) {
-                    std::task::Poll::Ready(Ok(())) => used.push((now, n)),
+                    std::task::Poll::Ready(Ok(())) => used.push((clock.now(), n)),
                     std::task::Poll::Ready(Err(denied)) => assert!(denied.is_never()),
                     std::task::Poll::Pending => waiters.push((n, waiter)),
                 }
@@ -211,19 +212,11 @@ proptest! {
             Step::Change(to, _) => Some(*to),
             _ => None,
         });
-        let (mut rate, mut burst) = (Exact::from_integer(0), 0);
-        for (permits, period_ms, most) in quotas.chain([first]) {
-            rate = rate.max(whole(permits) / whole(period_ms));
-            burst = burst.max(most);
-        }
-        for from in 0..used.len() {
-            let mut sum = 0;
-            for (at, n) in &used[from..] {
-                sum += n;
-                let bound = whole(burst) + rate * whole(at - used[from].0);
-                prop_assert!(whole(sum) <= bound, "{sum} from {} to {at}", used[from].0);
-            }
-        }
+        let all: Vec<_> = quotas.chain([first]).collect();
+        let rate = |&(permits, period_ms, _): &Plain| whole(permits) / whole(period_ms);
+        let (permits, period_ms, _) = all.iter().copied().max_by_key(rate).unwrap();
+        let burst = all.iter().map(|&(.., burst)| burst).max().unwrap();
+        check_windows(&quota((permits, period_ms, burst)), 0, &used)?;
     }
 
     /// A bucket too large to fill keeps its books through changes and cancellations.

@@ -19,10 +19,10 @@ use tidegate::{AcquireN, Clock, ManualClock, Quota, RateLimiter};
 const MS: u64 = 1_000_000;
 
 /// What was admitted, and when: nanoseconds and permits.
-type Log = Vec<(u64, u64)>;
+pub(crate) type Log = Vec<(u64, u64)>;
 
 /// Fails unless every window keeps to `burst + rate * (w + catch_up)`.
-fn check_windows(quota: &Quota, catch_up_ns: u64, log: &Log) -> Result<(), TestCaseError> {
+pub(crate) fn check_windows(quota: &Quota, catch_up_ns: u64, log: &Log) -> Result<(), TestCaseError> {
     let period = quota.period().as_nanos();
     for (i, (from, _)) in log.iter().enumerate() {
         let mut sum = 0;
@@ -71,13 +71,14 @@ proptest! {
 
 /// A clock whose alarm rings when the test rings it.
 #[derive(Clone, Debug, Default)]
-struct LateClock {
-    now: Arc<AtomicU64>,
+pub(crate) struct LateClock {
+    pub(crate) now: Arc<AtomicU64>,
     alarm: Arc<Mutex<Option<(u64, Waker)>>>,
 }
 
 impl LateClock {
-    fn ring(&self) {
+    /// Rings, if the alarm is due.
+    pub(crate) fn ring(&self) {
         let due = self.alarm.lock().unwrap().take_if(|(deadline, _)| *deadline <= self.now());
         if let Some((_, alarm)) = due {
             alarm.wake();
