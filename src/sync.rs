@@ -1,13 +1,51 @@
 //! The primitives that a model checker has to see: the only file that names loom.
 //!
-//! Under `--cfg tidegate_loom` the unit tests run on loom's versions of them.
+//! Under `--cfg tidegate_loom` the unit tests run on loom's versions of them. Under Miri the mutex is std's:
+//! `parking_lot` keeps pointers in integers when it is contended, which strict provenance forbids.
+
+/// A mutex of the module named with `parking_lot`'s interface, which knows no poisoning.
+#[cfg(any(miri, all(test, tidegate_loom)))]
+macro_rules! unpoisoned {
+    ($($sync:ident)::+) => {
+        pub(crate) use $($sync)::+::MutexGuard;
+
+        #[derive(Debug)]
+        pub(crate) struct Mutex<T>($($sync)::+::Mutex<T>);
+
+        impl<T> Mutex<T> {
+            pub(crate) fn new(value: T) -> Self {
+                Self($($sync)::+::Mutex::new(value))
+            }
+
+            pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+                self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+            }
+        }
+
+        impl<T: Default> Default for Mutex<T> {
+            fn default() -> Self {
+                Self::new(T::default())
+            }
+        }
+    };
+}
+
+/// For what no model is about.
+pub(crate) mod plain {
+    #[cfg(not(miri))]
+    #[cfg_attr(tidegate_loom, allow(unused_imports, reason = "the models lock what is loom's"))]
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+    #[cfg(miri)]
+    unpoisoned!(std::sync);
+}
 
 #[cfg(not(all(test, tidegate_loom)))]
 mod imp {
     pub(crate) use core::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 
+    pub(crate) use super::plain::{Mutex, MutexGuard};
     pub(crate) use crossbeam_utils::sync::{Parker, Unparker};
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
 
     /// `core::cell::UnsafeCell` behind the interface that loom can check.
     #[derive(Debug, Default)]
@@ -34,11 +72,10 @@ mod imp {
 mod imp {
     pub(crate) use loom::{
         cell::UnsafeCell,
-        sync::{
-            MutexGuard,
-            atomic::{AtomicU8, AtomicU64, Ordering, fence},
-        },
+        sync::atomic::{AtomicU8, AtomicU64, Ordering, fence},
     };
+
+    unpoisoned!(loom::sync);
 
     /// crossbeam's parker, as far as it is used here.
     #[derive(Debug)]
@@ -83,20 +120,6 @@ mod imp {
         pub(crate) fn unpark(&self) {
             *self.0.there.lock().unwrap() = true;
             self.0.changed.notify_one();
-        }
-    }
-
-    /// loom's mutex without the poisoning.
-    #[derive(Debug)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
         }
     }
 }

@@ -3,9 +3,8 @@
 use core::{task::Waker, time::Duration};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::Clock;
+use crate::sync::plain::Mutex;
 
 /// A clock for tests and simulations: it stands still until it is moved.
 ///

@@ -121,7 +121,7 @@ fn refuses_a_node_twice() {
 fn a_grant_crosses_threads() {
     let rounds = if cfg!(miri) { 10 } else { 1_000 };
     for round in 0..rounds {
-        let list = std::sync::Arc::new(parking_lot::Mutex::new(List::<u32, u32>::new()));
+        let list = std::sync::Arc::new(crate::sync::plain::Mutex::new(List::<u32, u32>::new()));
         let node = Box::pin(Node::new(list.lock().id()));
         list.lock().push_back(node.as_ref(), round);
         let granter = {
