@@ -21,7 +21,7 @@ pub use self::{
     error::{Denied, InvalidPermits, QuotaError},
     limiter::RateLimiter,
     permits::{Amount, Permits},
-    queue::{Acquire, AcquireN, AcquireNOwned, AcquireOwned, Reservation},
+    queue::{Acquire, AcquireAll, AcquireN, AcquireNOwned, AcquireOwned, AllOf, Reservation},
     quota::{Inherit, Quota},
     throttle::{Throttle, throttle},
 };

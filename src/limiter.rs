@@ -106,6 +106,10 @@ impl<C: Clock> RateLimiter<C> {
         Ok(Self { queue: WaitQueue::new(quota, scale, clock) })
     }
 
+    pub(crate) const fn queue(&self) -> &Arc<WaitQueue<C>> {
+        &self.queue
+    }
+
     /// The clock.
     ///
     /// ```

@@ -10,6 +10,7 @@ mod no_barging;
 mod no_lost_wakeup;
 mod quota_change;
 mod scale_change;
+mod several;
 mod threads;
 
 use core::task::Waker;

@@ -48,6 +48,16 @@ impl Permits {
         self.millionths
     }
 
+    /// The sum of two amounts.
+    pub(crate) fn plus(self, other: Self) -> Result<Self, InvalidPermits> {
+        let millionths = u64::from(self.millionths) + u64::from(other.millionths);
+        let whole = u128::from(self.whole) + u128::from(other.whole) + u128::from(millionths / MILLION);
+        let Ok(whole) = u64::try_from(whole) else {
+            return Err(InvalidPermits::integer(whole as i128));
+        };
+        Ok(Self { whole, millionths: (millionths % MILLION) as u32 })
+    }
+
     /// The price in ticks at `per_permit` ticks to a permit, rounded up to a whole tick.
     #[inline]
     pub(crate) fn ticks(self, per_permit: u64) -> u128 {

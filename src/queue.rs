@@ -1,9 +1,12 @@
 //! The slow path: a FIFO queue of waiters over the word.
 
 mod acquire;
+mod all_of;
 mod blocking;
 mod calls;
 mod doubt;
+mod gate;
+mod group;
 mod hand_off;
 mod inner;
 mod list;
@@ -20,6 +23,8 @@ pub(crate) use self::hand_off::By;
 pub(crate) use self::wait_queue::WaitQueue;
 pub use self::{
     acquire::{Acquire, AcquireN, AcquireNOwned, AcquireOwned},
+    all_of::AllOf,
+    group::AcquireAll,
     reservation::Reservation,
 };
 

@@ -117,7 +117,7 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
                 *this.stage = Stage::Done;
                 return Poll::Ready(Ok(None));
             }
-            let request = Request { permits, max_wait: *max_wait, thread: false };
+            let request = Request { permits, max_wait: *max_wait, thread: false, gate: None };
             // Set before the place is linked, so that a panic in there finds its way out.
             *this.stage = Stage::Queued;
             *this.stage = match this.queue.enter(place, request, cx.waker(), now_ns) {

@@ -117,7 +117,9 @@ impl<C: Clock> WaitQueue<C> {
         if self.take_at_once(permits, now_ns) {
             return Ok(());
         }
-        Thread::with(|thread| self.wait_in_queue(Request { permits, max_wait, thread: true }, thread, now_ns))
+        Thread::with(|thread| {
+            self.wait_in_queue(Request { permits, max_wait, thread: true, gate: None }, thread, now_ns)
+        })
     }
 
     fn wait_in_queue(&self, request: Request, thread: &Thread, now_ns: u64) -> Result<(), Denied> {

@@ -76,7 +76,8 @@ impl<C: Clock> WaitQueue<C> {
         if !state.queued() || queued == 0 || behind || !self.meter.published.is_current(edition) {
             return self.try_take_locked(permits, None).map(drop);
         }
-        let tick = state.tat().saturating_add(queued).saturating_add(cost) - frame.scale.limit;
+        let all = state.tat().saturating_add(queued).saturating_add(cost);
+        let tick = all.saturating_sub(frame.scale.limit);
         Err(not_yet(frame.instant(tick), now_ns))
     }
 

@@ -117,6 +117,11 @@ impl<C: Clock> WaitQueue<C> {
         inner.hand_off = HandOff::Running;
         let next = Locked::open(&self.meter, &mut inner, now_ns).grant_due(&mut batch, *seen);
         let due_ns = match next {
+            // Gates that are woken act on the spot, and ask for another round.
+            Next::Empty | Next::At(_) if inner.sum.gates > 0 && !batch.is_empty() => {
+                release(inner, &mut batch);
+                return Round::Again;
+            }
             Next::Empty => {
                 inner.hand_off = HandOff::Idle;
                 release(inner, &mut batch);

@@ -4,7 +4,8 @@ use core::{pin::Pin, task::Waker, time::Duration};
 
 use super::{
     doubt::Doubt,
-    list::{List, Node},
+    gate::Gate,
+    list::{List, Node, Verdict},
     slack::Slack,
     timer::{Runtime, Timer, current_runtime},
 };
@@ -27,6 +28,8 @@ pub(super) struct Request {
     pub(super) max_wait: Option<Duration>,
     /// Whether it is a blocked thread, which can keep the time.
     pub(super) thread: bool,
+    /// If it waits in other queues, too.
+    pub(super) gate: Option<Gate>,
 }
 
 /// What stands in the queue.
@@ -42,6 +45,8 @@ pub(super) struct Entry {
     pub(super) runtime: Runtime,
     /// Whether it is a blocked thread.
     pub(super) thread: bool,
+    /// If it waits in other queues, too.
+    pub(super) gate: Option<Gate>,
 }
 
 /// No deadline.
@@ -97,6 +102,8 @@ pub(super) struct Sum {
     pub(super) threads: usize,
     /// How many have a deadline.
     pub(super) deadlines: usize,
+    /// How many wait in other queues, too.
+    pub(super) gates: usize,
 }
 
 impl Sum {
@@ -104,12 +111,14 @@ impl Sum {
         self.ticks += u128::from(entry.cost);
         self.threads += usize::from(entry.thread);
         self.deadlines += usize::from(entry.deadline_ns != NEVER);
+        self.gates += usize::from(entry.gate.is_some());
     }
 
-    fn subtract(&mut self, entry: &Entry) {
+    pub(super) fn subtract(&mut self, entry: &Entry) {
         self.ticks -= u128::from(entry.cost);
         self.threads -= usize::from(entry.thread);
         self.deadlines -= usize::from(entry.deadline_ns != NEVER);
+        self.gates -= usize::from(entry.gate.is_some());
     }
 }
 
@@ -177,11 +186,11 @@ impl Inner {
         deadline_ns: u64,
         waker: Waker,
     ) {
-        let Request { permits, thread, .. } = request;
+        let Request { permits, thread, gate, .. } = request;
         // A timer that can be relied on needs nobody to take its place, and to ask for a runtime costs more
         // than all the rest.
         let runtime = if thread || self.timer.is_steady() { None } else { current_runtime() };
-        let entry = Entry { permits, cost, deadline_ns, waker: Some(waker), runtime, thread };
+        let entry = Entry { permits, cost, deadline_ns, waker: Some(waker), runtime, thread, gate };
         self.sum.add(&entry);
         self.list.push_back(place, entry);
     }
@@ -220,11 +229,11 @@ impl Inner {
     pub(super) fn sweep(&mut self, mut judge: impl FnMut(&mut Entry) -> Option<Outcome>) {
         let mut sum = Sum::default();
         self.list.sweep(|entry| {
-            let outcome = judge(entry);
-            if outcome.is_none() {
-                sum.add(entry);
+            if let Some(outcome) = judge(entry) {
+                return Verdict::Go(outcome);
             }
-            outcome
+            sum.add(entry);
+            Verdict::Stay
         });
         self.sum = sum;
     }

@@ -49,7 +49,7 @@ const QUEUED: u8 = 1;
 const GRANTED: u8 = 2;
 
 /// The number of a list, by which its nodes know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ListId(u64);
 
 impl ListId {
@@ -116,6 +116,16 @@ impl<T, G> Drop for Node<T, G> {
             std::process::abort();
         }
     }
+}
+
+/// What becomes of an entry that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Verdict<G> {
+    Stay,
+    /// It goes, with this grant.
+    Go(G),
+    /// It stays, and no other is looked at.
+    Stop,
 }
 
 /// The list. It lives behind a lock; whoever has `&mut` of it may change its nodes.
@@ -196,22 +206,24 @@ impl<T, G: Copy> List<T, G> {
         unsafe { self.grant(head, grant) }
     }
 
-    /// Shows every entry to `judge`, from front to back. Those that it returns a grant for are unlinked and left
-    /// the grant, and what stood there is dropped.
-    pub(crate) fn sweep(&mut self, mut judge: impl FnMut(&mut T) -> Option<G>) {
+    /// Shows the entries to `judge`, from front to back, until it says stop. Those that it sends off are
+    /// unlinked and left the grant, and what stood there is dropped.
+    pub(crate) fn sweep(&mut self, mut judge: impl FnMut(&mut T) -> Verdict<G>) {
         let mut cursor = self.head;
         while let Some(node) = cursor {
-            let mut grant = None;
+            let mut verdict = Verdict::Stop;
             // SAFETY: invariant 3: it is linked, so it is live, and its slot is ours by invariant 4.
             unsafe {
                 with_slot(node, |slot| {
                     cursor = slot.next;
-                    grant = slot.entry.as_mut().and_then(&mut judge);
+                    verdict = slot.entry.as_mut().map_or(Verdict::Stop, &mut judge);
                 });
             }
-            if let Some(grant) = grant {
+            match verdict {
+                Verdict::Stay => {}
                 // SAFETY: it is still linked: `judge` has no way to change that.
-                drop(unsafe { self.grant(node, grant) });
+                Verdict::Go(grant) => drop(unsafe { self.grant(node, grant) }),
+                Verdict::Stop => return,
             }
         }
     }

@@ -52,7 +52,7 @@ const IN_TIME_NS: u64 = 1_000;
 /// When the head is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nobody waits.
+    /// Nobody waits, or none of them for a time to come.
     Empty,
     /// The batch is full; there may be more to grant.
     More,
@@ -73,6 +73,8 @@ pub(super) struct Locked<'a> {
     pub(super) tat: u64,
     /// The earliest time at which a waiter's grant may be dated.
     pub(super) floor: u64,
+    /// Whether a gate looks for itself, and no other gate is to be woken.
+    pub(super) own_look: bool,
 }
 
 /// Writes the word back, also on the way out of a panic. QUEUED stays if somebody waits, or credit is left.
@@ -91,7 +93,8 @@ impl<'a> Locked<'a> {
     pub(super) fn open(meter: &'a Meter, inner: &'a mut Inner, now_ns: u64) -> Self {
         let was = meter.word.freeze();
         let frame = meter.published.frame();
-        let mut this = Self { meter, inner, frame, now_ns, now: 0, tat: was.tat(), floor: 0 };
+        let mut this =
+            Self { meter, inner, frame, now_ns, now: 0, tat: was.tat(), floor: 0, own_look: false };
         if !was.queued() && was.tat() != this.inner.closed {
             // Those who are let in by LINGER compare with a time before the present.
             let credit = if was.lingers() { frame.scale.catch_up } else { 0 };
@@ -127,13 +130,13 @@ impl<'a> Locked<'a> {
     }
 
     /// Sets the arrival time to what an admission makes it, compared with `floor`.
-    fn admit(&mut self, tat: u64, floor: u64) {
+    pub(super) fn admit(&mut self, tat: u64, floor: u64) {
         self.note(floor);
         self.tat = tat;
     }
 
     /// What the latest admission leaves.
-    fn grant(&self, cost: u64) -> Grant {
+    pub(super) fn grant(&self, cost: u64) -> Grant {
         Grant { cost, per_permit: self.frame.scale.per_permit, moment: self.inner.slack.moment() }
     }
 
@@ -233,6 +236,9 @@ impl<'a> Locked<'a> {
             self.inner.recheck = true;
         }
         while let Some(front) = self.inner.list.front_mut() {
+            if front.gate.is_some() {
+                return self.pass_gates(batch, seen);
+            }
             let (cost, deadline_ns) = (front.cost, front.deadline_ns);
             let outcome = match decide(self.tat, self.now, self.floor, cost, limit) {
                 _ if batch.is_full() => return Next::More,
@@ -260,7 +266,7 @@ impl<'a> Locked<'a> {
 
     /// Turns those away who can no longer be served in time, if something has happened that makes them late.
     /// Whether the batch had room for all.
-    fn turn_away(&mut self, batch: &mut WakeBatch) -> bool {
+    pub(super) fn turn_away(&mut self, batch: &mut WakeBatch) -> bool {
         // A clock that has stepped back makes everybody look late.
         if !self.inner.recheck || self.inner.sum.deadlines == 0 || self.is_behind() {
             return true;
@@ -288,13 +294,14 @@ impl<'a> Locked<'a> {
     }
 
     /// When `cost` ticks can be had by a newcomer, after all who wait: the clock reading.
-    pub(super) fn turn(&self, cost: u64) -> u64 {
+    pub(super) fn turn(&mut self, cost: u64) -> u64 {
         let ahead = u128::from(self.tat.max(self.floor)) + self.inner.sum.ticks;
-        self.frame.instant_of(ahead + u128::from(cost))
+        let due_ns = self.frame.instant_of(ahead + u128::from(cost));
+        due_ns.max(self.gates_until(cost))
     }
 
     /// The queue has run empty: a late timer leaves credit for a while, a timer in time leaves none.
-    fn drained(&mut self) {
+    pub(super) fn drained(&mut self) {
         let scale = self.frame.scale;
         let late = self.now.saturating_sub(self.tat) > scale.span(IN_TIME_NS);
         let catch_up_ns = if late { scale.instant(scale.catch_up) } else { 0 };

@@ -60,7 +60,7 @@ pub(super) enum Entered {
 pub(crate) struct WaitQueue<C> {
     pub(super) meter: Meter,
     pub(super) clock: C,
-    list: ListId,
+    pub(super) list: ListId,
     pub(super) inner: Mutex<Inner>,
     pub(super) alarm: Waker,
 }
@@ -182,7 +182,9 @@ impl<C: Clock> WaitQueue<C> {
         }
         // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
         // hand-off itself.
-        let look = first || (inner.hand_off == HandOff::Idle && self.is_late(&inner, now_ns));
+        // Who waits in other queues, too, may let others pass.
+        let look =
+            first || inner.sum.gates > 0 || (inner.hand_off == HandOff::Idle && self.is_late(&inner, now_ns));
         drop(inner);
         if look {
             self.drive(By::entrant(request.thread));
@@ -286,7 +288,8 @@ impl<C: Clock> WaitQueue<C> {
     pub(super) fn leave(&self, place: Pin<&Place>) {
         let now_ns = self.clock.now();
         let (removed, was_front) = self.locked_at(now_ns, |locked| {
-            let was_front = locked.inner.list.is_front(place);
+            // Those behind a gate may pass it as soon as nobody is in the way.
+            let was_front = locked.inner.list.is_front(place) || locked.inner.sum.gates > 0;
             (locked.inner.remove(place), was_front)
         });
         if removed.is_none() {

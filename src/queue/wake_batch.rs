@@ -17,6 +17,10 @@ impl WakeBatch {
         Self(ArrayVec::new_const())
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) const fn is_full(&self) -> bool {
         self.0.len() == CAPACITY
     }

@@ -1,0 +1,149 @@
+//! Random schedules of groups, waiters, try calls and cancellations over three limits: the bound holds, the
+//! books balance, and everybody is served.
+
+use std::task::{Context, Waker};
+
+use proptest::prelude::*;
+
+use super::{AllOf, Clock, Future, Limiter, ManualClock, Pin, Poll, limiter, ms};
+
+type Boxed = Pin<Box<dyn Future<Output = Result<(), tidegate::Denied>>>>;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Advance(u64),
+    Try([u64; 3]),
+    TryOne(usize, u64),
+    Join([u64; 3]),
+    JoinOne(usize, u64),
+    Poll(usize),
+    Drop(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let amounts = || prop::array::uniform3(prop_oneof![2 => Just(0u64), 3 => 1u64..4]);
+    let step = prop_oneof![
+        3 => prop_oneof![0u64..400, 0u64..3_000].prop_map(Step::Advance),
+        2 => amounts().prop_map(Step::Try),
+        2 => (0usize..3, 1u64..4).prop_map(|(i, n)| Step::TryOne(i, n)),
+        5 => amounts().prop_map(Step::Join),
+        3 => (0usize..3, 1u64..4).prop_map(|(i, n)| Step::JoinOne(i, n)),
+        2 => any::<usize>().prop_map(Step::Poll),
+        2 => any::<usize>().prop_map(Step::Drop),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+fn all_of(limiters: &[Limiter; 3], amounts: [u64; 3]) -> AllOf<ManualClock> {
+    // In an order of its own.
+    let from = amounts[0] as usize;
+    (0..3).fold(AllOf::new(), |all, i| all.and(&limiters[(i + from) % 3], amounts[(i + from) % 3]))
+}
+
+/// What was used at once and when, in milliseconds; what waiters have kept; and how many waited to the end.
+struct Run {
+    at_once: Vec<(u64, [u64; 3])>,
+    kept: [u64; 3],
+    now_ms: u64,
+    unserved: usize,
+}
+
+fn run(limiters: &[Limiter; 3], clock: &ManualClock, steps: &[Step]) -> Run {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut waiters: Vec<([u64; 3], Boxed)> = Vec::new();
+    let mut run = Run { at_once: Vec::new(), kept: [0; 3], now_ms: 0, unserved: 0 };
+    let only = |i: usize, n: u64| std::array::from_fn(|j| if i == j { n } else { 0 });
+    for step in steps {
+        let now_ms = clock.now() / 1_000_000;
+        let mut join = |amounts, future: Boxed, waiters: &mut Vec<_>| {
+            let mut future = future;
+            match future.as_mut().poll(&mut cx) {
+                Poll::Ready(outcome) => {
+                    outcome.unwrap();
+                    run.at_once.push((now_ms, amounts));
+                }
+                Poll::Pending => waiters.push((amounts, future)),
+            }
+        };
+        match *step {
+            Step::Advance(by) => clock.advance(ms(by)),
+            Step::Try(amounts) => {
+                let before = limiters.each_ref().map(Limiter::available);
+                let took = all_of(limiters, amounts).try_acquire().is_ok();
+                let after = limiters.each_ref().map(Limiter::available);
+                for i in 0..3 {
+                    assert_eq!(before[i] - after[i], if took { amounts[i] as i64 } else { 0 });
+                }
+                if took {
+                    run.at_once.push((now_ms, amounts));
+                }
+            }
+            Step::TryOne(i, n) if limiters[i].try_acquire_n(n).is_ok() => {
+                run.at_once.push((now_ms, only(i, n)));
+            }
+            Step::Join(amounts) => {
+                join(amounts, Box::pin(all_of(limiters, amounts).acquire()), &mut waiters);
+            }
+            Step::JoinOne(i, n) => join(only(i, n), Box::pin(limiters[i].acquire_n_owned(n)), &mut waiters),
+            Step::Poll(i) if !waiters.is_empty() => {
+                let i = i % waiters.len();
+                if waiters[i].1.as_mut().poll(&mut cx).is_ready() {
+                    let (amounts, _) = waiters.remove(i);
+                    (0..3).for_each(|j| run.kept[j] += amounts[j]);
+                }
+            }
+            Step::Drop(i) if !waiters.is_empty() => drop(waiters.remove(i % waiters.len())),
+            _ => {}
+        }
+    }
+    // Far more than all of them can need.
+    clock.advance(ms(1_000_000));
+    run.now_ms = clock.now() / 1_000_000;
+    for (amounts, mut waiter) in waiters {
+        match waiter.as_mut().poll(&mut cx) {
+            Poll::Ready(outcome) => {
+                outcome.unwrap();
+                (0..3).for_each(|j| run.kept[j] += amounts[j]);
+            }
+            Poll::Pending => run.unserved += 1,
+        }
+    }
+    run
+}
+
+proptest! {
+    /// Whoever waits is served, and what is used at once keeps to the bound of each limit.
+    #[test]
+    fn everybody_is_served_within_the_bound(bursts in prop::array::uniform3(3u64..6), steps in steps()) {
+        let clock = ManualClock::new();
+        let mut rate = 0;
+        let limiters = bursts.map(|burst| { rate += 1; limiter(&clock, rate, burst, burst) });
+        let run = run(&limiters, &clock, &steps);
+        prop_assert_eq!(run.unserved, 0);
+        for i in 0..3 {
+            prop_assert_eq!(limiters[i].waiting(), 0);
+            for from in 0..run.at_once.len() {
+                let mut sum = 0;
+                for (at, amounts) in &run.at_once[from..] {
+                    sum += amounts[i];
+                    let most = bursts[i] * 1_000 + (i as u64 + 1) * (at - run.at_once[from].0);
+                    prop_assert!(sum * 1_000 <= most, "limit {i}: {sum} until {at}");
+                }
+            }
+        }
+    }
+
+    /// Buckets that are too large to fill keep exact books: all of a group is taken, or nothing.
+    #[test]
+    fn the_books_of_all_limits_balance(steps in steps()) {
+        let clock = ManualClock::new();
+        let limiters = [1, 2, 3].map(|rate| limiter(&clock, rate, 10_000_000, 0));
+        let run = run(&limiters, &clock, &steps);
+        prop_assert_eq!(run.unserved, 0);
+        for i in 0..3 {
+            let taken = run.kept[i] + run.at_once.iter().map(|(_, amounts)| amounts[i]).sum::<u64>();
+            let earned = run.now_ms * (i as u64 + 1) / 1_000;
+            prop_assert_eq!(limiters[i].available(), earned as i64 - taken as i64);
+        }
+    }
+}
