@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The unit tests of the queue under Miri, the only part with raw pointers, in several interleavings; and
-# threads that block on it.
+# threads that block on it, and groups that wait in several queues.
 source "$(dirname "$0")/lib.sh"
 
 need_nightly miri rust-src
@@ -9,3 +9,5 @@ export MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-many-seeds=0..${MIRI_SEEDS:-4}
 echo "MIRIFLAGS=$MIRIFLAGS"
 cargo +nightly miri test --lib queue::
 MIRIFLAGS="$MIRIFLAGS -Zmiri-disable-isolation" cargo +nightly miri test --test threads -- --skip real_time
+MIRIFLAGS="$MIRIFLAGS -Zmiri-disable-isolation -Zmiri-many-seeds=0..1" cargo +nightly miri test --test several -- \
+    who_leaves a_grant_that a_quota_that all_or_nothing

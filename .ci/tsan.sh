@@ -12,4 +12,4 @@ export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
 # ThreadSanitizer is some ten times slower.
 export TIDEGATE_STORM_ACQUIRES=${TIDEGATE_STORM_ACQUIRES:-30000}
 timeout "${TSAN_SECONDS:-840}" \
-    cargo +nightly test -Zbuild-std --target "$(host)" --test cancel_storm --test threads
+    cargo +nightly test -Zbuild-std --target "$(host)" --test cancel_storm --test threads --test several
