@@ -8,6 +8,7 @@ mod promises {
     mod oracle;
     mod requota;
     mod windows;
+    mod within;
 }
 
 use std::{
