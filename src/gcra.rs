@@ -105,6 +105,13 @@ impl Scale {
         Ok(scale)
     }
 
+    /// The same with a burst that is so many permits smaller; there is at least one left.
+    pub(crate) const fn without(mut self, permits: u64) -> Self {
+        // No overflow: that many permits are part of the burst.
+        self.limit -= permits * self.per_permit;
+        self
+    }
+
     /// The finest exact scale that lasts: `c` ticks to a permit.
     fn exact_ticks(n: u128, p: u128, burst: u128) -> Option<u128> {
         [1_000_000_u128, 1_000, 10, 1].into_iter().find_map(|grain| {
@@ -192,6 +199,22 @@ impl Scale {
     pub(crate) fn cost(&self, permits: Permits) -> Option<u64> {
         let ticks = permits.ticks(self.per_permit);
         if ticks <= self.limit as u128 { Some(ticks as u64) } else { None }
+    }
+
+    /// How many whole permits there are in so many ticks, of `most`.
+    #[inline]
+    pub(crate) const fn whole_permits(&self, ticks: u64, most: u64) -> u64 {
+        if most == 0 {
+            return 0;
+        }
+        let there = ticks / self.per_permit;
+        if there < most { there } else { most }
+    }
+
+    /// So many millionths of a permit in ticks, rounded down.
+    pub(crate) fn parked(&self, millionths: u64) -> u64 {
+        let ticks = u128::from(millionths) * u128::from(self.per_permit) / u128::from(Permits::MILLION);
+        ticks.min(u128::from(MAX_TAT)) as u64
     }
 
     /// The level at `now`, in ticks; negative in debt.

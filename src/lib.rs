@@ -5,10 +5,12 @@ mod error;
 mod gcra;
 mod limiter;
 mod meter;
+mod per_core;
 mod permits;
 mod published;
 mod queue;
 mod quota;
+mod shares;
 mod sync;
 mod throttle;
 mod word;
@@ -20,6 +22,7 @@ pub use self::{
     clock::{Clock, ManualClock, QuantaClock, TokioClock},
     error::{Denied, InvalidPermits, QuotaError},
     limiter::RateLimiter,
+    per_core::{Local, PerCore, PerCoreBuilder, PerCoreError, SlotReport},
     permits::{Amount, Permits},
     queue::{Acquire, AcquireAll, AcquireN, AcquireNOwned, AcquireOwned, AllOf, Reservation},
     quota::{Inherit, Quota},

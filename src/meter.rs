@@ -5,6 +5,7 @@
 //! replaced, or the clock is beyond the horizon of the scale. The queue then does it under its lock.
 
 use core::time::Duration;
+use std::sync::OnceLock;
 
 use crossbeam_utils::CachePadded;
 
@@ -12,6 +13,7 @@ use crate::{
     gcra::{Decision, Scale, decide, nanos},
     permits::Permits,
     published::{Frame, Published},
+    shares::Slots,
     sync::{AtomicU8, AtomicU64, Ordering},
     word::{State, Step, Word},
 };
@@ -50,6 +52,8 @@ pub(crate) enum Taken {
 pub(crate) struct Meter {
     pub(crate) word: CachePadded<Word>,
     pub(crate) published: Published,
+    /// What is parked at cores, once anybody has asked for that.
+    pub(crate) slots: OnceLock<Slots>,
     /// The ticks that those in the queue ask for; more than zero exactly if somebody waits. Written only
     /// under the queue's lock.
     queued: AtomicU64,
@@ -67,6 +71,7 @@ impl Meter {
         Self {
             word: CachePadded::new(Word::new(State::new(tat, false, false))),
             published: Published::new(frame),
+            slots: OnceLock::new(),
             queued: AtomicU64::new(0),
             debt: AtomicU64::new(0),
             linger_until_ns: AtomicU64::new(0),
@@ -114,31 +119,40 @@ impl Meter {
     /// meanwhile, the error holds the arrival times before and after, to be undone.
     #[inline]
     pub(crate) fn take_at_once(&self, permits: Permits, now_ns: u64) -> Result<(), Option<(u64, u64)>> {
-        self.swap(permits, now_ns, |state, now, _| state.clear().then_some(now))
+        self.swap(permits, 0, now_ns, |state, now, _| state.clear().then_some(now)).map(drop)
+    }
+
+    /// As [`take_at_once`](Self::take_at_once), with up to `most` whole permits more, as many as conform; how
+    /// many.
+    pub(crate) fn draw(&self, permits: Permits, most: u64, now_ns: u64) -> Result<u64, Option<(u64, u64)>> {
+        self.swap(permits, most, now_ns, |state, now, _| state.clear().then_some(now))
     }
 
     /// As [`take_at_once`](Self::take_at_once), for those who would wait otherwise: credit that a drained queue
     /// has left is theirs.
     #[inline]
     pub(crate) fn take_as_waiter(&self, permits: Permits, now_ns: u64) -> Result<(), Option<(u64, u64)>> {
-        self.swap(permits, now_ns, |state, now, scale| {
+        let taken = self.swap(permits, 0, now_ns, |state, now, scale| {
             if state.clear() {
                 return Some(now);
             }
             let lingers = !state.queued() && now_ns < self.linger_until_ns();
             (lingers && scale.is_fast()).then(|| now.saturating_sub(scale.catch_up))
-        })
+        });
+        taken.map(drop)
     }
 
     /// Takes permits if they conform at `now_ns` and the bucket cannot have been idle since before what `floor`
-    /// makes of the state; not at all if it makes nothing of it.
+    /// makes of the state; not at all if it makes nothing of it. And up to `most` whole permits more, as many as
+    /// conform; how many.
     #[inline]
     fn swap(
         &self,
         permits: Permits,
+        most: u64,
         now_ns: u64,
         floor: impl Fn(State, u64, &Scale) -> Option<u64>,
-    ) -> Result<(), Option<(u64, u64)>> {
+    ) -> Result<u64, Option<(u64, u64)>> {
         let Some((edition, frame)) = self.published.read() else { return Err(None) };
         let (Some(now), Some(cost)) = (frame.tick(now_ns), frame.scale.cost(permits)) else {
             return Err(None);
@@ -149,11 +163,18 @@ impl Meter {
         let swapped = self.word.transition(|state| {
             let Some(floor) = floor(state, now, &frame.scale) else { return Step::Keep(None) };
             match decide(state.tat(), now, floor, cost, frame.scale.limit) {
-                Decision::Admit(tat) => Step::Set(state.with_tat(tat), Some((state.tat(), tat))),
+                Decision::Admit(tat) => {
+                    let more = frame.scale.whole_permits(now + frame.scale.limit - tat, most);
+                    let tat = tat + more * frame.scale.per_permit;
+                    Step::Set(state.with_tat(tat), Some((state.tat(), tat, more)))
+                }
                 Decision::NotBefore(_) => Step::Keep(None),
             }
         });
-        if swapped.is_some() && self.published.is_current(edition) { Ok(()) } else { Err(swapped) }
+        match swapped {
+            Some((_, _, more)) if self.published.is_current(edition) => Ok(more),
+            stale => Err(stale.map(|(before, after, _)| (before, after))),
+        }
     }
 
     /// Takes permits if they conform at `now_ns` by textbook GCRA.

@@ -11,6 +11,7 @@ mod no_lost_wakeup;
 mod quota_change;
 mod scale_change;
 mod several;
+mod shares;
 mod threads;
 
 use core::task::Waker;

@@ -28,6 +28,9 @@ impl Permits {
     /// No permits at all. Taking zero is always admitted and changes nothing.
     pub const ZERO: Self = Self { whole: 0, millionths: 0 };
 
+    /// The millionths in one permit.
+    pub(crate) const MILLION: u64 = MILLION;
+
     /// The whole permits in this amount, rounded down.
     ///
     /// ```
@@ -56,6 +59,18 @@ impl Permits {
             return Err(InvalidPermits::integer(whole as i128));
         };
         Ok(Self { whole, millionths: (millionths % MILLION) as u32 })
+    }
+
+    /// The same in millionths of a permit; `None` if it is more than `most` of them.
+    #[inline]
+    pub(crate) fn in_millionths(self, most: u64) -> Option<u64> {
+        let all = self.whole.checked_mul(MILLION)?.checked_add(u64::from(self.millionths))?;
+        (all <= most).then_some(all)
+    }
+
+    /// So many millionths of a permit.
+    pub(crate) const fn of_millionths(millionths: u64) -> Self {
+        Self { whole: millionths / MILLION, millionths: (millionths % MILLION) as u32 }
     }
 
     /// The price in ticks at `per_permit` ticks to a permit, rounded up to a whole tick.

@@ -11,6 +11,7 @@ mod hand_off;
 mod inner;
 mod list;
 mod locked;
+mod parking;
 mod requota;
 mod reservation;
 mod slack;
@@ -20,13 +21,13 @@ mod wake_batch;
 
 #[cfg(all(test, tidegate_loom))]
 pub(crate) use self::hand_off::By;
-pub(crate) use self::wait_queue::WaitQueue;
 pub use self::{
     acquire::{Acquire, AcquireN, AcquireNOwned, AcquireOwned},
     all_of::AllOf,
     group::AcquireAll,
     reservation::Reservation,
 };
+pub(crate) use self::{parking::Hand, wait_queue::WaitQueue};
 
 #[cfg(test)]
 mod tests;

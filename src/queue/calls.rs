@@ -16,6 +16,7 @@ use crate::{
     meter::{Fast, Taken, wait_until},
     permits::Permits,
     published::Frame,
+    shares::Stolen,
     word::Step,
 };
 
@@ -32,28 +33,49 @@ impl<C: Clock> WaitQueue<C> {
 
     #[cold]
     #[inline(never)]
-    fn try_take_slow(&self, permits: Permits, now_ns: u64, stale: Option<(u64, u64)>) -> Result<(), Denied> {
+    pub(super) fn try_take_slow(
+        &self,
+        permits: Permits,
+        now_ns: u64,
+        stale: Option<(u64, u64)>,
+    ) -> Result<(), Denied> {
         if let Some((before, after)) = stale {
             self.locked(|locked| locked.undo(before, after));
         }
         if permits == Permits::ZERO {
             return Ok(());
         }
-        match &self.meter.take(permits, now_ns) {
-            Fast::Done(Taken::Yes, _) => Ok(()),
-            Fast::Done(Taken::Never, frame) => Err(never(frame, permits)),
-            Fast::Done(Taken::NotBefore(tick, tat), frame) => {
-                if self.meter.doubted() || self.meter.is_behind(frame, now_ns, *tat) {
-                    return self.try_take_locked(permits, Some(*tat)).map(drop);
+        // The arrival time before the slots were seen to be empty.
+        let mut looked = None;
+        loop {
+            return match &self.meter.take(permits, now_ns) {
+                Fast::Done(Taken::Yes, _) => Ok(()),
+                Fast::Done(Taken::Never, frame) => Err(never(frame, permits)),
+                Fast::Done(Taken::NotBefore(tick, tat), frame) => {
+                    if self.meter.doubted() || self.meter.is_behind(frame, now_ns, *tat) {
+                        return self.try_take_locked(permits, Some(*tat)).map(drop);
+                    }
+                    let refused = Err(not_yet(frame.instant(*tick), now_ns));
+                    if self.slots().is_none() || looked == Some(*tat) {
+                        return refused;
+                    }
+                    match self.steal(permits) {
+                        Stolen::All => Ok(()),
+                        Stolen::Parts => self.try_take_locked(permits, None).map(drop),
+                        Stolen::Nothing => {
+                            // If the word has changed, something may have been parked behind this look's back.
+                            looked = Some(*tat);
+                            continue;
+                        }
+                    }
                 }
-                Err(not_yet(frame.instant(*tick), now_ns))
-            }
-            Fast::Slow if self.meter.queued() > 0 => self.refuse_behind_waiters(permits, now_ns),
-            Fast::Slow => self.try_take_locked(permits, None).map(drop),
-            Fast::Stale { before, after } => {
-                self.locked(|locked| locked.undo(*before, *after));
-                self.try_take_locked(permits, None).map(drop)
-            }
+                Fast::Slow if self.meter.queued() > 0 => self.refuse_behind_waiters(permits, now_ns),
+                Fast::Slow => self.try_take_locked(permits, None).map(drop),
+                Fast::Stale { before, after } => {
+                    self.locked(|locked| locked.undo(*before, *after));
+                    self.try_take_locked(permits, None).map(drop)
+                }
+            };
         }
     }
 
@@ -125,6 +147,20 @@ impl<C: Clock> WaitQueue<C> {
 
     /// Takes as many whole permits as are there, up to `most`.
     pub(crate) fn try_take_up_to(&self, most: u64) -> u64 {
+        let mut count = self.take_up_to(most);
+        let Some(slots) = self.slots().filter(|_| count < most && self.meter.queued() == 0) else {
+            return count;
+        };
+        count += slots.steal_whole(most - count);
+        // Less than one in each slot is left, which may make whole ones with each other and the word.
+        while count < most && slots.parked() > 0 && self.try_take(1.into()).is_ok() {
+            count += 1;
+        }
+        count
+    }
+
+    /// As many as the word has.
+    fn take_up_to(&self, most: u64) -> u64 {
         let now_ns = self.clock.now();
         let fast = self.meter.fast(now_ns, |state, now, scale| {
             let count = whole_permits(scale, state.tat(), now).min(most);
@@ -232,7 +268,8 @@ impl<C: Clock> WaitQueue<C> {
     /// The whole permits there are, rounded down; negative in debt.
     pub(crate) fn available(&self) -> i64 {
         let (frame, tat, now) = self.snapshot();
-        frame.scale.level(tat, now).div_euclid(frame.scale.per_permit as i64)
+        let level = frame.scale.level(tat, now).saturating_add_unsigned(frame.scale.parked(self.parked()));
+        level.div_euclid(frame.scale.per_permit as i64)
     }
 
     /// How long until `permits` are there, taking nothing and counting those who wait.
@@ -246,7 +283,8 @@ impl<C: Clock> WaitQueue<C> {
         let queued = self.meter.queued();
         let floor = if queued > 0 { tat } else { now };
         let all = tat.max(floor).saturating_add(queued).saturating_add(cost);
-        let tick = all.saturating_sub(frame.scale.limit);
+        let there = frame.scale.limit.saturating_add(frame.scale.parked(self.parked()));
+        let tick = all.saturating_sub(there);
         Ok(if tick <= now { nanos(0) } else { wait_until(&frame, tick, now_ns) })
     }
 

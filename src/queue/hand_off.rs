@@ -115,7 +115,16 @@ impl<C: Clock> WaitQueue<C> {
         let now_ns = self.clock.now();
         let mut inner = self.inner.lock();
         inner.hand_off = HandOff::Running;
-        let next = Locked::open(&self.meter, &mut inner, now_ns).grant_due(&mut batch, *seen);
+        let next = {
+            let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
+            loop {
+                let next = locked.grant_due(&mut batch, *seen);
+                // What is parked at cores is for those who wait.
+                if !matches!(next, Next::At(_)) || !locked.gather_for_head() {
+                    break next;
+                }
+            }
+        };
         let due_ns = match next {
             // Gates that are woken act on the spot, and ask for another round.
             Next::Empty | Next::At(_) if inner.sum.gates > 0 && !batch.is_empty() => {

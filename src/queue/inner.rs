@@ -134,6 +134,8 @@ pub(super) enum HandOff {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) quota: Quota,
+    /// How many there are who may park permits at cores.
+    pub(super) users: usize,
     pub(super) list: List<Entry, Outcome>,
     /// Over those in the list.
     pub(super) sum: Sum,
@@ -161,6 +163,7 @@ impl Inner {
     pub(super) fn new(quota: Quota, tat: u64) -> Self {
         Self {
             quota,
+            users: 0,
             list: List::new(),
             sum: Sum::default(),
             slack: Slack::new(),

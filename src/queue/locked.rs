@@ -151,6 +151,7 @@ impl<'a> Locked<'a> {
         let floor = if waiter { self.floor } else { self.now };
         // Nothing can be had at any time, and dates nothing.
         if cost > 0 {
+            self.gather(cost);
             match decide(self.tat, self.now, floor, cost, self.frame.scale.limit) {
                 Decision::Admit(tat) => self.admit(tat, floor),
                 Decision::NotBefore(tick) => return Err(tick),

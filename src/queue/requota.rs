@@ -6,13 +6,16 @@
 //!    that decided by the old one cannot get its word in (see `published.rs`).
 //! 3. Those who wait are priced anew; who asks for more than the new burst is turned away, and so is, by the
 //!    hand-off that follows, who can no longer be served in time.
-//! 4. A grant that was made before can still be given back if its cost is no more than the least slack since
+//! 4. What may be parked at cores (see `shares.rs`) is taken off the new burst, and so it is when the first comes
+//!    who parks permits; it goes back when the last has left. The word's burst is the smaller one before more
+//!    may be parked, and what is parked goes back to the word before that is larger again.
+//! 5. A grant that was made before can still be given back if its cost is no more than the least slack since
 //!    (see `slack.rs`), which is converted too. What the conversion itself cuts off is a slack like any other.
 
 use super::{
     calls::never,
     hand_off::{By, release},
-    inner::Outcome,
+    inner::{Inner, Outcome},
     locked::{Locked, Next},
     wait_queue::WaitQueue,
     wake_batch::WakeBatch,
@@ -29,7 +32,32 @@ use core::task::Waker;
 impl<C: Clock> WaitQueue<C> {
     /// Replaces the quota.
     pub(crate) fn set_quota(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
-        let scale = Scale::new(&quota)?;
+        Scale::new(&quota)?;
+        self.rescale(|_| quota, inherit, |users| users)
+    }
+
+    /// Somebody comes who parks permits at cores, or leaves.
+    pub(super) fn change_users(&self, change: isize) {
+        let changed = |users: usize| users.saturating_add_signed(change);
+        {
+            let mut inner = self.inner.lock();
+            if inner.users > 0 && changed(inner.users) > 0 {
+                inner.users = changed(inner.users);
+                return;
+            }
+        }
+        // The level stays what it is, and so does a debt: it takes up no more room than before. When the last
+        // leaves, it may: then the part of the burst that was set aside stays so.
+        let _ = self.rescale(|inner| inner.quota, Inherit::AsIs, changed);
+    }
+
+    /// Replaces the quota, and how many park permits, and so the scale.
+    fn rescale(
+        &self,
+        quota: impl Fn(&Inner) -> Quota,
+        inherit: Inherit,
+        users: impl Fn(usize) -> usize,
+    ) -> Result<(), QuotaError> {
         // As in `give_back`: no call without the lock is to have a later reading of the clock.
         self.locked(|locked| locked.inner.holds += 1);
         let mut seen = None;
@@ -42,8 +70,8 @@ impl<C: Clock> WaitQueue<C> {
             let changed = match locked.grant_due(&mut batch, seen) {
                 Next::Empty | Next::At(_) => {
                     locked.inner.holds -= 1;
-                    let changed = locked.set_scale(&quota, scale, inherit);
-                    Some(changed.map(|()| locked.price_anew(&mut turned_away)))
+                    let (quota, users) = (quota(locked.inner), users(locked.inner.users));
+                    Some(locked.replace(quota, inherit, users).map(|()| locked.price_anew(&mut turned_away)))
                 }
                 Next::More => None,
                 Next::Unsure(tat) => {
@@ -52,9 +80,6 @@ impl<C: Clock> WaitQueue<C> {
                 }
             };
             drop(locked);
-            if changed == Some(Ok(())) {
-                inner.quota = quota;
-            }
             release(inner, &mut batch);
             for waker in turned_away {
                 batch.push(Some(waker));
@@ -70,6 +95,25 @@ impl<C: Clock> WaitQueue<C> {
 }
 
 impl Locked<'_> {
+    /// Replaces the quota, and how many park permits.
+    fn replace(&mut self, quota: Quota, inherit: Inherit, users: usize) -> Result<(), QuotaError> {
+        self.inner.users = users;
+        let slots = self.meter.slots.get();
+        let set_aside =
+            if users > 0 { slots.map_or(0, |slots| slots.capacity_of(quota.max_burst())) } else { 0 };
+        self.set_scale(&quota, Scale::new(&quota)?.without(set_aside), inherit)?;
+        self.inner.quota = quota;
+        match slots {
+            Some(slots) if users > 0 => slots.open(quota.max_burst()),
+            Some(slots) => {
+                let parked = slots.close();
+                self.refund(self.frame.scale.parked(parked));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
     /// Converts the level to another scale and publishes that.
     fn set_scale(&mut self, quota: &Quota, scale: Scale, inherit: Inherit) -> Result<(), QuotaError> {
         let old = self.frame.scale;

@@ -6,15 +6,17 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tidegate_peers::calls::{
-    Admit, AdmitWeight, Call, ClockRead, Floor, GovernorAdmit, GovernorRefuse, Refuse,
+use tidegate_peers::{
+    calls::{Admit, AdmitWeight, Call, ClockRead, Floor, GovernorAdmit, GovernorRefuse, Refuse},
+    shares::{Adaptive, ByHand, Decrement, Slots},
 };
 
 fn bench<T: Call + Default>(c: &mut Criterion) {
     let party = T::default();
+    let mut own = party.own();
     let mut group = c.benchmark_group("alone");
     group.throughput(Throughput::Elements(1));
-    group.bench_function(party.name(), |b| b.iter(|| black_box(&party).call()));
+    group.bench_function(party.name(), |b| b.iter(|| black_box(&party).call(&mut own)));
     group.finish();
 }
 
@@ -26,6 +28,10 @@ criterion_group!(
     bench::<AdmitWeight>,
     bench::<GovernorAdmit>,
     bench::<Refuse>,
-    bench::<GovernorRefuse>
+    bench::<GovernorRefuse>,
+    bench::<Adaptive>,
+    bench::<Slots>,
+    bench::<ByHand>,
+    bench::<Decrement>
 );
 criterion_main!(benches);

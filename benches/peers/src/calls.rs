@@ -13,11 +13,17 @@ use tidegate::{Quota, RateLimiter};
 
 /// A kind of call to be measured.
 pub trait Call: Sync {
+    /// What every thread has of its own.
+    type Own;
+
     /// What it is called in reports.
     fn name(&self) -> &'static str;
 
+    /// What the calling thread has of its own.
+    fn own(&self) -> Self::Own;
+
     /// Makes the call; `true` if it ended as it should.
-    fn call(&self) -> bool;
+    fn call(&self, own: &mut Self::Own) -> bool;
 }
 
 /// The least that a limiter without shares must do: read the clock, and change one word.
@@ -33,12 +39,16 @@ impl Default for Floor {
 }
 
 impl Call for Floor {
+    type Own = ();
+
     fn name(&self) -> &'static str {
         "floor: clock read and CAS"
     }
 
+    fn own(&self) {}
+
     #[inline]
-    fn call(&self) -> bool {
+    fn call(&self, (): &mut ()) -> bool {
         let now = black_box(self.clock.raw());
         let mut seen = self.word.load(Ordering::Relaxed);
         loop {
@@ -61,12 +71,16 @@ impl Default for ClockRead {
 }
 
 impl Call for ClockRead {
+    type Own = ();
+
     fn name(&self) -> &'static str {
         "clock read alone"
     }
 
+    fn own(&self) {}
+
     #[inline]
-    fn call(&self) -> bool {
+    fn call(&self, (): &mut ()) -> bool {
         black_box(self.0.raw()) != 0
     }
 }
@@ -81,12 +95,16 @@ impl Default for Admit {
 }
 
 impl Call for Admit {
+    type Own = ();
+
     fn name(&self) -> &'static str {
         "tidegate, admitted"
     }
 
+    fn own(&self) {}
+
     #[inline]
-    fn call(&self) -> bool {
+    fn call(&self, (): &mut ()) -> bool {
         self.0.try_acquire().is_ok()
     }
 }
@@ -101,12 +119,16 @@ impl Default for AdmitWeight {
 }
 
 impl Call for AdmitWeight {
+    type Own = ();
+
     fn name(&self) -> &'static str {
         "tidegate, admitted, n = 3"
     }
 
+    fn own(&self) {}
+
     #[inline]
-    fn call(&self) -> bool {
+    fn call(&self, (): &mut ()) -> bool {
         self.0.try_acquire_n(black_box(3)).is_ok()
     }
 }
@@ -121,12 +143,16 @@ impl Default for Refuse {
 }
 
 impl Call for Refuse {
+    type Own = ();
+
     fn name(&self) -> &'static str {
         "tidegate, refused"
     }
 
+    fn own(&self) {}
+
     #[inline]
-    fn call(&self) -> bool {
+    fn call(&self, (): &mut ()) -> bool {
         self.0.try_acquire().is_err()
     }
 }
@@ -144,12 +170,16 @@ impl Default for GovernorAdmit {
 }
 
 impl Call for GovernorAdmit {
+    type Own = ();
+
     fn name(&self) -> &'static str {
         "governor, admitted"
     }
 
+    fn own(&self) {}
+
     #[inline]
-    fn call(&self) -> bool {
+    fn call(&self, (): &mut ()) -> bool {
         self.0.check().is_ok()
     }
 }
@@ -166,12 +196,16 @@ impl Default for GovernorRefuse {
 }
 
 impl Call for GovernorRefuse {
+    type Own = ();
+
     fn name(&self) -> &'static str {
         "governor, refused"
     }
 
+    fn own(&self) {}
+
     #[inline]
-    fn call(&self) -> bool {
+    fn call(&self, (): &mut ()) -> bool {
         self.0.check().is_err()
     }
 }

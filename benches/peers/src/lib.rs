@@ -1,10 +1,11 @@
-//! tidegate beside its peers: what a call costs, how much of an allowance hungry tasks get, and what a long
+//! tidegate beside its peers: what a call costs, alone and on every core, how much of an allowance hungry tasks get, and what a long
 //! queue costs.
 
 pub mod arena;
 pub mod calls;
 pub mod machine;
 pub mod ratios;
+pub mod shares;
 mod stats;
 pub mod waiters;
 

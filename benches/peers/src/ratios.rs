@@ -39,18 +39,19 @@ const TARGET: f64 = 1.15;
 /// Calls between two looks at the time or at the flag.
 const BATCH: u64 = 2048;
 
-fn batch<T: Call>(party: &T) -> u64 {
-    let good: u64 = (0..BATCH).map(|_| u64::from(black_box(party).call())).sum();
+fn batch<T: Call>(party: &T, own: &mut T::Own) -> u64 {
+    let good: u64 = (0..BATCH).map(|_| u64::from(black_box(party).call(black_box(&mut *own)))).sum();
     assert_eq!(good, BATCH, "{}: not every call ended as it should", party.name());
     good
 }
 
 /// Nanoseconds a call, on one thread.
-fn alone<T: Call>(party: &T, slice: Duration) -> f64 {
+pub(crate) fn alone<T: Call>(party: &T, slice: Duration) -> f64 {
+    let mut own = party.own();
     let began = Instant::now();
     let mut calls = 0;
     loop {
-        calls += batch(party);
+        calls += batch(party, &mut own);
         let took = began.elapsed();
         if took >= slice {
             return took.as_nanos() as f64 / calls as f64;
@@ -59,17 +60,22 @@ fn alone<T: Call>(party: &T, slice: Duration) -> f64 {
 }
 
 /// Nanoseconds between calls, with two threads calling.
-fn by_two<T: Call>(party: &T, slice: Duration) -> f64 {
-    let (start, stop, calls) = (Barrier::new(3), AtomicBool::new(false), AtomicU64::new(0));
+pub(crate) fn by_two<T: Call>(party: &T, slice: Duration) -> f64 {
+    by_many(party, 2, slice)
+}
+
+/// Nanoseconds between calls, with so many threads calling.
+pub(crate) fn by_many<T: Call>(party: &T, threads: usize, slice: Duration) -> f64 {
+    let (start, stop, calls) = (Barrier::new(threads + 1), AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..threads {
             scope.spawn(|| {
-                let mut own = 0;
+                let (mut own, mut count) = (party.own(), 0);
                 start.wait();
                 while !stop.load(Ordering::Relaxed) {
-                    own += batch(party);
+                    count += batch(party, &mut own);
                 }
-                calls.fetch_add(own, Ordering::Relaxed);
+                calls.fetch_add(count, Ordering::Relaxed);
             });
         }
         start.wait();
@@ -85,30 +91,37 @@ fn by_two<T: Call>(party: &T, slice: Duration) -> f64 {
 
 type Measure = Box<dyn Fn(Duration) -> f64>;
 
-struct Row {
-    name: &'static str,
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
     measure: Measure,
-    samples: Vec<f64>,
+    pub(crate) samples: Vec<f64>,
 }
 
-fn row<T: Call + Default + 'static>(how: fn(&T, Duration) -> f64) -> Row {
+pub(crate) fn row<T: Call + Default + 'static>(how: fn(&T, Duration) -> f64) -> Row {
     let party = T::default();
     let name = party.name();
     Row { name, measure: Box::new(move |slice| how(&party, slice)), samples: Vec::new() }
 }
 
+impl Row {
+    /// Measures it once.
+    pub(crate) fn sample(&mut self, slice: Duration) {
+        self.samples.push((self.measure)(slice));
+    }
+}
+
 /// The ratio of two rows, round by round.
-fn ratio(row: &Row, to: &Row) -> Spread {
+pub(crate) fn ratio(row: &Row, to: &Row) -> Spread {
     spread(row.samples.iter().zip(&to.samples).map(|(a, b)| a / b))
 }
 
-fn run_rounds(rows: &mut [Row], effort: Effort) {
+pub(crate) fn run_rounds(rows: &mut [Row], effort: Effort) {
     for row in &mut *rows {
         (row.measure)(effort.slice);
     }
     for _ in 0..effort.rounds {
         for row in &mut *rows {
-            row.samples.push((row.measure)(effort.slice));
+            row.sample(effort.slice);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use tidegate_peers::{
     arena::{self, MEASURED, Plan},
-    machine, ratios, waiters,
+    machine, ratios, shares, waiters,
 };
 
 /// How often the arena measures each cell.
@@ -12,6 +12,7 @@ fn main() {
     let full = std::env::args().any(|argument| argument == "--full");
     let effort = ratios::Effort::default();
     let calls = ratios::run(effort);
+    let per_core = shares::run(effort);
     let cells = if full { arena::full() } else { arena::short() };
     let arena = arena::run(&Plan { cells, rounds: ROUNDS, measured: MEASURED });
     let waiters = waiters::run();
@@ -28,6 +29,9 @@ fn main() {
         effort.slice.as_millis()
     );
     print!("{}", calls.tables);
+    println!("## One quota on every core\n");
+    println!("{}\n", shares::EXPLANATION);
+    print!("{}", per_core.tables);
     println!("## Hungry tasks\n");
     println!("{}\n", arena::EXPLANATION);
     println!("Medians of {ROUNDS} rounds of {} s a party.\n", MEASURED.as_secs());
@@ -37,6 +41,7 @@ fn main() {
     print!("{}", waiters.tables);
     println!("## Where tidegate loses\n");
     let mut losses = calls;
+    losses.losses.extend(per_core.losses);
     losses.losses.extend(arena.losses);
     losses.losses.extend(waiters.losses);
     print!("{}", losses.losses());

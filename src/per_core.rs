@@ -1,0 +1,375 @@
+//! One quota for all cores, without a cache line that all of them write to.
+//!
+//! [`PerCore`] takes from a slot that a few threads share, [`Local`] from what one thread or task holds alone.
+//! How permits get there, and why the bound holds, is in `shares.rs`; how those who wait come to them, in
+//! `queue/parking.rs`.
+
+mod builder;
+mod local;
+mod report;
+
+use core::{cell::Cell, fmt, future::poll_fn, task::Poll, time::Duration};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use crossbeam_utils::CachePadded;
+use tokio::task::coop::poll_proceed;
+
+pub use self::{
+    builder::{PerCoreBuilder, PerCoreError},
+    local::Local,
+    report::SlotReport,
+};
+use crate::{
+    Amount, Clock, Denied, Permits, QuantaClock, RateLimiter,
+    shares::{Sizing, Slot},
+};
+
+/// A limiter's quota, taken in shares by every core: for clients that take permits tens of millions of times a
+/// second from many threads.
+///
+/// Each thread is led to a *slot*, a cache line in which permits are parked. To take one from there is a single
+/// compare-and-swap on that line, and needs no clock. When the slot is empty, the thread draws from the limiter
+/// what it needs and a *share* more, as much as conforms. For one thread, or one task, alone there is
+/// [`Local`], which is faster still.
+///
+/// All `PerCore`s of a limiter use the same slots, and go together with those who use the limiter directly;
+/// cloning one gives another handle. The limiter itself can be had by [`limiter`](Self::limiter).
+///
+/// # The bound
+/// It is that of the limiter: in any window of length w at most `burst + rate * w` permits are admitted, those
+/// counted that are parked. To that end an eighth of the burst is set aside for them while there is a `PerCore`
+/// or a `Local`:
+/// - A single request can be for at most seven eighths of the burst; one for more is [`Denied::Never`], and so
+///   it is for those who use the limiter directly. Those who wait for more are turned away.
+/// - After a pause, between seven eighths of the burst and all of it are there at once.
+/// - The rate is delivered in full.
+///
+/// A share is at most an eighth of the burst divided by the number of slots. If that is below two permits,
+/// nothing is set aside, and this is the plain limiter.
+///
+/// # Nothing is stranded
+/// A call is refused only if the limiter has not enough, and every slot has been seen to be empty while nobody
+/// drew from it. Before that it takes what is parked in other slots, so a thread that goes idle costs the
+/// others nothing. This holds for calls on the limiter itself, too.
+///
+/// # The size of a share
+/// It follows the demand: it doubles while a slot is drawn for more often than every 50 µs, halves when a
+/// share lasts for more than 5 ms, and comes down to what there is when permits are scarce. See
+/// [`PerCoreBuilder::share`] for one of fixed size.
+///
+/// # Fairness
+/// Try calls are served as they come. Those who wait stand in the one queue of the limiter, and are served
+/// strictly in order, wherever they came from. When somebody begins to wait, what is parked in slots goes to
+/// the queue first, and while anyone waits no shares are drawn and every take from a slot is refused as soon
+/// as that has happened; a take that comes at the very moment counts as having come before. What a [`Local`]
+/// holds is its own: it may go on taking that, at most a share.
+///
+/// Where permits are scarce, shares come down to single permits, and a thread gets them as often as it asks.
+///
+/// # Examples
+/// ```
+/// use tidegate::{PerCore, Quota, RateLimiter};
+///
+/// let limiter = RateLimiter::new(Quota::per_second(10_000_000).burst(1_000_000));
+/// let per_core = PerCore::new(&limiter);
+/// std::thread::scope(|scope| {
+///     for _ in 0..4 {
+///         scope.spawn(|| {
+///             for _ in 0..1000 {
+///                 assert!(per_core.try_acquire().is_ok());
+///             }
+///         });
+///     }
+/// });
+/// ```
+pub struct PerCore<C: Clock = QuantaClock> {
+    limiter: RateLimiter<C>,
+    /// Beside the limiter, which has them too, so that a take has less of a way to go.
+    slots: Arc<[CachePadded<Slot>]>,
+    sizing: Sizing,
+}
+
+impl<C: Clock> PerCore<C> {
+    /// With a slot for every core, and shares that follow the demand.
+    ///
+    /// See the example of [`PerCore`].
+    pub fn new(limiter: &RateLimiter<C>) -> Self {
+        let slots = limiter.queue().slots().map_or_else(builder::default_slots, |slots| slots.all().len());
+        Self::attach(limiter, slots, Sizing::Adaptive)
+    }
+
+    /// With a number of slots or a share of one's own choice.
+    ///
+    /// See the example of [`PerCoreBuilder`].
+    pub fn builder(limiter: &RateLimiter<C>) -> PerCoreBuilder<C> {
+        PerCoreBuilder::new(limiter)
+    }
+
+    fn attach(limiter: &RateLimiter<C>, slots: usize, sizing: Sizing) -> Self {
+        let limiter = limiter.clone();
+        let slots = Arc::clone(limiter.queue().attach(slots).all());
+        Self { limiter, slots, sizing }
+    }
+
+    /// The limiter whose quota it is.
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_second(1000)));
+    /// assert_eq!(per_core.limiter().quota(), Quota::per_second(1000));
+    /// ```
+    pub const fn limiter(&self) -> &RateLimiter<C> {
+        &self.limiter
+    }
+
+    /// A handle for one thread or task, with a share of its own.
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_second(1_000_000));
+    /// let mut local = PerCore::new(&limiter).local();
+    /// assert!(local.try_acquire().is_ok());
+    /// ```
+    pub fn local(&self) -> Local<C> {
+        Local::new(self.clone())
+    }
+
+    /// Takes one permit if it is there and nobody waits.
+    ///
+    /// # Errors
+    /// As [`RateLimiter::try_acquire`]; see the documentation of the type for when.
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_hour(1)));
+    /// assert!(per_core.try_acquire().is_ok());
+    /// assert!(per_core.try_acquire().unwrap_err().retry_after().is_some());
+    /// ```
+    #[inline]
+    pub fn try_acquire(&self) -> Result<(), Denied> {
+        self.try_take(1.into())
+    }
+
+    /// Takes `n` permits if all are there and nobody waits; else none.
+    ///
+    /// # Errors
+    /// As [`RateLimiter::try_acquire_n`]; [`Denied::Never`] if `n` is more than what of the burst has not
+    /// been set aside.
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_hour(8_000_000)));
+    /// assert!(per_core.try_acquire_n(0.5).is_ok());
+    /// assert!(per_core.try_acquire_n(8_000_000).unwrap_err().is_never());
+    /// ```
+    #[inline]
+    pub fn try_acquire_n(&self, n: impl Amount) -> Result<(), Denied> {
+        self.try_take(n.permits()?)
+    }
+
+    #[inline]
+    fn try_take(&self, permits: Permits) -> Result<(), Denied> {
+        let slot = &self.slots[slot_of_thread() & (self.slots.len() - 1)];
+        self.limiter.queue().take_shared(slot, permits, self.sizing)
+    }
+
+    /// Whether they were there at once.
+    fn take_at_once(&self, permits: Permits) -> bool {
+        let slot = &self.slots[slot_of_thread() & (self.slots.len() - 1)];
+        self.limiter.queue().take_shared_at_once(slot, permits, self.sizing)
+    }
+
+    /// Waits for one permit: takes one that is parked if there is one, or else joins the queue of the limiter,
+    /// to which all that is parked anywhere goes first.
+    ///
+    /// # Cancel safety
+    /// As [`RateLimiter::acquire`].
+    ///
+    /// # Panics
+    /// As [`RateLimiter::acquire`].
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    ///
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_second(1_000_000)));
+    /// per_core.acquire().await;
+    /// # });
+    /// ```
+    pub async fn acquire(&self) {
+        if !self.take_in_budget(1.into()).await {
+            self.limiter.acquire().await;
+        }
+    }
+
+    /// Waits for `n` permits, as [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    /// As [`RateLimiter::acquire_n`]; [`Denied::Never`] as [`try_acquire_n`](Self::try_acquire_n).
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    ///
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_second(1_000_000)));
+    /// per_core.acquire_n(5).await.unwrap();
+    /// # });
+    /// ```
+    pub async fn acquire_n(&self, n: impl Amount) -> Result<(), Denied> {
+        let permits = n.permits()?;
+        if self.take_in_budget(permits).await {
+            return Ok(());
+        }
+        self.limiter.acquire_n(permits).await
+    }
+
+    /// Waits for `n` permits if they can be had within `max_wait`, as [`RateLimiter::acquire_within`].
+    ///
+    /// # Errors
+    /// As [`RateLimiter::acquire_within`]; [`Denied::Never`] as [`try_acquire_n`](Self::try_acquire_n).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    ///
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_hour(1)));
+    /// per_core.acquire_within(1, Duration::ZERO).await.unwrap();
+    /// assert!(per_core.acquire_within(1, Duration::from_secs(60)).await.is_err());
+    /// # });
+    /// ```
+    pub async fn acquire_within(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
+        let permits = n.permits()?;
+        if self.take_in_budget(permits).await {
+            return Ok(());
+        }
+        self.limiter.acquire_within(permits, max_wait).await
+    }
+
+    /// Takes permits if they are there, unless the task has used up its budget: it then keeps its place in
+    /// line rather than yield.
+    async fn take_in_budget(&self, permits: Permits) -> bool {
+        poll_fn(|cx| {
+            let Poll::Ready(budget) = poll_proceed(cx) else { return Poll::Ready(false) };
+            let taken = self.take_at_once(permits);
+            if taken {
+                budget.made_progress();
+            }
+            Poll::Ready(taken)
+        })
+        .await
+    }
+
+    /// Blocks the thread until it has one permit: takes one that is parked if there is one, or else joins the
+    /// queue of the limiter. See [`RateLimiter::acquire_blocking`].
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// PerCore::new(&RateLimiter::new(Quota::per_second(1000))).acquire_blocking();
+    /// ```
+    pub fn acquire_blocking(&self) {
+        if !self.take_at_once(1.into()) {
+            self.limiter.acquire_blocking();
+        }
+    }
+
+    /// Blocks the thread until it has `n` permits, as [`acquire_blocking`](Self::acquire_blocking).
+    ///
+    /// # Errors
+    /// As [`acquire_n`](Self::acquire_n).
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// PerCore::new(&RateLimiter::new(Quota::per_second(1000))).acquire_n_blocking(5).unwrap();
+    /// ```
+    pub fn acquire_n_blocking(&self, n: impl Amount) -> Result<(), Denied> {
+        let permits = n.permits()?;
+        if self.take_at_once(permits) { Ok(()) } else { self.limiter.acquire_n_blocking(permits) }
+    }
+
+    /// Blocks the thread until it has `n` permits, if they can be had within `max_wait`; else fails at once. See
+    /// [`RateLimiter::acquire_within_blocking`].
+    ///
+    /// # Errors
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_hour(1)));
+    /// per_core.acquire_within_blocking(1, Duration::ZERO).unwrap();
+    /// assert!(per_core.acquire_within_blocking(1, Duration::from_secs(60)).is_err());
+    /// ```
+    pub fn acquire_within_blocking(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
+        let permits = n.permits()?;
+        if self.take_at_once(permits) {
+            return Ok(());
+        }
+        self.limiter.acquire_within_blocking(permits, max_wait)
+    }
+
+    /// What each slot has seen so far.
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_hour(1_000_000_000)));
+    /// per_core.try_acquire().unwrap();
+    /// let report = per_core.report();
+    /// assert_eq!(report.iter().map(|slot| slot.draws).sum::<u64>(), 1);
+    /// ```
+    pub fn report(&self) -> Vec<SlotReport> {
+        self.slots.iter().map(|slot| SlotReport::new(slot.account())).collect()
+    }
+}
+
+impl<C: Clock> Clone for PerCore<C> {
+    fn clone(&self) -> Self {
+        Self::attach(&self.limiter, self.slots.len(), self.sizing)
+    }
+}
+
+impl<C: Clock> Drop for PerCore<C> {
+    fn drop(&mut self) {
+        self.limiter.queue().detach();
+    }
+}
+
+impl<C: Clock> fmt::Debug for PerCore<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerCore")
+            .field("limiter", &self.limiter)
+            .field("slots", &self.slots.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The number of this thread: threads get theirs in turn, when they first ask. Which slot that leads to decides
+/// about speed alone, so that a thread may run on whatever core it likes.
+#[inline]
+fn slot_of_thread() -> usize {
+    const NONE: usize = usize::MAX;
+    std::thread_local!(static NUMBER: Cell<usize> = const { Cell::new(NONE) });
+
+    #[cold]
+    fn assign(number: &Cell<usize>) -> usize {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        // Relaxed: any number will do. The highest bit is left out, so that it is never `NONE`.
+        let next = NEXT.fetch_add(1, Ordering::Relaxed) & (NONE >> 1);
+        number.set(next);
+        next
+    }
+
+    NUMBER.with(|number| match number.get() {
+        NONE => assign(number),
+        known => known,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! A handle for one thread or task, with a share that nobody else touches.
+
+use core::fmt;
+
+use super::PerCore;
+use crate::{Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, queue::Hand};
+
+/// Permits in the hands of one thread or task: to take one is a plain subtraction.
+///
+/// It is made by [`PerCore::local`]. When it runs out, it draws a share from the limiter along with what it
+/// needs; or else takes what is parked in slots. It can be moved to another thread, and gives back what it
+/// holds when it is dropped, also by a panic.
+///
+/// # What others see of it
+/// Its permits are its own until then. A call elsewhere can be refused while it holds some, and it may go on
+/// taking them while others wait: at most a share, which comes down to nothing where permits are scarce. The
+/// bound of the limiter holds unchanged; see [`PerCore`].
+///
+/// If it is leaked with `mem::forget`, what it holds is lost, and its part of the capacity with it.
+///
+/// # Examples
+/// ```
+/// use tidegate::{PerCore, Quota, RateLimiter};
+///
+/// let limiter = RateLimiter::new(Quota::per_second(10_000_000).burst(1_000_000));
+/// let per_core = PerCore::new(&limiter);
+/// std::thread::scope(|scope| {
+///     for _ in 0..4 {
+///         let mut local = per_core.local();
+///         scope.spawn(move || {
+///             for _ in 0..1000 {
+///                 assert!(local.try_acquire().is_ok());
+///             }
+///         });
+///     }
+/// });
+/// ```
+pub struct Local<C: Clock = QuantaClock> {
+    pub(super) hand: Hand,
+    per_core: PerCore<C>,
+}
+
+impl<C: Clock> Local<C> {
+    pub(super) fn new(per_core: PerCore<C>) -> Self {
+        Self { hand: Hand::default(), per_core }
+    }
+
+    /// Takes one permit if it is there, and if nobody waits or it is in hand.
+    ///
+    /// # Errors
+    /// As [`RateLimiter::try_acquire`].
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let mut local = PerCore::new(&RateLimiter::new(Quota::per_hour(1))).local();
+    /// assert!(local.try_acquire().is_ok());
+    /// assert!(local.try_acquire().unwrap_err().retry_after().is_some());
+    /// ```
+    #[inline]
+    pub fn try_acquire(&mut self) -> Result<(), Denied> {
+        if self.take(Permits::MILLION) { Ok(()) } else { self.take_elsewhere(1.into()) }
+    }
+
+    /// Takes `n` permits if all are there, and if nobody waits or they are in hand; else none.
+    ///
+    /// # Errors
+    /// As [`PerCore::try_acquire_n`].
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let mut local = PerCore::new(&RateLimiter::new(Quota::per_hour(10))).local();
+    /// assert!(local.try_acquire_n(2.5).is_ok());
+    /// assert!(local.try_acquire_n(8).is_err());
+    /// ```
+    #[inline]
+    pub fn try_acquire_n(&mut self, n: impl Amount) -> Result<(), Denied> {
+        let permits = n.permits()?;
+        if self.take_all(permits) { Ok(()) } else { self.take_elsewhere(permits) }
+    }
+
+    /// Waits for one permit: takes one that is in hand or there if there is one, or else joins the queue of
+    /// the limiter.
+    ///
+    /// # Cancel safety
+    /// As [`RateLimiter::acquire`].
+    ///
+    /// # Panics
+    /// As [`RateLimiter::acquire`].
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    ///
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// let mut local = PerCore::new(&RateLimiter::new(Quota::per_second(1_000_000))).local();
+    /// local.acquire().await;
+    /// # });
+    /// ```
+    pub async fn acquire(&mut self) {
+        let acquired = self.acquire_n(1).await;
+        debug_assert!(acquired.is_ok(), "one permit was refused");
+    }
+
+    /// Waits for `n` permits, as [`acquire`](Self::acquire). What is in hand counts, and is kept until all are
+    /// there.
+    ///
+    /// # Errors
+    /// As [`PerCore::acquire_n`].
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    ///
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// let mut local = PerCore::new(&RateLimiter::new(Quota::per_second(1_000_000))).local();
+    /// local.acquire_n(5).await.unwrap();
+    /// # });
+    /// ```
+    pub async fn acquire_n(&mut self, n: impl Amount) -> Result<(), Denied> {
+        let permits = n.permits()?;
+        // The budget of a task is charged whenever it takes permits, in hand or not.
+        tokio::task::coop::consume_budget().await;
+        if let Err(missing) = self.take_at_once(permits) {
+            self.per_core.limiter.acquire_n(missing).await?;
+            self.hand.take_all_but(permits, missing);
+        }
+        Ok(())
+    }
+
+    /// Blocks the thread until it has one permit, as [`acquire`](Self::acquire). See
+    /// [`RateLimiter::acquire_blocking`].
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// PerCore::new(&RateLimiter::new(Quota::per_second(1000))).local().acquire_blocking();
+    /// ```
+    pub fn acquire_blocking(&mut self) {
+        let acquired = self.acquire_n_blocking(1);
+        debug_assert!(acquired.is_ok(), "one permit was refused");
+    }
+
+    /// Blocks the thread until it has `n` permits, as [`acquire_n`](Self::acquire_n). See
+    /// [`RateLimiter::acquire_n_blocking`].
+    ///
+    /// # Errors
+    /// As [`PerCore::acquire_n`].
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let mut local = PerCore::new(&RateLimiter::new(Quota::per_second(1000))).local();
+    /// local.acquire_n_blocking(5).unwrap();
+    /// ```
+    pub fn acquire_n_blocking(&mut self, n: impl Amount) -> Result<(), Denied> {
+        let permits = n.permits()?;
+        if let Err(missing) = self.take_at_once(permits) {
+            self.per_core.limiter.acquire_n_blocking(missing)?;
+            self.hand.take_all_but(permits, missing);
+        }
+        Ok(())
+    }
+
+    /// The permits in hand.
+    ///
+    /// ```
+    /// use tidegate::{ManualClock, PerCore, Quota, RateLimiter};
+    /// let limiter = RateLimiter::with_clock(Quota::per_second(1000), ManualClock::new());
+    /// let mut local = PerCore::builder(&limiter).slots(1).share(100).build().unwrap().local();
+    /// local.try_acquire().unwrap();
+    /// assert_eq!(local.held(), 100.into());
+    /// local.give_back();
+    /// assert_eq!((local.held(), limiter.available()), (0.into(), 875));
+    /// ```
+    pub const fn held(&self) -> Permits {
+        Permits::of_millionths(self.hand.held)
+    }
+
+    /// Gives back what is in hand, and on to those who wait: for one that will not be used for a while. The
+    /// level of the limiter does not rise above what of the burst has not been set aside.
+    ///
+    /// See the example of [`held`](Self::held).
+    pub fn give_back(&mut self) {
+        self.per_core.limiter.queue().lay_down(&mut self.hand);
+    }
+
+    /// The limiter whose quota it is.
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let local = PerCore::new(&RateLimiter::new(Quota::per_second(1000))).local();
+    /// assert_eq!(local.limiter().quota(), Quota::per_second(1000));
+    /// ```
+    pub const fn limiter(&self) -> &RateLimiter<C> {
+        self.per_core.limiter()
+    }
+
+    #[inline]
+    const fn take(&mut self, millionths: u64) -> bool {
+        let there = self.hand.held >= millionths;
+        if there {
+            self.hand.held -= millionths;
+        }
+        there
+    }
+
+    #[inline]
+    fn take_all(&mut self, permits: Permits) -> bool {
+        permits.in_millionths(u64::MAX).is_some_and(|millionths| self.take(millionths))
+    }
+
+    #[inline(never)]
+    fn take_elsewhere(&mut self, permits: Permits) -> Result<(), Denied> {
+        let PerCore { limiter, sizing, .. } = &self.per_core;
+        limiter.queue().take_by_hand(&mut self.hand, permits, *sizing)
+    }
+
+    /// Takes permits that are there; else how many are missing.
+    fn take_at_once(&mut self, permits: Permits) -> Result<(), Permits> {
+        if self.take_all(permits) {
+            return Ok(());
+        }
+        let PerCore { limiter, sizing, .. } = &self.per_core;
+        limiter.queue().take_by_hand_at_once(&mut self.hand, permits, *sizing)
+    }
+}
+
+impl<C: Clock> Drop for Local<C> {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+impl<C: Clock> fmt::Debug for Local<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("held", &self.held()).finish_non_exhaustive()
+    }
+}

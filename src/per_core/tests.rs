@@ -1,0 +1,4 @@
+//! What has to say which slot a call uses, or to look at the capacity.
+
+mod schedules;
+mod shares;

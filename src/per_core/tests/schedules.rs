@@ -1,0 +1,274 @@
+//! Random schedules of several slots, hands, waiters and direct calls on one limiter, against exact arithmetic:
+//! every decision, every level, every permit.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use proptest::prelude::*;
+
+use crate::{AcquireNOwned, ManualClock, PerCore, Permits, Quota, RateLimiter, per_core::Local};
+
+/// One call.
+#[derive(Clone, Debug)]
+enum Op {
+    Advance(u64),
+    /// On a slot.
+    Slot(usize, u64),
+    /// By one of the hands.
+    Hand(usize, u64),
+    GiveBack(usize),
+    /// On the limiter.
+    Direct(u64),
+    UpTo(u64),
+    /// Somebody begins to wait.
+    Wait(u64),
+    /// One of those who wait leaves.
+    Leave(usize),
+}
+
+const HANDS: usize = 3;
+
+/// Mostly whole permits, in millionths.
+fn amount() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        6 => Just(Permits::MILLION),
+        3 => (1..40_u64).prop_map(|n| n * Permits::MILLION),
+        1 => 0..5_000_000_u64,
+        1 => (1..3000_u64).prop_map(|n| n * Permits::MILLION),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => prop_oneof![0..2_000_u64, 0..10_000_000_u64, 0..2_000_000_000_u64].prop_map(Op::Advance),
+        8 => (0..8_usize, amount()).prop_map(|(slot, n)| Op::Slot(slot, n)),
+        5 => (0..HANDS, amount()).prop_map(|(hand, n)| Op::Hand(hand, n)),
+        1 => (0..HANDS).prop_map(Op::GiveBack),
+        3 => amount().prop_map(Op::Direct),
+        1 => (0..50_u64).prop_map(Op::UpTo),
+        1 => amount().prop_map(Op::Wait),
+        1 => any::<usize>().prop_map(Op::Leave),
+    ]
+}
+
+type Limiter = RateLimiter<ManualClock>;
+type Waiter = Pin<Box<AcquireNOwned<ManualClock>>>;
+
+/// The bucket in exact arithmetic: in units of which there are `period` to a millionth of a permit.
+struct Model {
+    quota: Quota,
+    period: i128,
+    level: i128,
+    cap: i128,
+}
+
+impl Model {
+    fn new(quota: Quota, set_aside: u64) -> Self {
+        let period = quota.period().as_nanos() as i128;
+        let permit = period * i128::from(Permits::MILLION);
+        let cap = i128::from(quota.max_burst() - set_aside) * permit;
+        let level = (i128::from(quota.initial_level()) * permit).min(cap);
+        Self { quota, period, level, cap }
+    }
+
+    fn units(&self, millionths: u64) -> i128 {
+        i128::from(millionths) * self.period
+    }
+
+    fn earned(&self, ns: u64) -> i128 {
+        i128::from(ns) * i128::from(self.quota.permits()) * i128::from(Permits::MILLION)
+    }
+}
+
+struct World {
+    clock: ManualClock,
+    limiter: Limiter,
+    per_core: PerCore<ManualClock>,
+    hands: Vec<Local<ManualClock>>,
+    waiters: Vec<(u64, Waiter)>,
+    model: Model,
+    now_ns: u64,
+    /// What was admitted, and not before and not after when.
+    log: Vec<(u64, u64, i128)>,
+}
+
+impl World {
+    fn new(quota: Quota, slots: usize, share: Option<u64>) -> Self {
+        let clock = ManualClock::new();
+        let limiter = RateLimiter::with_clock(quota, clock.clone());
+        let mut builder = PerCore::builder(&limiter).slots(slots);
+        if let Some(share) = share {
+            let largest = crate::shares::largest_share(quota.max_burst(), slots.next_power_of_two());
+            builder = builder.share(share.min(largest));
+        }
+        let per_core = builder.build().unwrap();
+        let hands = (0..HANDS).map(|_| per_core.local()).collect();
+        let set_aside = limiter.queue().slots().unwrap().capacity_of(quota.max_burst());
+        let model = Model::new(quota, set_aside);
+        Self { clock, limiter, per_core, hands, waiters: Vec::new(), model, now_ns: 0, log: Vec::new() }
+    }
+
+    /// What is parked in slots, and what is in hand, in millionths.
+    fn elsewhere(&self) -> (u64, u64) {
+        let parked = self.limiter.queue().slots().unwrap().parked();
+        (parked, self.hands.iter().map(|hand| hand.hand.held).sum())
+    }
+
+    /// Polls those who wait; what was granted, which must be those who came first.
+    fn granted(&mut self) -> Result<u64, TestCaseError> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let ready = |(n, waiter): &mut (u64, Waiter)| waiter.as_mut().poll(&mut cx).is_ready().then_some(*n);
+        let outcomes: Vec<_> = self.waiters.iter_mut().map(ready).collect();
+        let served = outcomes.iter().take_while(|outcome| outcome.is_some()).count();
+        prop_assert!(outcomes[served..].iter().all(Option::is_none), "out of turn: {outcomes:?}");
+        self.waiters.drain(..served);
+        Ok(outcomes.into_iter().flatten().sum())
+    }
+
+    fn run(&mut self, op: &Op) -> Result<(), TestCaseError> {
+        let before_ns = self.now_ns;
+        let (parked, held) = self.elsewhere();
+        let there = self.model.level + self.model.units(parked);
+        let nobody_waits = self.waiters.is_empty();
+        let fits = |n: u64| n == 0 || (nobody_waits && there >= self.model.units(n));
+        // Whether it should be admitted, and whether it was; how much.
+        let (expected, admitted, n) = match *op {
+            Op::Advance(ns) => {
+                self.now_ns += ns;
+                self.clock.advance(Duration::from_nanos(ns));
+                (true, true, 0)
+            }
+            Op::Slot(slot, n) => {
+                let slot = &self.per_core.slots[slot % self.per_core.slots.len()];
+                let permits = Permits::of_millionths(n);
+                let taken = self.limiter.queue().take_shared(slot, permits, self.per_core.sizing);
+                (fits(n) && self.model.units(n) <= self.model.cap, taken.is_ok(), n)
+            }
+            Op::Hand(hand, n) => {
+                let own = self.hands[hand].hand.held;
+                let taken = self.hands[hand].try_acquire_n(Permits::of_millionths(n)).is_ok();
+                let missing = n.saturating_sub(own);
+                (fits(missing) && self.model.units(missing) <= self.model.cap, taken, n)
+            }
+            Op::GiveBack(hand) => {
+                let held = self.hands[hand].hand.held;
+                self.hands[hand].give_back();
+                // It does not overflow; what is not there any more is seen below.
+                let level = (self.model.level + self.model.units(held)).min(self.model.cap);
+                self.model.level = level - self.model.units(held);
+                (true, true, 0)
+            }
+            Op::Direct(n) => {
+                let taken = self.limiter.try_acquire_n(Permits::of_millionths(n));
+                (fits(n) && self.model.units(n) <= self.model.cap, taken.is_ok(), n)
+            }
+            Op::UpTo(most) => {
+                let taken = self.limiter.try_acquire_up_to(most);
+                (true, true, taken * Permits::MILLION)
+            }
+            Op::Wait(n) => {
+                if self.model.units(n) <= self.model.cap {
+                    let waiter = self.limiter.acquire_n_owned(Permits::of_millionths(n));
+                    self.waiters.push((n, Box::pin(waiter)));
+                }
+                (true, true, 0)
+            }
+            Op::Leave(which) => {
+                if !self.waiters.is_empty() {
+                    let which = which % self.waiters.len();
+                    drop(self.waiters.remove(which));
+                }
+                (true, true, 0)
+            }
+        };
+        prop_assert_eq!(admitted, expected, "{:?}", op);
+        let granted = self.granted()?;
+        let taken = self.model.units(if admitted { n } else { 0 } + granted);
+        if taken > 0 {
+            self.log.push((before_ns, self.now_ns, taken));
+        }
+        // All that was there is there, or was admitted.
+        let (parked_now, held_now) = self.elsewhere();
+        let earned = if let Op::Advance(ns) = *op { self.model.earned(ns) } else { 0 };
+        let moved = self.model.units(parked) + self.model.units(held)
+            - self.model.units(parked_now)
+            - self.model.units(held_now);
+        self.model.level = (self.model.level + earned + moved - taken).min(self.model.cap);
+        prop_assert!(self.model.level >= 0, "{:?} took {} too many", op, -self.model.level);
+        let all = self.model.level + self.model.units(parked_now);
+        let permit = self.model.units(Permits::MILLION);
+        prop_assert_eq!(i128::from(self.limiter.available()), all.div_euclid(permit), "{:?}", op);
+        if let Op::UpTo(most) = *op {
+            let left = all.div_euclid(permit) > 0 && n < most * Permits::MILLION;
+            prop_assert!(!left || !nobody_waits, "{} of {} taken", n, most);
+        }
+        self.check_claims()
+    }
+
+    /// Nothing is parked beyond a claim, nor claimed beyond the capacity; and nothing while somebody waits.
+    fn check_claims(&self) -> Result<(), TestCaseError> {
+        let slots = self.limiter.queue().slots().unwrap();
+        let mut claims = 0;
+        for slot in slots.all().iter() {
+            let account = slot.account();
+            prop_assert!(account.parked <= account.claim * Permits::MILLION, "{:?}", account);
+            claims += account.claim;
+        }
+        for hand in &self.hands {
+            prop_assert!(hand.hand.held <= hand.hand.demand.claim * Permits::MILLION, "{:?}", hand.hand);
+            claims += hand.hand.demand.claim;
+        }
+        prop_assert_eq!(claims, slots.pool().claimed());
+        prop_assert!(claims <= slots.capacity_of(self.model.quota.max_burst()));
+        if !self.waiters.is_empty() {
+            prop_assert_eq!(slots.parked(), 0, "somebody waits");
+        }
+        Ok(())
+    }
+
+    /// No window has more than `burst + rate * w`.
+    fn check_windows(&self) -> Result<(), TestCaseError> {
+        let burst = self.model.units(self.model.quota.max_burst() * Permits::MILLION);
+        for (i, (from, ..)) in self.log.iter().enumerate() {
+            let mut sum = 0;
+            for (_, to, n) in &self.log[i..] {
+                sum += n;
+                prop_assert!(sum <= burst + self.model.earned(to - from), "from {} to {} ns", from, to);
+            }
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn every_decision_is_exact(
+        permits in prop_oneof![1..20_u64, 1..100_000_u64],
+        burst in prop_oneof![1..64_u64, 64..10_000_u64],
+        slots in 1..9_usize,
+        share in prop::option::of(0..200_u64),
+        ops in prop::collection::vec(op(), 1..120),
+    ) {
+        let mut world = World::new(Quota::per_second(permits).burst(burst), slots, share);
+        for op in &ops {
+            world.run(op)?;
+        }
+        world.check_windows()?;
+        // All give back, and the burst is whole again.
+        world.hands.clear();
+        world.waiters.clear();
+        world.limiter.reset();
+        let parked = world.limiter.queue().slots().unwrap().parked();
+        let set_aside = world.limiter.queue().slots().unwrap().capacity_of(burst);
+        drop(world.per_core);
+        let whole = burst - set_aside + parked / Permits::MILLION;
+        prop_assert_eq!(world.limiter.available(), i64::try_from(whole).unwrap());
+        world.limiter.reset();
+        prop_assert_eq!(world.limiter.try_acquire_n(burst), Ok(()), "the whole burst");
+    }
+}

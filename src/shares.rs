@@ -1,0 +1,225 @@
+//! Permits that have been drawn from the word and are parked at cores, where a take is one uncontended
+//! compare-and-swap and needs no clock.
+//!
+//! A *slot* is a cache line with permits in it. A thread takes from the slot that its number leads to; when
+//! that is empty, it draws a *share* from the word along with what it asks for, and parks it there. Who would
+//! be refused takes from the slots of others first; who waits is given what is parked anywhere.
+//!
+//! ```text
+//! bit 63 ............................ 1    0
+//!     parked, in millionths of a permit    DRAWING
+//! ```
+//!
+//! # Why the bound holds
+//! A *claim* is capacity: so many permits may be parked, or be on the way there. All claims together are no
+//! more than the *capacity*, which has been subtracted from the word's burst. Let the total be the level of the
+//! word and all that is parked or on its way. Then
+//! 1. the total is at most the burst: `burst - capacity` in the word, and no more than the capacity elsewhere;
+//! 2. it grows only by time, at the rate: a draw, a steal, or a return moves permits and makes none;
+//! 3. whatever is admitted comes out of it.
+//!
+//! So no more than `burst + rate * w` are admitted in any window of length w, and to give parked permits back
+//! to the word is exact at any time. A change of quota may leave claims above the new capacity until they are
+//! given up; they are from before, and the bound is that of the larger quota meanwhile.
+//!
+//! # Invariants
+//! 1. What is parked in a slot and what is on its way there is at most its claim. Only the holder of DRAWING
+//!    parks in a slot, or changes its claim; what it may bring is what was free when it set the flag. Others
+//!    only take.
+//! 2. A claim is made before permits are drawn for it, and given up only when they are gone.
+//! 3. While someone waits in the queue, a slot is empty, or whoever parked in it is about to run the
+//!    hand-off, which empties it. Parking is followed by a look at QUEUED, and setting QUEUED by a look at the
+//!    slots, each with a `SeqCst` fence in between: one of the two sees the other.
+//! 4. The holder of DRAWING holds no lock, and nobody waits for the flag: who finds it set does without.
+//!
+//! # Orderings
+//! What is parked is a number, and all that is decided on it is decided by a read-modify-write on it alone, so
+//! `Relaxed` is enough there. DRAWING is set with Acquire and cleared with Release: the next holder sees the
+//! claim and the times that the last one left. For invariant 3 see `WaitQueue::offer` and `Locked::gather`.
+
+mod demand;
+mod pool;
+mod slot;
+
+use std::sync::Arc;
+
+use crossbeam_utils::CachePadded;
+
+pub(crate) use self::{
+    demand::{Demand, Sizing},
+    pool::Pool,
+    slot::{Account, Slot},
+};
+use crate::permits::Permits;
+
+/// The most that can be parked in one place, in millionths.
+pub(crate) const MAX_PARKED: u64 = u64::MAX >> 2;
+
+/// The part of the burst that may be parked: one in so many.
+const PART: u64 = 8;
+
+/// The most slots.
+pub(crate) const MAX_SLOTS: usize = 1 << 16;
+
+/// How long a slot has to be left alone until its claim may be taken over.
+const IDLE_NS: u64 = 10_000_000;
+
+/// All slots of a limiter, and what they may hold.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    slots: Arc<[CachePadded<Slot>]>,
+    pool: Pool,
+}
+
+/// What came of an attempt to take from any slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stolen {
+    /// It was there, all in one slot.
+    All,
+    /// No slot holds it all, but some hold something.
+    Parts,
+    /// All slots were seen to be empty.
+    Nothing,
+}
+
+/// The largest share of a slot at that burst; zero if the burst is too small to be split.
+pub(crate) const fn largest_share(burst: u64, slots: usize) -> u64 {
+    let share = burst / PART / slots as u64;
+    if share < 2 { 0 } else { share }
+}
+
+impl Slots {
+    pub(crate) fn new(slots: usize) -> Self {
+        let slots = (0..slots).map(|_| CachePadded::new(Slot::new())).collect();
+        Self { slots, pool: Pool::new() }
+    }
+
+    pub(crate) const fn all(&self) -> &Arc<[CachePadded<Slot>]> {
+        &self.slots
+    }
+
+    pub(crate) const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// What may be parked of such a burst.
+    pub(crate) fn capacity_of(&self, burst: u64) -> u64 {
+        largest_share(burst, self.slots.len()) * self.slots.len() as u64
+    }
+
+    /// Sets what may be parked to what it is of such a burst; the caller holds the queue's lock.
+    pub(crate) fn open(&self, burst: u64) {
+        self.pool.set(largest_share(burst, self.slots.len()), self.capacity_of(burst));
+    }
+
+    /// Takes so many millionths from a single slot, whichever has them.
+    pub(crate) fn steal(&self, millionths: u64) -> Stolen {
+        let mut seen = Stolen::Nothing;
+        for slot in self.slots.iter() {
+            if slot.steal(millionths) {
+                return Stolen::All;
+            }
+            if slot.parked() > 0 {
+                seen = Stolen::Parts;
+            }
+        }
+        seen
+    }
+
+    /// Takes up to so many millionths from all slots; how many.
+    pub(crate) fn steal_up_to(&self, most: u64) -> u64 {
+        self.steal_grains(most, 1)
+    }
+
+    /// Takes up to so many whole permits, each from a single slot; how many.
+    pub(crate) fn steal_whole(&self, most: u64) -> u64 {
+        self.steal_grains(most.saturating_mul(Permits::MILLION), Permits::MILLION) / Permits::MILLION
+    }
+
+    fn steal_grains(&self, most: u64, grain: u64) -> u64 {
+        let mut left = most;
+        for slot in self.slots.iter() {
+            if left == 0 {
+                break;
+            }
+            left -= slot.steal_up_to(left, grain);
+        }
+        most - left
+    }
+
+    /// What is parked in all slots, in millionths.
+    pub(crate) fn parked(&self) -> u64 {
+        // No overflow: it is no more than a burst whose ticks fit the word, but for claims of an earlier quota.
+        self.slots.iter().fold(0, |sum: u64, slot| sum.saturating_add(slot.parked()))
+    }
+
+    /// Makes the claim of a drawer what its demand calls for, as far as there is capacity; the claim of a slot
+    /// that nobody has used for a while is taken over, with what is parked there. What that is, in millionths.
+    ///
+    /// `held` is what the drawer has, in millionths; its claim stays above that.
+    pub(crate) fn adjust(&self, demand: &mut Demand, held: u64, sizing: Sizing, now_ns: u64) -> u64 {
+        let wanted = demand.wanted(sizing, self.pool.largest(), now_ns);
+        let mut brought = 0;
+        if wanted > demand.claim {
+            demand.claim += self.pool.claim(wanted - demand.claim);
+            if demand.claim < wanted
+                && let Some((claim, parked)) = self.take_over(now_ns)
+            {
+                demand.claim += claim;
+                brought = parked;
+            }
+        }
+        self.trim(demand, held.saturating_add(brought), wanted);
+        brought
+    }
+
+    /// Gives up what is claimed beyond `wanted` and not held.
+    pub(crate) fn trim(&self, demand: &mut Demand, held: u64, wanted: u64) {
+        let keep = wanted.max(held.div_ceil(Permits::MILLION));
+        if demand.claim > keep {
+            self.pool.give_up(demand.claim - keep);
+            demand.claim = keep;
+        }
+    }
+
+    /// Takes the claim of an idle slot over, with what is parked there.
+    fn take_over(&self, now_ns: u64) -> Option<(u64, u64)> {
+        let idle = |slot: &&CachePadded<Slot>| slot.is_idle(now_ns, IDLE_NS);
+        let draw = self.slots.iter().find(idle)?.begin()?;
+        Some(draw.empty())
+    }
+
+    /// Empties all slots, and gives up their claims; what was parked, in millionths. Nobody draws any more.
+    pub(crate) fn close(&self) -> u64 {
+        self.pool.set(0, 0);
+        let mut parked = 0_u64;
+        for slot in self.slots.iter() {
+            if let Some(draw) = slot.begin() {
+                let (claim, left) = draw.empty();
+                self.pool.give_up(claim);
+                parked = parked.saturating_add(left);
+            }
+        }
+        parked
+    }
+}
+
+impl Slots {
+    /// A drawer got `got.0` of the `got.1` permits that it has room for, if it got what it wanted at all: the
+    /// claim and the times that are left.
+    pub(crate) fn settle(
+        &self,
+        demand: &mut Demand,
+        held: u64,
+        got: (u64, u64),
+        granted: bool,
+        sizing: Sizing,
+        now_ns: u64,
+    ) {
+        let (more, room) = got;
+        let wanted = demand.after(more, room, sizing);
+        self.trim(demand, held, wanted);
+        demand.scarce = !granted || more < room;
+        demand.drawn_ns = now_ns;
+    }
+}
