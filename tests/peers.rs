@@ -3,12 +3,14 @@
 //! Each says what is right, and what goes wrong elsewhere. All time is virtual.
 
 mod peers {
+    mod choices;
     mod clock;
     mod concurrency;
     mod fairness;
     mod floats;
     mod leaving;
     mod order;
+    mod rate;
     mod rounding;
     mod support;
     mod waits;

@@ -151,7 +151,8 @@ impl<C: Clock> WaitQueue<C> {
             if cost > 0 && !locked.inner.list.is_empty() {
                 return Ok(None);
             }
-            let credit = locked.tat < locked.now;
+            // Nothing is no credit, and is had at once.
+            let credit = cost > 0 && locked.tat < locked.now;
             let grant = locked.take(cost, true).ok();
             let credited = credit && locked.tat < locked.now + cost;
             Ok(grant.map(if credited { Entered::Credited } else { Entered::Granted }))

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate::{ManualClock, Quota, RateLimiter, TokioClock};
+use tidegate::{Clock, ManualClock, Quota, RateLimiter, TokioClock};
 use tokio::time::Instant;
 
 use super::support::{LateClock, Line, MILLI, SECOND, manual, within_ten_seconds};
@@ -84,6 +84,34 @@ fn a_thousand_waiters_by_hand() {
     assert_eq!(line.granted(), expected);
     assert!((0..1_000).all(|id| line.polls(id) == 2));
     assert_eq!(limiter.waiting(), 0);
+}
+
+/// A clock that keeps all the alarms it was asked for.
+#[derive(Clone, Debug, Default)]
+struct Alarms(Arc<Mutex<Vec<Waker>>>);
+
+impl Clock for Alarms {
+    fn now(&self) -> u64 {
+        0
+    }
+
+    fn wake_at(&self, _: u64, waker: &Waker) -> bool {
+        self.0.lock().expect("the alarms").push(waker.clone());
+        true
+    }
+}
+
+/// A thousand waiters have one timer, set once. In aiolimiter before 1.2 each had one of its own, and they came
+/// out in the order in which those rang.
+#[test]
+fn one_timer_for_all() {
+    let alarms = Alarms::default();
+    let limiter = RateLimiter::with_clock(Quota::per_second(10).burst(1).initial(0), alarms.clone());
+    let mut line = Line::new(&alarms);
+    for _ in 0..1_000 {
+        line.wait(limiter.acquire_owned());
+    }
+    assert_eq!(alarms.0.lock().expect("the alarms").len(), 1);
 }
 
 /// A waiter that was polled once and then parked blocks nobody, and loses nothing. leaky-bucket: all behind

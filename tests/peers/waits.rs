@@ -1,8 +1,9 @@
-//! Waits that are rounded down, and "never" told as "not yet".
+//! Waits that are rounded down or too long, and "never" told as "not yet".
 
 use std::time::Duration;
 
-use tidegate::{Denied, ManualClock, Quota, RateLimiter};
+use tidegate::{Denied, ManualClock, Quota, RateLimiter, TokioClock};
+use tokio::time::Instant;
 
 use super::support::{Line, Numbers, SECOND, drain, manual};
 
@@ -109,4 +110,22 @@ fn more_than_a_burst_does_not_reset() {
     clock.advance(Duration::from_secs(2));
     assert!(limiter.try_acquire_n(1_000).is_err());
     assert_eq!(drain(&limiter), 2);
+}
+
+/// Who would have to wait for longer than it may is refused at once, has taken nothing, and is in nobody's
+/// way. resilience4j sleeps for the whole timeout first (1283).
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_too_long_is_refused_at_once() {
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(10), TokioClock::new());
+    limiter.try_acquire_n(10).unwrap();
+    let start = Instant::now();
+    let most = Duration::from_secs(9);
+    assert_eq!(told(limiter.acquire_within(10, most).await), Duration::from_secs(1));
+    // The clock stands still, and so would a thread that slept.
+    assert_eq!(told(limiter.acquire_within_blocking(10, most)), Duration::from_secs(1));
+    assert!(limiter.acquire_within(11, most).await.unwrap_err().is_never());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
+    limiter.acquire_within(9, most).await.unwrap();
+    assert!((most..=most + Duration::from_millis(1)).contains(&start.elapsed()), "{:?}", start.elapsed());
 }
