@@ -4,16 +4,20 @@
 //! through the public API under [`ManualClock`], and through an independent model in exact arithmetic, which
 //! guards the file itself against a slip of the pen.
 //!
-//! A timeline may reserve permits that are not there yet. The crate lets a waiter wait for them instead, and
-//! such a waiter stands for each reservation. [`UNLIKE`] lists the timelines in which that is not the same.
+//! A timeline may reserve permits that are not there yet. The crate knows two ways: to charge them at once, into
+//! debt, and to wait for them in the queue. The first answers every timeline; the second answers as well, but for
+//! those in [`UNLIKE`].
 //!
 //! `TIDEGATE_TIMELINES=path` runs another file of the same format.
 //!
 //! [`ManualClock`]: tidegate::ManualClock
 
 mod conformance {
+    pub(crate) mod expected;
+    pub(crate) mod fields;
     pub(crate) mod limiter;
     pub(crate) mod model;
+    mod random;
     pub(crate) mod timeline;
 }
 
@@ -22,9 +26,10 @@ use std::{collections::BTreeMap, fs};
 use serde_json::{Value, json};
 
 use conformance::{
+    fields,
     limiter::Limiter,
     model::Model,
-    timeline::{Outcome, Subject, play},
+    timeline::{Outcome, Reserve, Subject, play},
 };
 
 /// What the crate offers.
@@ -59,12 +64,19 @@ const UNLIKE: [(&str, &str, &str); 2] = [
 /// Names another file to run.
 const OTHER_FILE: &str = "TIDEGATE_TIMELINES";
 
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).expect("the timelines are not JSON")
+}
+
+fn shipped() -> Value {
+    parse(include_str!("conformance/timelines.json"))
+}
+
 fn file() -> Value {
-    let text = match std::env::var(OTHER_FILE) {
-        Ok(path) => fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")),
-        Err(_) => include_str!("conformance/timelines.json").to_owned(),
-    };
-    serde_json::from_str(&text).expect("the timelines are not JSON")
+    match std::env::var(OTHER_FILE) {
+        Ok(path) => parse(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))),
+        Err(_) => shipped(),
+    }
 }
 
 /// What came of a whole file.
@@ -72,40 +84,34 @@ fn file() -> Value {
 struct Report {
     /// By profile: the timelines that were run, those whose configuration was rejected, the steps.
     ran: BTreeMap<String, (usize, usize, usize)>,
-    /// Those of the file that are in [`UNLIKE`].
-    unlike: Vec<String>,
     failures: Vec<String>,
-}
-
-fn unlike(timeline: &Value) -> Option<&'static (&'static str, &'static str, &'static str)> {
-    UNLIKE.iter().find(|(name, ..)| timeline["id"] == *name)
 }
 
 fn play_all<S: Subject>(file: &Value) -> Report {
     let mut report = Report::default();
+    if let Err(failure) = fields::check_file(file) {
+        report.failures.push(failure);
+    }
     if file["format"] != 1 {
         report.failures.push(format!("unknown format {}", file["format"]));
     }
-    let Some(timelines) = file["timelines"].as_array() else {
+    for profile in file["profiles"].as_object().into_iter().flat_map(|profiles| profiles.keys()) {
+        if !OFFERED.contains(&profile.as_str()) {
+            report.failures.push(format!("unknown profile {profile}"));
+        }
+    }
+    let timelines = file["timelines"].as_array().map_or(&[][..], Vec::as_slice);
+    if timelines.is_empty() {
         report.failures.push("no timelines".to_owned());
-        return report;
-    };
+    }
     for timeline in timelines {
         let (id, profile) = (&timeline["id"], timeline["profile"].as_str().unwrap_or_default());
         if !OFFERED.contains(&profile) {
             report.failures.push(format!("{id}: unknown profile {}", timeline["profile"]));
             continue;
         }
-        if let Some((name, end, _)) = unlike(timeline) {
-            report.unlike.push((*name).to_owned());
-            match play::<S>(timeline) {
-                Err(failure) if failure.ends_with(end) => {}
-                other => report.failures.push(format!("{id} should end with {end:?}: {other:?}")),
-            }
-            continue;
-        }
         let ran = report.ran.entry(profile.to_owned()).or_default();
-        match play::<S>(timeline) {
+        match play::<S>(timeline, Reserve::AsCharge) {
             Ok(Outcome::Played(steps)) => {
                 ran.0 += 1;
                 ran.2 += steps;
@@ -121,28 +127,11 @@ fn play_all<S: Subject>(file: &Value) -> Report {
 }
 
 fn check<S: Subject>(name: &str) {
-    let file = file();
-    let report = play_all::<S>(&file);
+    let report = play_all::<S>(&file());
     for (profile, (timelines, rejected, steps)) in &report.ran {
         println!("{name}: {profile}: {timelines} timelines, {steps} steps, {rejected} rejected as quotas");
     }
-    for (id, end, reason) in UNLIKE {
-        println!("{name}: {id}: a waiter is not like a reservation, {end}: {reason}");
-    }
     assert!(report.failures.is_empty(), "\n{}", report.failures.join("\n"));
-    if std::env::var_os(OTHER_FILE).is_none() {
-        for (id, ..) in UNLIKE {
-            assert_eq!(report.unlike.iter().filter(|found| *found == id).count(), 1, "timelines named {id}");
-        }
-    }
-    let known = file["profiles"].as_object().expect("no list of profiles");
-    for profile in known.keys() {
-        let ran = report.ran.get(profile).is_some_and(|(timelines, ..)| *timelines > 0);
-        assert!(ran, "no timeline of profile {profile} was run");
-    }
-    for profile in OFFERED {
-        assert!(known.contains_key(profile), "{profile} is no profile of the file");
-    }
 }
 
 /// Each step of each timeline is answered as the exact model answers it.
@@ -155,6 +144,40 @@ fn the_limiter_agrees_with_every_timeline() {
 #[test]
 fn the_exact_model_agrees_with_every_timeline() {
     check::<Model>("model");
+}
+
+/// The shipped file has timelines of every profile that is offered.
+#[test]
+fn every_profile_is_run() {
+    let report = play_all::<Model>(&shipped());
+    for profile in OFFERED {
+        let ran = report.ran.get(profile).is_some_and(|(timelines, ..)| *timelines > 0);
+        assert!(ran, "no timeline of profile {profile} was run");
+    }
+}
+
+fn check_waiters<S: Subject>() {
+    let file = shipped();
+    let mut unlike = 0;
+    for timeline in file["timelines"].as_array().expect("no timelines") {
+        let Some((id, end, reason)) = UNLIKE.iter().find(|(id, ..)| timeline["id"] == *id) else {
+            let outcome = play::<S>(timeline, Reserve::AsWaiter);
+            assert!(outcome.is_ok(), "{}: {outcome:?}", timeline["id"]);
+            continue;
+        };
+        unlike += 1;
+        let outcome = play::<S>(timeline, Reserve::AsWaiter);
+        let as_ever = outcome.as_ref().is_err_and(|failure| failure.ends_with(end));
+        assert!(as_ever, "{id} should end with {end:?}, since {reason}: {outcome:?}");
+    }
+    assert_eq!(unlike, UNLIKE.len());
+}
+
+/// A waiter with a longest wait does for a reservation, but for the timelines of [`UNLIKE`].
+#[test]
+fn a_waiter_does_for_a_reservation() {
+    check_waiters::<Limiter>();
+    check_waiters::<Model>();
 }
 
 fn one_step(profile: &str, step: &Value) -> Value {
@@ -216,10 +239,28 @@ fn what_is_not_understood_fails() {
             "unknown expectation",
         ),
         ("core", json!({"t_ns": 0, "op": "try_acquire", "n": "one", "expect": true}), "`n`"),
+        (
+            "core",
+            json!({"t_ns": 0, "op": "try_acquire", "n": 1, "weight": 2, "expect": true}),
+            "unknown field",
+        ),
+        ("core", json!({"t_ns": 0, "op": "available", "n": 1, "expect": 3}), "unknown field"),
+        (
+            "async",
+            json!({"t_ns": 0, "op": "acquire", "id": "a", "n": 1, "max_wait_ns": 5, "expect": "ready"}),
+            "unknown field",
+        ),
     ];
     for (profile, step, complaint) in bad {
         let failures = play_all::<Limiter>(&one_step(profile, &step)).failures;
         assert!(failures.iter().any(|failure| failure.contains(complaint)), "{step}: {failures:?}");
+    }
+    for at in ["/unheard_of", "/timelines/0/unheard_of", "/profiles/unheard_of"] {
+        let mut file = one_step("core", &good);
+        let (table, field) = at.rsplit_once('/').expect("a path");
+        file.pointer_mut(table).expect("a table")[field] = json!("of");
+        let failures = play_all::<Limiter>(&file).failures;
+        assert!(failures.iter().any(|failure| failure.contains("unheard_of")), "{at}: {failures:?}");
     }
     let mut rejected = one_step("zero_rate", &good);
     rejected["timelines"][0]["n"] = json!(0);
@@ -231,12 +272,10 @@ fn what_is_not_understood_fails() {
 /// Every expectation is looked at: a file in which any one of them is wrong fails.
 #[test]
 fn every_expectation_is_checked() {
-    let file = file();
+    let file = shipped();
     let mut tried = 0;
     for timeline in file["timelines"].as_array().expect("no timelines") {
-        let offered = timeline["profile"].as_str().is_some_and(|profile| OFFERED.contains(&profile));
-        if !offered || unlike(timeline).is_some() || matches!(play::<Model>(timeline), Ok(Outcome::Rejected))
-        {
+        if matches!(play::<Model>(timeline, Reserve::AsCharge), Ok(Outcome::Rejected)) {
             continue;
         }
         let steps = timeline["steps"].as_array().expect("no steps").len();
@@ -254,14 +293,22 @@ fn every_expectation_is_checked() {
                 _ => continue,
             };
             tried += 1;
-            assert!(play::<Model>(&wrong).is_err(), "{}: step {step} may say anything", timeline["id"]);
+            assert!(
+                play::<Model>(&wrong, Reserve::AsCharge).is_err(),
+                "{}: step {step} may say anything",
+                timeline["id"]
+            );
         }
         for id in timeline["grants_ns"].as_object().into_iter().flat_map(|grants| grants.keys()) {
             let mut wrong = timeline.clone();
             let time = &mut wrong["grants_ns"][id];
             *time = json!(time.as_u64().expect("a time") + 1);
             tried += 1;
-            assert!(play::<Model>(&wrong).is_err(), "{}: {id} may come at any time", timeline["id"]);
+            assert!(
+                play::<Model>(&wrong, Reserve::AsCharge).is_err(),
+                "{}: {id} may come at any time",
+                timeline["id"]
+            );
         }
     }
     assert!(tried > 300, "only {tried} expectations");

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use num_bigint::BigInt;
 use num_rational::BigRational;
 use serde_json::Value;
+
+use super::{
+    expected::{Expected, check_exact},
+    fields,
+};
 
 /// What an acquire came to when it was first polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +32,17 @@ pub(crate) enum N {
     Negative(i64),
     /// A fraction, or a number beyond 64 bits.
     Float(f64),
+}
+
+impl N {
+    /// In millionths of a permit; 0 if it is no amount.
+    fn millionths(self) -> u64 {
+        match self {
+            Self::Whole(n) => n.saturating_mul(1_000_000),
+            Self::Negative(_) => 0,
+            Self::Float(n) => (n * 1e6).round() as u64,
+        }
+    }
 }
 
 /// What a timeline is played on. All calls happen at the time of the last `move_to`.
@@ -74,8 +89,18 @@ pub(crate) enum Outcome {
     Rejected,
 }
 
+/// What stands for a reservation of permits that are not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reserve {
+    /// A charge into debt, if the wait is not too long; a refund cancels it.
+    AsCharge,
+    /// A waiter that waits no longer than allowed; it is dropped to cancel it.
+    AsWaiter,
+}
+
 /// Plays one timeline.
-pub(crate) fn play<S: Subject>(timeline: &Value) -> Result<Outcome, String> {
+pub(crate) fn play<S: Subject>(timeline: &Value, reserve: Reserve) -> Result<Outcome, String> {
+    fields::check_timeline(timeline)?;
     let [n, period_ns, burst, created_ns] =
         ["n", "period_ns", "burst", "created_ns"].map(|name| unsigned(timeline, name));
     let created = S::create(n?, period_ns?, burst?, created_ns?);
@@ -84,13 +109,8 @@ pub(crate) fn play<S: Subject>(timeline: &Value) -> Result<Outcome, String> {
         Err(_) if timeline["may_reject_config"] == true => return Ok(Outcome::Rejected),
         Err(error) => return Err(format!("the quota was rejected: {error}")),
     };
-    let mut player = Player {
-        subject,
-        waiters: BTreeMap::new(),
-        reservations: BTreeMap::new(),
-        reserved: 0,
-        unlisted: Vec::new(),
-    };
+    let mut player =
+        Player { subject, waiters: BTreeMap::new(), reserve, reservations: Vec::new(), unlisted: Vec::new() };
     let steps = timeline["steps"].as_array().ok_or("no steps")?;
     for (i, step) in steps.iter().enumerate() {
         player.step(step).map_err(|failure| format!("step {i}: {step}: {failure}"))?;
@@ -99,20 +119,33 @@ pub(crate) fn play<S: Subject>(timeline: &Value) -> Result<Outcome, String> {
     Ok(Outcome::Played(steps.len()))
 }
 
+struct Reservation {
+    id: Option<String>,
+    n: N,
+    /// When its permits are there; `None` once it is refused or cancelled.
+    due_ns: Option<u64>,
+}
+
+impl Reservation {
+    /// The name of the waiter that stands for the reservation of this number.
+    fn waiter(number: usize) -> String {
+        format!("reservation {number}")
+    }
+}
+
 struct Player<S> {
     subject: S,
     /// Every waiter so far, and when it was granted.
     waiters: BTreeMap<String, Option<u64>>,
-    /// Every reservation that has a name, and the waiter that stands for it.
-    reservations: BTreeMap<String, String>,
-    /// How many were reserved or refused so far.
-    reserved: usize,
+    reserve: Reserve,
+    reservations: Vec<Reservation>,
     /// Grants that no step has listed yet.
     unlisted: Vec<String>,
 }
 
 impl<S: Subject> Player<S> {
     fn step(&mut self, step: &Value) -> Result<(), String> {
+        fields::check_step(step)?;
         let t_ns = unsigned(step, "t_ns")?;
         let op = step["op"].as_str().ok_or("no operation")?;
         self.move_to(t_ns);
@@ -170,13 +203,8 @@ impl<S: Subject> Player<S> {
                 expect.nothing()?;
                 self.subject.set_burst(unsigned(step, "burst")?)?;
             }
-            "reserve" => expect.reservation(self.reserve(step)?)?,
-            "cancel" => {
-                let id = name(step)?;
-                let waiter = self.reservations.get(&id).ok_or_else(|| format!("unknown reservation {id}"))?;
-                // Something is restored if it still waited.
-                expect.boolean(self.subject.cancel(waiter))?;
-            }
+            "reserve" => expect.reservation(self.reserve(t_ns, step)?)?,
+            "cancel" => expect.boolean(self.cancel(t_ns, &name(step)?)?)?,
             "acquire" => {
                 let id = name(step)?;
                 if self.waiters.insert(id.clone(), None).is_some() {
@@ -225,32 +253,65 @@ impl<S: Subject> Player<S> {
         }
     }
 
-    /// A waiter that stands for a reservation: how long it will wait, as told before; `None` if refused.
-    fn reserve(&mut self, step: &Value) -> Result<Option<u64>, String> {
+    /// How long until what is reserved is there; `None` if it is refused.
+    fn reserve(&mut self, t_ns: u64, step: &Value) -> Result<Option<u64>, String> {
         let n = amount(step)?;
         let max_wait_ns = match &step["max_wait_ns"] {
-            Value::Null => None,
-            _ => Some(unsigned(step, "max_wait_ns")?),
+            Value::Null => u64::MAX,
+            _ => unsigned(step, "max_wait_ns")?,
         };
-        self.reserved += 1;
-        let waiter = format!("reservation {}", self.reserved);
-        if let Some(id) = step["id"].as_str()
-            && self.reservations.insert(id.to_owned(), waiter.clone()).is_some()
-        {
-            return Err(format!("two reservations named {id}"));
+        let id = step["id"].as_str().map(str::to_owned);
+        if id.is_some() && self.reservations.iter().any(|known| known.id == id) {
+            return Err(format!("two reservations named {id:?}"));
         }
-        let wait = self.subject.wait_needed(n);
-        let acquired = self.subject.acquire(&waiter, n, max_wait_ns);
-        let right = match wait {
-            None => Acquired::Error,
-            Some(0) => Acquired::Ready,
-            Some(wait) if max_wait_ns.is_some_and(|most| wait > most) => Acquired::Late,
-            Some(_) => Acquired::Pending,
-        };
-        if acquired != right {
-            return Err(format!("the wait was told as {wait:?}, but the waiter is {acquired:?}"));
+        let told = self.subject.wait_needed(n);
+        let wait = told.filter(|wait| *wait <= max_wait_ns);
+        match self.reserve {
+            Reserve::AsCharge => {
+                let paid = wait.map(|_| self.subject.force_take(n)).transpose()?;
+                if paid != wait {
+                    return Err(format!(
+                        "the wait was told as {wait:?}, but the debt is paid after {paid:?}"
+                    ));
+                }
+            }
+            Reserve::AsWaiter => {
+                let waiter = Reservation::waiter(self.reservations.len());
+                let max_wait_ns = (max_wait_ns < u64::MAX).then_some(max_wait_ns);
+                let acquired = self.subject.acquire(&waiter, n, max_wait_ns);
+                let right = match (told, wait) {
+                    (None, _) => Acquired::Error,
+                    (_, None) => Acquired::Late,
+                    (_, Some(0)) => Acquired::Ready,
+                    (_, Some(_)) => Acquired::Pending,
+                };
+                if acquired != right {
+                    return Err(format!("the wait was told as {told:?}, but the waiter is {acquired:?}"));
+                }
+            }
         }
-        Ok(wait.filter(|_| matches!(acquired, Acquired::Ready | Acquired::Pending)))
+        self.reservations.push(Reservation { id, n, due_ns: wait.map(|wait| t_ns.saturating_add(wait)) });
+        Ok(wait)
+    }
+
+    /// Cancels a reservation; whether anything was restored.
+    fn cancel(&mut self, t_ns: u64, id: &str) -> Result<bool, String> {
+        let number = self.reservations.iter().position(|known| known.id.as_deref() == Some(id));
+        let number = number.ok_or_else(|| format!("unknown reservation {id}"))?;
+        let Some(due_ns) = self.reservations[number].due_ns.take() else { return Ok(false) };
+        if self.reserve == Reserve::AsWaiter {
+            // Something is restored if it still waited.
+            return Ok(self.subject.cancel(&Reservation::waiter(number)));
+        }
+        if due_ns <= t_ns {
+            return Ok(false);
+        }
+        // Those who reserved later keep their times, so that what they took is not restored.
+        let later = self.reservations[number + 1..].iter().filter(|later| later.due_ns.is_some());
+        let later: u64 = later.map(|later| later.n.millionths()).sum();
+        let restored = self.reservations[number].n.millionths().saturating_sub(later);
+        self.subject.refund(N::Float(restored as f64 / 1e6))?;
+        Ok(restored > 0)
     }
 
     /// The sum over `count` instants from `t_ns`, `step_ns` apart.
@@ -263,7 +324,8 @@ impl<S: Subject> Player<S> {
         let (n, step_ns) = (amount(step)?, unsigned(step, "step_ns")?);
         let mut granted = 0;
         for i in 0..unsigned(step, "count")? {
-            self.move_to(t_ns + i * step_ns);
+            let later = i.checked_mul(step_ns).and_then(|by| t_ns.checked_add(by));
+            self.move_to(later.ok_or("a time beyond 64 bits")?);
             granted += call(&mut self.subject, n)?;
         }
         Ok(granted)
@@ -294,95 +356,6 @@ impl<S: Subject> Player<S> {
             }
         }
         Ok(())
-    }
-}
-
-/// An expectation; each method is one shape of it.
-struct Expected<'a>(&'a Value);
-
-impl Expected<'_> {
-    fn unknown<T>(&self) -> Result<T, String> {
-        Err(format!("unknown expectation {}", self.0))
-    }
-
-    fn same<T: PartialEq + std::fmt::Debug>(expected: &T, found: &T) -> Result<(), String> {
-        if expected == found { Ok(()) } else { Err(format!("right is {expected:?}, found {found:?}")) }
-    }
-
-    fn boolean(&self, found: bool) -> Result<(), String> {
-        let Some(expected) = self.0.as_bool() else { return self.unknown() };
-        Self::same(&expected, &found)
-    }
-
-    fn count(&self, found: u64) -> Result<(), String> {
-        let Some(expected) = self.0.as_u64() else { return self.unknown() };
-        Self::same(&expected, &found)
-    }
-
-    fn level(&self, found: i64) -> Result<(), String> {
-        let Some(expected) = self.0.as_i64() else { return self.unknown() };
-        Self::same(&expected, &found)
-    }
-
-    fn wait(&self, found: Option<u64>) -> Result<(), String> {
-        let expected = match self.0 {
-            Value::String(word) if word == "never" => None,
-            Value::Number(number) if number.is_u64() => number.as_u64(),
-            _ => return self.unknown(),
-        };
-        Self::same(&expected, &found)
-    }
-
-    fn reservation(&self, found: Option<u64>) -> Result<(), String> {
-        let expected = match self.0 {
-            Value::Bool(false) => None,
-            Value::Number(number) if number.is_u64() => number.as_u64(),
-            _ => return self.unknown(),
-        };
-        Self::same(&expected, &found)
-    }
-
-    fn acquired(&self, found: Acquired) -> Result<(), String> {
-        let expected = match self.0.as_str() {
-            Some("ready") => Acquired::Ready,
-            Some("pending") => Acquired::Pending,
-            Some("error") => Acquired::Error,
-            _ => return self.unknown(),
-        };
-        Self::same(&expected, &found)
-    }
-
-    fn ids(&self, found: &[String]) -> Result<(), String> {
-        let Some(expected) = self.0.as_array() else { return self.unknown() };
-        let Some(expected) = expected.iter().map(Value::as_str).collect::<Option<Vec<_>>>() else {
-            return self.unknown();
-        };
-        Self::same(&expected, &found.iter().map(String::as_str).collect())
-    }
-
-    fn nothing(&self) -> Result<(), String> {
-        if self.0.is_null() { Ok(()) } else { self.unknown() }
-    }
-}
-
-/// `exact` is the level before rounding down, as a fraction.
-fn check_exact(step: &Value, level: Option<BigRational>) -> Result<(), String> {
-    let exact = match &step["exact"] {
-        Value::Null => return Ok(()),
-        Value::String(text) => {
-            text.parse::<BigRational>().map_err(|_| format!("exact is no fraction: {text}"))?
-        }
-        Value::Number(number) if number.is_i64() => {
-            BigRational::from(BigInt::from(number.as_i64().unwrap_or(0)))
-        }
-        other => return Err(format!("exact is no fraction: {other}")),
-    };
-    if step["expect"].as_i64().map(BigInt::from) != Some(exact.floor().to_integer()) {
-        return Err(format!("exact is {exact}, which does not round down to {}", step["expect"]));
-    }
-    match level {
-        Some(level) if level != exact => Err(format!("exact is {exact}, found {level}")),
-        _ => Ok(()),
     }
 }
 
