@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job, in short form, and every demo.
+# The main job, and every demo.
 source "$(dirname "$0")/lib.sh"
 
 cargo build --release --examples
@@ -8,8 +8,5 @@ for example in examples/*.rs examples/*/main.rs; do
     name=${name%/main.rs}
     name=${name%.rs}
     echo "== $name"
-    case $name in
-        throttle_api) timeout 120 cargo run --quiet --release --example "$name" -- --seconds "${EXAMPLE_SECONDS:-20}" ;;
-        *) timeout 120 cargo run --quiet --release --example "$name" ;;
-    esac
+    timeout 120 cargo run --quiet --release --example "$name"
 done

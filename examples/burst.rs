@@ -13,14 +13,14 @@ const TICK: Duration = Duration::from_millis(1);
 const LINE: usize = 50;
 
 fn picture(quota: Quota) {
-    println!("\n{quota}; nobody calls from 0.3 s to 1.0 s");
+    println!("\n{quota}; nobody calls between 0.3 s and 1.0 s");
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let (mut total, mut window) = (0, Vec::new());
     for line in 0..30 {
         let (mut admitted, mut most) = (0, 0);
         for tick in 0..LINE {
-            let pause = (300..1_000).contains(&(line * LINE + tick));
+            let pause = (301..1_000).contains(&(line * LINE + tick));
             let now = if pause { 0 } else { limiter.try_acquire_up_to(u64::MAX) };
             admitted += now;
             window.push(now);

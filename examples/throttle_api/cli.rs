@@ -9,9 +9,9 @@ Sends the requests of FILE (one path a line; `-` is standard input; without it, 
 the example), over and over, to an API that enforces a limit.
 
   --url URL        another server than the one started on loopback; it is then judged by its answers
-  --limit N        requests that the API admits in a window (3000)
-  --window-ms N    the length of that window in milliseconds (15000)
-  --seconds N      how long the limited phase sends (30)
+  --limit N        requests that the API admits in a window (4800)
+  --window-ms N    the length of that window in milliseconds (24000)
+  --seconds N      how long the limited phase sends (48)
   --tasks N        tasks that send side by side (64)
   --svg PATH       where to write the picture (target/throttle_api.svg)
   --help           this text";
@@ -41,9 +41,9 @@ impl Options {
         let mut options = Self {
             source: None,
             url: None,
-            limit: 3_000,
-            window: Duration::from_secs(15),
-            time: Duration::from_secs(30),
+            limit: 4_800,
+            window: Duration::from_secs(24),
+            time: Duration::from_secs(48),
             tasks: 64,
             svg: PathBuf::from("target/throttle_api.svg"),
         };
@@ -52,19 +52,23 @@ impl Options {
             if arg == "--help" || arg == "-h" {
                 return Ok(None);
             }
-            if !arg.starts_with("--") {
-                options.source = Some(arg);
-                continue;
-            }
-            let value = args.next().ok_or_else(|| format!("{arg} takes a value"))?;
+            let mut value = || args.next().ok_or_else(|| format!("{arg} takes a value"));
+            let number = |value: String| number(&arg, &value);
             match arg.as_str() {
-                "--url" => options.url = Some(value.trim_end_matches('/').to_owned()),
-                "--limit" => options.limit = number(&arg, &value)?,
-                "--window-ms" => options.window = Duration::from_millis(number(&arg, &value)?),
-                "--seconds" => options.time = Duration::from_secs(number(&arg, &value)?),
-                "--tasks" => options.tasks = number(&arg, &value)?,
-                "--svg" => options.svg = PathBuf::from(value),
-                _ => return Err(format!("unknown option {arg}")),
+                "--url" => options.url = Some(value()?.trim_end_matches('/').to_owned()),
+                "--limit" => options.limit = number(value()?)?,
+                "--window-ms" => options.window = Duration::from_millis(number(value()?)?),
+                "--seconds" => options.time = Duration::from_secs(number(value()?)?),
+                "--tasks" => options.tasks = number(value()?)?,
+                "--svg" => options.svg = PathBuf::from(value()?),
+                other if other.starts_with('-') && other != "-" => {
+                    return Err(format!("unknown option {other}"));
+                }
+                _ => {
+                    if let Some(first) = options.source.replace(arg.clone()) {
+                        return Err(format!("one list at a time: {first} or {arg}"));
+                    }
+                }
             }
         }
         Ok(Some(options))

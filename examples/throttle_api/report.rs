@@ -106,8 +106,11 @@ pub(crate) fn print(phases: &[Verdict], options: &Options) {
     row("waited, p99", &|phase| format!("{:.1?}", phase.wait(0.99)));
     row("order kept", &|phase| if phase.in_order { "yes" } else { "NO" }.to_owned());
     row("judged by", &|phase| phase.judge.to_owned());
-    println!(
-        "\nThe API admits a burst of {} besides; hence more than 100 % without a limiter.",
-        options.limit
-    );
+    println!();
+    if phases.len() > 1 {
+        println!(
+            "The API admits a burst of {} besides; hence more than 100 % without a limiter.",
+            options.limit
+        );
+    }
 }

@@ -1,6 +1,11 @@
 //! The picture: cumulative requests against the allowance.
 
-use std::{fmt::Write, fs, io, path::Path};
+use std::{
+    fmt::Write,
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use crate::{cli::Options, report::Verdict, server::Seen};
 
@@ -47,14 +52,15 @@ fn step(range: f64, parts: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&step| step >= rough).unwrap_or(rough)
 }
 
-pub(crate) fn write(path: &Path, phases: &[Verdict], options: &Options) -> io::Result<()> {
+/// Creates the file for it, and its folder.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    fs::write(path, draw(phases, options))
+    File::create(path)
 }
 
-fn draw(phases: &[Verdict], options: &Options) -> String {
+pub(crate) fn draw(phases: &[Verdict], options: &Options) -> String {
     let rate = options.limit as f64 / options.window.as_secs_f64();
     let seconds = options.time.as_secs_f64();
     let most = phases.iter().map(|phase| phase.seen.len()).max().unwrap_or(0) as f64;
