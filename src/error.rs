@@ -190,7 +190,8 @@ pub enum QuotaError {
         /// The largest one that fits at this rate.
         max: u64,
     },
-    /// The rate is too high for the 62 bits of the word.
+    /// The rate is too high for the 62 bits of the word: more than 2^62 permits in 10 years, and not of so few
+    /// permits to so few nanoseconds that an hour is enough.
     RateTooHigh {
         /// The permits of one period.
         permits: u64,
@@ -230,7 +231,7 @@ impl fmt::Display for QuotaError {
                 write!(f, "a burst of {burst} permits is more than the limit of {max} at this rate")
             }
             Self::RateTooHigh { permits, period } => {
-                write!(f, "a rate of {permits} permits per {period:?} is above the limit of 2^62 per hour")
+                write!(f, "a rate of {permits} permits per {period:?} is above the limit of 2^62 in 10 years")
             }
             Self::DebtTooDeep { permits } => {
                 write!(f, "a debt of {permits} permits is more than the limiter can hold by the new quota")

@@ -132,13 +132,16 @@ impl Scale {
         (c > 0).then_some(c)
     }
 
+    /// What is wrong with a quota that has no scale: the coarsest ones, of `p` ticks to a permit if exact and
+    /// of one tick if not, have no room for two bursts.
     fn too_large(quota: &Quota, n: u128, p: u128) -> QuotaError {
-        let horizon = (n * LONG_HORIZON_NS).div_ceil(p).max(1);
-        match u128::from(MAX_TAT).checked_sub(horizon) {
-            Some(room) if room >= 2 => {
-                QuotaError::BurstTooDeep { burst: quota.max_burst(), max: (room / 2) as u64 }
-            }
-            _ => QuotaError::RateTooHigh { permits: quota.permits(), period: quota.period() },
+        let room =
+            |horizon: Option<u128>| u128::from(MAX_TAT).saturating_sub(horizon.unwrap_or(u128::MAX)) / 2;
+        let exact = room(n.checked_mul(MIN_HORIZON_NS)) / p;
+        let inexact = room(Some((n * LONG_HORIZON_NS).div_ceil(p).max(1)));
+        match exact.max(inexact) as u64 {
+            0 => QuotaError::RateTooHigh { permits: quota.permits(), period: quota.period() },
+            max => QuotaError::BurstTooDeep { burst: quota.max_burst(), max },
         }
     }
 

@@ -63,8 +63,23 @@ fn what_the_word_cannot_hold_is_refused_with_its_limit() {
     assert_eq!(burst, u64::MAX);
     assert!(Scale::new(&Quota::new(1, second).burst(max)).is_ok(), "{max}");
     assert!(Scale::new(&Quota::new(1, second).burst(max + 1)).is_err(), "{max}");
-    let error = Scale::new(&Quota::new(u64::MAX, Duration::from_nanos(1)).burst(1)).unwrap_err();
-    assert!(matches!(error, QuotaError::RateTooHigh { .. }), "{error}");
+    // Also where an exact scale holds more than another, or is the only one.
+    for (permits, period_ns) in
+        [(1, 1), (3, 2), (31, 2), (1_000, 1), (1_000_000, 1), (1_000_000_007, 1_000_000_000)]
+    {
+        let quota = Quota::new(permits, Duration::from_nanos(period_ns));
+        let error = Scale::new(&quota.burst(u64::MAX)).unwrap_err();
+        let QuotaError::BurstTooDeep { max, .. } = error else { panic!("{quota}: {error}") };
+        assert!(Scale::new(&quota.burst(max)).is_ok(), "{quota}: {max}");
+        assert!(Scale::new(&quota.burst(max + 1)).is_err(), "{quota}: {max}");
+    }
+    for (permits, period_ns) in [(u64::MAX, 1), (1_000_000_000_000_001, 1_000_000_000), (2_000_003, 1)] {
+        let error = Scale::new(&Quota::new(permits, Duration::from_nanos(period_ns)).burst(1)).unwrap_err();
+        assert!(matches!(error, QuotaError::RateTooHigh { .. }), "{error}");
+        assert!(error.to_string().contains("2^62 in 10 years"), "{error}");
+        let in_ten_years = u128::from(permits) * LONG_HORIZON_NS / u128::from(period_ns);
+        assert!(in_ten_years > 1 << 62, "{error}: it is not");
+    }
 }
 
 #[test]
