@@ -1,0 +1,44 @@
+//! A refusal writes nothing, and takes no lock.
+
+use core::time::Duration;
+use std::sync::mpsc;
+
+use crate::{ManualClock, Quota, RateLimiter};
+
+/// Refuses one, two and more than a burst while the queue's lock is held by somebody else.
+fn refuse(limiter: &RateLimiter<ManualClock>, case: &'static str) {
+    let queue = limiter.queue();
+    let before = format!("{:?}", queue.meter);
+    let guard = queue.inner.lock();
+    let (done, wait) = mpsc::channel();
+    let other = limiter.clone();
+    let thread = std::thread::spawn(move || {
+        for _ in 0..3 {
+            assert!(other.try_acquire().unwrap_err().retry_after().is_some(), "{case}");
+            assert!(other.try_acquire_n(2).unwrap_err().retry_after().is_some(), "{case}");
+            assert!(other.try_acquire_n(3).unwrap_err().is_never(), "{case}");
+        }
+        let _ = done.send(());
+    });
+    let refused = wait.recv_timeout(Duration::from_secs(60));
+    drop(guard);
+    thread.join().expect("it is refused");
+    assert_eq!(refused, Ok(()), "{case}: a refusal waits for the lock");
+    assert_eq!(format!("{:?}", queue.meter), before, "{case}: a refusal writes");
+}
+
+#[test]
+fn a_refusal_writes_nothing_and_takes_no_lock() {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(2), clock.clone());
+    limiter.try_acquire_n(2).unwrap();
+    refuse(&limiter, "empty");
+    clock.advance(Duration::from_millis(999));
+    refuse(&limiter, "a little there");
+    limiter.charge(2).unwrap();
+    refuse(&limiter, "in debt");
+    let mut waiter = Box::pin(limiter.acquire());
+    let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
+    assert!(waiter.as_mut().poll(&mut cx).is_pending());
+    refuse(&limiter, "behind a waiter");
+}
