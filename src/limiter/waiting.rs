@@ -121,11 +121,11 @@ impl<C: Clock> RateLimiter<C> {
     ///
     /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     /// # rt.block_on(async {
-    /// let limiter = RateLimiter::new(Quota::per_second(1).burst(10));
+    /// let limiter = RateLimiter::new(Quota::per_hour(1).burst(10));
     /// limiter.acquire_within(10, Duration::ZERO).await.unwrap();
-    /// // The next permit comes in a second.
+    /// // The next permit comes in an hour.
     /// let denied = limiter.acquire_within(1, Duration::from_millis(100)).await.unwrap_err();
-    /// assert!(denied.retry_after().unwrap() > Duration::from_millis(800));
+    /// assert!(denied.retry_after() > Some(Duration::from_secs(3_000)));
     /// # });
     /// ```
     pub fn acquire_within(&self, n: impl Amount, max_wait: Duration) -> AcquireN<'_, C> {
