@@ -44,6 +44,8 @@ pub enum Denied {
     DebtTooDeep {
         /// What was to be charged.
         requested: Permits,
+        /// The most that could be charged, in whole permits.
+        most: Permits,
     },
     /// The amount is not a number of permits.
     Invalid(InvalidPermits),
@@ -75,8 +77,11 @@ impl fmt::Display for Denied {
             Self::Never { requested, burst } => {
                 write!(f, "never: {requested} permits requested, but the burst is {burst}")
             }
-            Self::DebtTooDeep { requested } => {
-                write!(f, "a charge of {requested} permits is more debt than the limiter can hold")
+            Self::DebtTooDeep { requested, most } => {
+                write!(
+                    f,
+                    "a charge of {requested} permits is more debt than the limiter can hold: at most {most}"
+                )
             }
             Self::Invalid(invalid) => invalid.fmt(f),
         }
@@ -202,6 +207,8 @@ pub enum QuotaError {
     DebtTooDeep {
         /// The permits that are owed, rounded down.
         permits: u64,
+        /// The most that can be owed by the new quota.
+        max: u64,
     },
     /// The text does not follow the grammar of quotas.
     Syntax {
@@ -233,8 +240,8 @@ impl fmt::Display for QuotaError {
             Self::RateTooHigh { permits, period } => {
                 write!(f, "a rate of {permits} permits per {period:?} is above the limit of 2^62 in 10 years")
             }
-            Self::DebtTooDeep { permits } => {
-                write!(f, "a debt of {permits} permits is more than the limiter can hold by the new quota")
+            Self::DebtTooDeep { permits, max } => {
+                write!(f, "a debt of {permits} permits is more than the limit of {max} by the new quota")
             }
             Self::Syntax { found, expected } => {
                 write!(f, "expected {expected}, found {found:?}")

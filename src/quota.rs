@@ -76,9 +76,8 @@ fn literal(quota: Result<Quota, QuotaError>) -> Quota {
 }
 
 fn nanos(period: Duration) -> Result<u64, QuotaError> {
-    // The longest leaves room for the one nanosecond that `at_most` adds.
     match u64::try_from(period.as_nanos()) {
-        Ok(ns) if ns < u64::MAX - 1 => Ok(ns),
+        Ok(ns) if ns < u64::MAX => Ok(ns),
         _ => Err(QuotaError::PeriodTooLong { period }),
     }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::Denied,
-    gcra::{Decision, Scale, decide, nanos},
+    gcra::{Decision, MAX_TAT, Scale, decide, nanos},
     meter::{Fast, Taken, wait_until},
     permits::Permits,
     published::Frame,
@@ -236,10 +236,14 @@ impl<C: Clock> WaitQueue<C> {
 
     fn charge_locked(&self, permits: Permits) -> Result<(u64, Frame), Denied> {
         let charged = self.locked(|locked| {
-            let cost = u64::try_from(permits.ticks(locked.frame.scale.per_permit)).ok();
-            let cost = cost.ok_or(Denied::DebtTooDeep { requested: permits })?;
+            let per_permit = locked.frame.scale.per_permit;
+            let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
             let tat = if cost == 0 { Some(locked.tat) } else { locked.charge(cost) };
-            Ok((tat.ok_or(Denied::DebtTooDeep { requested: permits })?, locked.frame))
+            let Some(tat) = tat else {
+                let most = (MAX_TAT - locked.tat.max(locked.now)) / per_permit;
+                return Err(Denied::DebtTooDeep { requested: permits, most: most.into() });
+            };
+            Ok((tat, locked.frame))
         });
         // It goes ahead of those who wait, some of whom may be too late now.
         self.drive(By::Other);

@@ -135,7 +135,11 @@ impl Locked<'_> {
         let owed = i128::from(scale.limit) - kept;
         let tat = i128::from(now) + owed;
         if tat > i128::from(MAX_TAT) {
-            return Err(QuotaError::DebtTooDeep { permits: (-level / i128::from(old.per_permit)) as u64 });
+            let room = MAX_TAT.saturating_sub(now).saturating_sub(scale.limit);
+            return Err(QuotaError::DebtTooDeep {
+                permits: (-level / i128::from(old.per_permit)) as u64,
+                max: room / scale.per_permit,
+            });
         }
 
         let exact = matches!(inherit, Inherit::AsIs | Inherit::Additively);

@@ -65,13 +65,12 @@ fn it_starts_at_the_level_that_is_asked_for() {
 fn the_longest_wait_is_inclusive() {
     let (limiter, clock) = manual(Quota::per_second(3).burst(1).initial(0));
     let mut line = Line::new(&clock);
-    let third = Duration::from_nanos(333_333_334);
-    let early = limiter.acquire_within_owned(1, third - Duration::from_nanos(1));
+    let early = limiter.acquire_within_owned(1, Duration::from_nanos(333_333_333));
     let (_, ready) = line.join(async {
         assert_eq!(early.await.unwrap_err().retry_after(), Some(Duration::from_nanos(1)));
     });
     assert!(ready, "it waits in vain");
-    let waiter = limiter.acquire_within_owned(1, third);
+    let waiter = limiter.acquire_within_owned(1, Duration::from_nanos(333_333_334));
     let in_time = line.wait(async { waiter.await.unwrap() });
     clock.advance(Duration::from_secs(1));
     assert_eq!(line.granted(), [(in_time, 333_333_334)]);

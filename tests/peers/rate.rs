@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate::Quota;
+use tidegate::{Quota, QuotaError};
 
 use super::support::{Line, MILLI, SECOND, manual};
 
@@ -32,4 +32,23 @@ fn those_who_wait_are_timed_anew() {
     limiter.set_quota(Quota::per_second(100).burst(5)).unwrap();
     clock.advance(Duration::from_secs(1));
     assert_eq!(line.granted(), [(five, SECOND / 5 + 30 * MILLI), (one, SECOND / 5 + 40 * MILLI)]);
+}
+
+/// A debt that the new quota has no room for is an error, which names the most there is room for; nothing
+/// changes then.
+#[test]
+fn a_debt_that_does_not_fit_is_an_error() {
+    let quota = Quota::per_second(1_000);
+    let (limiter, _) = manual(quota);
+    limiter.charge(1_001_000).unwrap();
+    let error = limiter.set_quota(Quota::per_day(1)).unwrap_err();
+    let QuotaError::DebtTooDeep { permits, max } = error else { panic!("{error}") };
+    assert_eq!(permits, 1_000_000);
+    assert!(error.to_string().contains("1000000") && error.to_string().contains(&max.to_string()), "{error}");
+    assert_eq!((limiter.quota(), limiter.available()), (quota, -1_000_000));
+    limiter.refund(permits - max - 1).unwrap();
+    assert!(limiter.set_quota(Quota::per_day(1)).is_err());
+    limiter.refund(1).unwrap();
+    limiter.set_quota(Quota::per_day(1)).unwrap();
+    assert_eq!(limiter.available(), -(max as i64));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate::{ManualClock, Quota, RateLimiter};
+use tidegate::{Denied, ManualClock, Quota, RateLimiter};
 
 use super::support::{SECOND, drain, manual};
 
@@ -166,6 +166,16 @@ fn amounts_near_the_largest_number() {
         assert_eq!(limiter.available(), level);
         clock.advance(Duration::from_secs(1));
         assert_eq!(limiter.available(), level);
+        // What may be charged has a limit too, which is named.
+        let denied = limiter.charge(u64::MAX).unwrap_err();
+        let Denied::DebtTooDeep { requested, most } = denied else { panic!("{denied:?}") };
+        let named = [requested, most].map(|n| denied.to_string().contains(&n.to_string()));
+        assert!(requested == u64::MAX.into() && named == [true; 2], "{denied}");
+        assert!(most.whole() >= quota.max_burst(), "{denied}");
+        assert_eq!(limiter.available(), level);
+        limiter.charge(most).unwrap();
+        assert!(limiter.charge(1).is_err());
+        limiter.reset();
         // A refund of everything fills the bucket and no more.
         limiter.try_acquire().unwrap();
         limiter.refund(u64::MAX).unwrap();
