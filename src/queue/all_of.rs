@@ -161,6 +161,7 @@ fn try_all(
     };
     let mut wait_ns = 0;
     for ((locked, &cost), seen) in all.iter_mut().zip(&costs).zip(seen) {
+        locked.gather(cost);
         let due_ns = match decide(locked.tat, locked.now, locked.now, cost, locked.frame.scale.limit) {
             _ if !locked.inner.list.is_empty() => locked.turn(cost),
             Decision::Admit(_) => continue,

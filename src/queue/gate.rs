@@ -170,6 +170,8 @@ impl Locked<'_> {
 
     /// Looks at the queue on behalf of a gate in it.
     pub(super) fn look_for(&mut self, place: Pin<&Place>, batch: &mut WakeBatch, seen: Option<u64>) -> Next {
+        let cost = self.inner.list.entry_mut(place).map_or(0, |entry| entry.cost);
+        self.gather(cost);
         self.own_look = true;
         let next = self.grant_due(batch, seen);
         self.own_look = false;
