@@ -74,7 +74,7 @@ fn the_books_balance() {
 fn hungry_threads_get_all_of_a_small_burst() {
     let (limiter, clock) = limiter(Quota::per_second(1_000_000).burst(2_000).initial(0));
     let per_core = PerCore::builder(&limiter).slots(4).build().unwrap();
-    let seconds = if cfg!(miri) { 0.01 } else { 1.0 };
+    let seconds = if cfg!(miri) { 0.01 } else { 0.3 };
     let until = (seconds * 1e9) as u64;
     let hungry = |mut take: Box<dyn FnMut() -> bool + '_>| {
         let mut taken = 0_u64;
