@@ -41,6 +41,12 @@ impl Locked<'_> {
         self.meter.is_behind(&self.frame, self.now_ns, self.tat)
     }
 
+    /// Whether this clock reading is from before the word was written; one of a clock that differs from
+    /// another thread's looks like that, too.
+    pub(super) fn is_early(&self) -> bool {
+        self.tat.saturating_sub(self.now) > self.depth()
+    }
+
     /// Until when a request that conforms from `tick` on is refused, given that the clock may have stepped
     /// back.
     ///

@@ -327,6 +327,8 @@ impl<'a> Locked<'a> {
 
     /// Moves the origin up to the present; the level stays as it is.
     fn move_origin(&mut self) {
+        // A reading from before the origin was taken for the origin, so that is where time goes on.
+        self.now_ns = self.now_ns.max(self.frame.origin_ns);
         let now = self.frame.scale.wide_tick(self.now_ns.saturating_sub(self.frame.origin_ns));
         // Both are below 2^127.
         let ahead = i128::from(self.tat) - now as i128;

@@ -2,6 +2,7 @@
 //!
 //! 1. Under the lock, with the word frozen: whoever is due by the old quota is granted first, so that time
 //!    that has passed counts at the old rate.
+//!    Should the word show that the reading of the clock is older than itself, another is made.
 //! 2. The level is converted, rounded down to a tick of the new scale, and the new frame published. A call
 //!    that decided by the old one cannot get its word in (see `published.rs`).
 //! 3. Those who wait are priced anew; who asks for more than the new burst is turned away, and so is, by the
@@ -68,6 +69,12 @@ impl<C: Clock> WaitQueue<C> {
             let mut inner = self.inner.lock();
             let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
             let changed = match locked.grant_due(&mut batch, seen) {
+                Next::Empty | Next::At(_) if locked.is_early() && seen != Some(locked.tat) => {
+                    seen = Some(locked.tat);
+                    None
+                }
+                // Gates that are woken act on the spot.
+                Next::Empty | Next::At(_) if locked.inner.sum.gates > 0 && !batch.is_empty() => None,
                 Next::Empty | Next::At(_) => {
                     locked.inner.holds -= 1;
                     let (quota, users) = (quota(locked.inner), users(locked.inner.users));
@@ -118,29 +125,33 @@ impl Locked<'_> {
     fn set_scale(&mut self, quota: &Quota, scale: Scale, inherit: Inherit) -> Result<(), QuotaError> {
         let old = self.frame.scale;
         let convert = |ticks| proportion(ticks, scale.per_permit, old.per_permit);
-        let tat = self.tat.max(self.floor);
-        let ahead = i128::from(tat) - i128::from(self.now);
-        let level = i128::from(old.limit) - ahead;
-        let new = match inherit {
+        let inherited = |level: i128| match inherit {
             Inherit::AsIs => convert(level),
-            Inherit::Additively => i128::from(scale.limit) + convert(-ahead),
+            Inherit::Additively => i128::from(scale.limit) + convert(level - i128::from(old.limit)),
             Inherit::Proportionally => proportion(level, scale.limit, old.limit),
             Inherit::Reset => i128::from(quota.initial_level()) * i128::from(scale.per_permit),
         };
+        let tat = self.tat.max(self.floor);
+        let ahead = i128::from(tat) - i128::from(self.now);
+        let level = i128::from(old.limit) - ahead;
+        let new = inherited(level);
+        // What a clock that has stepped back makes look like debt is none.
+        let rightful = inherited(level.max(-i128::from(self.meter.debt())));
         // Credit of a busy queue may go beyond a full burst.
         let credit = if ahead < 0 { scale.catch_up } else { 0 };
         let most = i128::from(scale.limit) + i128::from(credit);
-        let kept = new.min(most);
-        let (frame, now) = Frame::at(scale, self.now_ns);
-        let owed = i128::from(scale.limit) - kept;
-        let tat = i128::from(now) + owed;
-        if tat > i128::from(MAX_TAT) {
+        // A reading from before the origin was taken for the origin, so that is where time goes on.
+        let (frame, now) = Frame::at(scale, self.now_ns.max(self.frame.origin_ns));
+        let at_level = |level: i128| i128::from(now) + i128::from(scale.limit) - level.min(most);
+        if at_level(rightful) > i128::from(MAX_TAT) {
+            let permits = -rightful / i128::from(scale.per_permit);
             let room = MAX_TAT.saturating_sub(now).saturating_sub(scale.limit);
             return Err(QuotaError::DebtTooDeep {
-                permits: (-level / i128::from(old.per_permit)) as u64,
+                permits: permits.try_into().unwrap_or(u64::MAX),
                 max: room / scale.per_permit,
             });
         }
+        let tat = at_level(new).min(i128::from(MAX_TAT));
 
         let exact = matches!(inherit, Inherit::AsIs | Inherit::Additively);
         let slack = if exact { most - new } else { 0 };
@@ -149,7 +160,7 @@ impl Locked<'_> {
         });
         self.inner.slack.note(slack.max(0).try_into().unwrap_or(u64::MAX));
         let debt = convert(i128::from(self.meter.debt())) + 1;
-        self.meter.set_debt(debt.max(-kept).max(0).try_into().unwrap_or(MAX_TAT));
+        self.meter.set_debt(debt.max(-rightful).try_into().unwrap_or(MAX_TAT));
         self.set_doubt(None);
 
         self.meter.published.publish(frame);

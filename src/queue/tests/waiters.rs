@@ -14,7 +14,9 @@ use std::{
     task::Wake,
 };
 
-use crate::{AcquireN, Denied, ManualClock, Quota, RateLimiter, gcra::Scale, queue::WaitQueue};
+use crate::{
+    AcquireN, Denied, Inherit, ManualClock, Quota, QuotaError, RateLimiter, gcra::Scale, queue::WaitQueue,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -403,4 +405,32 @@ fn a_new_origin_is_no_second_burst() {
     clock.advance(Duration::from_nanos(600));
     drop(granted);
     assert_eq!(limiter.try_acquire_up_to(u64::MAX), 600_000);
+}
+
+#[test]
+fn another_quota_under_a_clock_that_is_behind_is_no_great_debt() {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(1), clock.clone());
+    clock.advance(1_000 * SECOND);
+    limiter.try_acquire().unwrap();
+    // Also where that would be more than the word can hold.
+    clock.set(500_000_000_000);
+    for quota in ["2/s burst 1", "1/s burst 1", "1000000/s burst 1000000000000", "2/s burst 1"] {
+        limiter.set_quota(quota.parse().unwrap()).unwrap();
+    }
+    // In the time that a bucket takes to fill.
+    let retry_after = limiter.try_acquire().unwrap_err().retry_after().unwrap();
+    assert!(retry_after <= Duration::from_millis(502), "{retry_after:?}");
+    clock.advance(retry_after);
+    assert_eq!(limiter.try_acquire(), Ok(()));
+    assert!(limiter.try_acquire().is_err());
+}
+
+#[test]
+fn a_debt_that_another_quota_cannot_hold_is_named() {
+    let (limiter, _) = limiter(1_000_000_000, 100_000_000);
+    let yearly = "1 per 31536000s burst 1".parse().unwrap();
+    let error = limiter.set_quota_with(yearly, Inherit::Additively).unwrap_err();
+    assert_eq!(error, QuotaError::DebtTooDeep { permits: 899_999_999 });
+    assert_eq!(limiter.available(), 100_000_000);
 }
