@@ -679,6 +679,27 @@ fn a_runtime_that_goes_down_with_its_waiters_leaves_the_rest() {
 }
 
 #[test]
+fn a_timer_lasts_for_longer_than_its_longest_sleep() {
+    const DAY: u32 = 86_400;
+    let clock = Mute::default();
+    let quota = Quota::new(1, 10 * DAY * SECOND).burst(1).initial(0);
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    let runtime = paused();
+    let mut waiter = Box::pin(limiter.acquire_n_owned(1));
+    let hooked = Hooked::new();
+    runtime.block_on(async {
+        // Once, and never again.
+        assert!(poll(&mut waiter, &hooked.waker()).is_pending());
+        for _ in 0..11 {
+            assert_eq!(hooked.wakes(), usize::from(clock.now() >= quota.period().as_nanos() as u64));
+            clock.advance(DAY * SECOND);
+            tokio::time::sleep(DAY * SECOND).await;
+        }
+    });
+    assert!(is_granted(&mut waiter));
+}
+
+#[test]
 fn a_queue_without_any_runtime_goes_on_with_the_next_that_comes() {
     let (limiter, clock) = mute_limiter(10);
     let first = paused();

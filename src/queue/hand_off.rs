@@ -17,7 +17,7 @@
 use super::{
     inner::{HandOff, Inner},
     locked::{Locked, Next},
-    timer::{Armed, current_runtime},
+    timer::{Armed, LONGEST, current_runtime},
     wait_queue::WaitQueue,
     wake_batch::WakeBatch,
 };
@@ -72,9 +72,10 @@ impl<C: Clock> WaitQueue<C> {
         let orphan = {
             let mut inner = self.inner.lock();
             let armed = inner.armed.take();
-            // Well before its time: the timer's runtime is going down. To poll it again would panic.
+            // Well before its time: the timer's runtime is going down, and to poll it again would panic; or
+            // this is the alarm of before, held up on its way, and the timer was set anew.
             let early = armed.is_some_and(|due_ns| now_ns.saturating_add(LATEST_EARLY_NS) < due_ns);
-            early.then(|| core::mem::take(&mut inner.timer))
+            (early && inner.timer.has_fired()).then(|| core::mem::take(&mut inner.timer))
         };
         drop(orphan);
         self.drive(By::Other);
@@ -169,15 +170,19 @@ impl<C: Clock> WaitQueue<C> {
         release(inner, &mut batch);
 
         let rings = self.clock.wake_at(due_ns, &self.alarm);
+        let mut latest_ns = due_ns;
         let armed = if rings {
             Armed::Pending
         } else if let Some(thread) = thread {
             thread.wake();
             Armed::Pending
         } else {
+            latest_ns = due_ns.min(now_ns.saturating_add(LONGEST.as_nanos() as u64));
             timer.arm(nanos(due_ns.saturating_sub(now_ns)), &self.alarm, by == By::Task)
         };
         let mut inner = self.inner.lock();
+        // If it has not rung already.
+        inner.armed = inner.armed.map(|armed_ns| armed_ns.min(latest_ns));
         inner.timer = timer;
         inner.rings = rings;
         // A thread that came meanwhile looks at the alarm, too.

@@ -24,7 +24,7 @@ use tokio::{
 pub(super) type Runtime = Option<Id>;
 
 /// The longest single sleep; the queue looks again after it.
-const LONGEST: Duration = Duration::from_secs(86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// The runtime of the caller.
 pub(super) fn current_runtime() -> Runtime {
@@ -64,7 +64,12 @@ impl Timer {
         self.0.as_ref().is_some_and(|timed| timed.steady)
     }
 
-    /// Has `alarm` woken in `delay`. A new sleep is made only if the caller is being polled by a runtime
+    /// Whether it has woken its alarm; if that was before its time, its runtime is going down.
+    pub(super) fn has_fired(&self) -> bool {
+        self.0.as_ref().is_some_and(|timed| timed.sleep.is_elapsed())
+    }
+
+    /// Has `alarm` woken in `delay`, or after [`LONGEST`] if that is sooner. A new sleep is made only if the caller is being polled by a runtime
     /// (`may_create`): elsewhere, the current runtime may be one that is just going down.
     ///
     /// The caller holds no lock: tokio may wake `alarm` from in here.

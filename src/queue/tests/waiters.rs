@@ -15,7 +15,8 @@ use std::{
 };
 
 use crate::{
-    AcquireN, Denied, Inherit, ManualClock, Quota, QuotaError, RateLimiter, gcra::Scale, queue::WaitQueue,
+    AcquireN, Denied, Inherit, ManualClock, Quota, QuotaError, RateLimiter, TokioClock, gcra::Scale,
+    queue::WaitQueue,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -433,4 +434,16 @@ fn a_debt_that_another_quota_cannot_hold_is_named() {
     let error = limiter.set_quota_with(yearly, Inherit::Additively).unwrap_err();
     assert_eq!(error, QuotaError::DebtTooDeep { permits: 899_999_999 });
     assert_eq!(limiter.available(), 100_000_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_that_was_held_up_on_its_way_takes_no_timer_along() {
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(1).initial(0), TokioClock::new());
+    // Polled once, and never again.
+    let mut waiter = Box::pin(limiter.acquire());
+    assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    // That of an earlier time.
+    limiter.queue().alarm_rang();
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(limiter.waiting(), 0);
 }
