@@ -47,6 +47,8 @@ pub(super) struct Gate {
     pub(super) promise_ns: u64,
     /// Whether it was due when it was last looked at.
     due: bool,
+    /// Whether its task has been asked for a timer since it was polled.
+    pub(super) asked: bool,
 }
 
 impl Locked<'_> {
@@ -125,9 +127,13 @@ impl Locked<'_> {
             };
             let broken = 0 < gate.promise_ns && gate.promise_ns <= now_ns;
             let due = fits && matches!(decision, Decision::Admit(_));
-            let wake = !own_look && (broken || (due && !gate.due)) && entry.waker.is_some();
+            let wake = !own_look && (broken || (due && !gate.due));
             if !own_look {
                 gate.due = due;
+                if broken {
+                    // Said once.
+                    gate.promise_ns = 0;
+                }
             }
             if wake {
                 batch.push(entry.waker.clone());

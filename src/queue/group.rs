@@ -30,7 +30,7 @@ use super::{
     hand_off::By,
     inner::{Grant, Inner, NEVER, Outcome, Place, Request},
     locked::{Locked, Next},
-    wait_queue::WaitQueue,
+    wait_queue::{Unlink, WaitQueue},
     wake_batch::WakeBatch,
 };
 use crate::{
@@ -103,12 +103,21 @@ impl<C: Clock> Wake for Group<C> {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        let task = WakeTask(self);
         self.look(By::Other);
-        // Also if it goes on waiting: there may be a timer that only the task can bring.
-        let task = self.state.lock().task.take();
-        if let Some(task) = task {
-            task.wake();
-        }
+        drop(task);
+    }
+}
+
+/// Wakes the task of a group that has been looked at. Also if it goes on waiting, for there may be a timer that
+/// only the task can bring; and on the way out of a panic, which a clock may.
+struct WakeTask<'a, C>(&'a Group<C>);
+
+impl<C> Drop for WakeTask<'_, C> {
+    fn drop(&mut self) {
+        let mut batch = WakeBatch::new();
+        batch.push(self.0.state.lock().task.take());
+        batch.wake();
     }
 }
 
@@ -272,7 +281,9 @@ impl<C: Clock> Group<C> {
 
     /// Leaves all queues, or gives back what came first.
     fn leave(&self) {
+        let unlink_all = UnlinkAll(self);
         let now: Vec<_> = self.members.iter().map(|member| member.queue.clock.now()).collect();
+        core::mem::forget(unlink_all);
         let mut state = self.state.lock();
         let task = state.task.take();
         match core::mem::replace(&mut state.stage, Stage::Over) {
@@ -292,6 +303,18 @@ impl<C: Clock> Group<C> {
             Stage::Denied(_) | Stage::Over => {}
         }
         drop(task);
+    }
+}
+
+/// Takes a group out of all queues without looking at the clocks: on the way out of a panic.
+struct UnlinkAll<'a, C>(&'a Group<C>);
+
+impl<C> Drop for UnlinkAll<'_, C> {
+    fn drop(&mut self) {
+        self.0.state.lock().stage = Stage::Over;
+        for Member { queue, place, .. } in &self.0.members {
+            drop(Unlink(queue, place.as_ref()));
+        }
     }
 }
 

@@ -156,7 +156,7 @@ impl<C: Clock> WaitQueue<C> {
             && front.runtime != timed_by
             && !batch.is_full()
         {
-            batch.push(front.waker.take());
+            batch.push(front.ask_for_a_timer());
         }
         if inner.armed.is_some_and(|armed| now_ns < armed && armed <= due_ns) {
             inner.hand_off = HandOff::Idle;
@@ -211,7 +211,7 @@ impl<C: Clock> WaitQueue<C> {
                 if batch.is_full() {
                     return false;
                 }
-                batch.push(entry.waker.take());
+                batch.push(entry.ask_for_a_timer());
                 true
             });
             let more = batch.is_full();

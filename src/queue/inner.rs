@@ -49,6 +49,16 @@ pub(super) struct Entry {
     pub(super) gate: Option<Gate>,
 }
 
+impl Entry {
+    /// Its waker, to ask for a timer: once, until it is polled again. A gate keeps its own, for that is what
+    /// lets it go when it is due.
+    pub(super) fn ask_for_a_timer(&mut self) -> Option<Waker> {
+        let Some(gate) = &mut self.gate else { return self.waker.take() };
+        let asked = core::mem::replace(&mut gate.asked, true);
+        if asked { None } else { self.waker.clone() }
+    }
+}
+
 /// No deadline.
 pub(super) const NEVER: u64 = u64::MAX;
 

@@ -65,6 +65,25 @@ pub(crate) struct WaitQueue<C> {
     pub(super) alarm: Waker,
 }
 
+/// Takes a waiter out of the queue without looking at the clock: on the way out of a panic, which a clock may.
+/// Whoever comes next looks after the others.
+pub(super) struct Unlink<'a, C>(pub(super) &'a WaitQueue<C>, pub(super) Pin<&'a Place>);
+
+impl<C> Drop for Unlink<'_, C> {
+    fn drop(&mut self) {
+        let removed = {
+            let mut inner = self.0.inner.lock();
+            let removed = inner.remove(self.1);
+            if removed.is_some() {
+                inner.armed = None;
+                inner.report_queued(&self.0.meter);
+            }
+            removed
+        };
+        drop(removed);
+    }
+}
+
 /// The waker that the timer wakes. Weak: it must not keep alive what keeps it.
 struct Alarm<C>(Weak<WaitQueue<C>>);
 
@@ -266,6 +285,9 @@ impl<C: Clock> WaitQueue<C> {
                 replaced = entry.waker.replace(clone);
             }
             entry.runtime = runtime;
+            if let Some(gate) = &mut entry.gate {
+                gate.asked = false;
+            }
             if inner.list.is_front(place) && runtime.is_some() {
                 let other = inner.timer.fickle();
                 if inner.hand_off != HandOff::Idle {
@@ -287,7 +309,9 @@ impl<C: Clock> WaitQueue<C> {
 
     /// Leaves the queue, or gives back a grant that came first.
     pub(super) fn leave(&self, place: Pin<&Place>) {
+        let unlink = Unlink(self, place);
         let now_ns = self.clock.now();
+        core::mem::forget(unlink);
         let (removed, was_front) = self.locked_at(now_ns, |locked| {
             // Those behind a gate may pass it as soon as nobody is in the way.
             let was_front = locked.inner.list.is_front(place) || locked.inner.sum.gates > 0;

@@ -1,0 +1,110 @@
+//! A clock may panic: that hits whoever asked it, and nobody else.
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use tidegate::{AllOf, Clock, Denied, ManualClock, Quota, RateLimiter};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A clock that is moved by hand, and panics once when it is asked to.
+#[derive(Clone, Debug, Default)]
+struct Fragile {
+    clock: ManualClock,
+    panics: Arc<AtomicBool>,
+}
+
+impl Fragile {
+    fn panic_once(&self) {
+        self.panics.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Fragile {
+    fn now(&self) -> u64 {
+        if self.panics.swap(false, Ordering::Relaxed) {
+            // The panic hook is spared.
+            resume_unwind(Box::new("a clock that panics, on purpose"));
+        }
+        self.clock.now()
+    }
+
+    fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
+        self.clock.wake_at(deadline, waker)
+    }
+}
+
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// One permit a second, and none to begin with.
+fn limiter(clock: &Fragile) -> RateLimiter<Fragile> {
+    RateLimiter::with_clock(Quota::per_second(1).burst(3).initial(0), clock.clone())
+}
+
+fn poll<F: Future>(waiter: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// It waits, leaves while the clock panics, and leaves nothing behind.
+fn leaves<F: Future<Output = Result<(), Denied>>>(waiter: F, limiter: &RateLimiter<Fragile>) {
+    let Fragile { clock, .. } = limiter.clock().clone();
+    let mut waiter = Box::pin(waiter);
+    assert!(poll(&mut waiter).is_pending());
+    let mut behind = Box::pin(limiter.acquire());
+    assert!(poll(&mut behind).is_pending());
+    let waiting = limiter.waiting();
+    limiter.clock().panic_once();
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(waiter))).is_err());
+    assert_eq!(limiter.waiting(), waiting - 1);
+    clock.advance(SECOND);
+    // Whoever comes looks after the others.
+    assert!(limiter.try_acquire().is_err());
+    assert!(poll(&mut behind).is_ready());
+    clock.advance(SECOND);
+    assert_eq!(limiter.try_acquire(), Ok(()));
+}
+
+#[test]
+fn a_waiter_that_leaves_is_out_of_the_queue() {
+    let limiter = limiter(&Fragile::default());
+    leaves(limiter.acquire_n(3), &limiter);
+}
+
+#[test]
+fn a_group_that_leaves_is_out_of_all_queues() {
+    let clock = Fragile::default();
+    let (a, b) = (limiter(&clock), limiter(&clock));
+    leaves(AllOf::new().and(&a, 3).and(&b, 1).acquire(), &a);
+    assert_eq!((a.waiting(), b.waiting()), (0, 0));
+}
+
+#[test]
+fn a_group_whose_turn_comes_is_woken_to_look_for_itself() {
+    let (steady, fragile) = (Fragile::default(), Fragile::default());
+    let (a, b) = (limiter(&steady), limiter(&fragile));
+    fragile.clock.advance(SECOND);
+    let counter = Arc::new(Counter::default());
+    let mut group = Box::pin(AllOf::new().and(&a, 1).and(&b, 1).acquire());
+    let waker = Waker::from(Arc::clone(&counter));
+    assert!(group.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    fragile.panic_once();
+    steady.clock.advance(SECOND);
+    assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+    assert_eq!(poll(&mut group), Poll::Ready(Ok(())));
+}
