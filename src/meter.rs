@@ -1,7 +1,7 @@
 //! The lock-free half of a limiter: the word, the scale by which it is read, and the fast path over both.
 //!
-//! A fast call reads the published scale, takes the clock reading it is given, and makes one transition of
-//! the word. Whatever it cannot do alone it reports as [`Fast::Slow`]: somebody waits, the scale is being
+//! A fast call takes the clock reading it is given, and makes one transition of the word by the scale that it
+//! finds published then. Whatever it cannot do alone it reports as [`Fast::Slow`]: somebody waits, the scale is being
 //! replaced, or the clock is beyond the horizon of the scale. The queue then does it under its lock.
 
 use core::time::Duration;
@@ -86,25 +86,23 @@ impl Meter {
         now_ns: u64,
         mut step: impl FnMut(State, u64, &Scale) -> Step<T>,
     ) -> Fast<T> {
-        let Some((edition, frame)) = self.published.read() else { return Fast::Slow };
-        let Some(now) = frame.tick(now_ns) else { return Fast::Slow };
         let mut swapped = None;
-        let outcome = self.word.transition(|state| {
-            if !state.clear() {
-                return Step::Keep(None);
-            }
+        let decided = self.word.transition(|state| {
+            // After the state, so that it is no scale from before it.
+            let Some((edition, frame)) = self.published.read() else { return Step::Keep(None) };
+            let Some(now) = frame.tick(now_ns).filter(|_| state.clear()) else { return Step::Keep(None) };
             match step(state, now, &frame.scale) {
                 Step::Keep(outcome) => {
                     swapped = None;
-                    Step::Keep(Some(outcome))
+                    Step::Keep(Some((outcome, edition, frame)))
                 }
                 Step::Set(new, outcome) => {
                     swapped = Some((state.tat(), new.tat()));
-                    Step::Set(new, Some(outcome))
+                    Step::Set(new, Some((outcome, edition, frame)))
                 }
             }
         });
-        let Some(outcome) = outcome else { return Fast::Slow };
+        let Some((outcome, edition, frame)) = decided else { return Fast::Slow };
         if self.published.is_current(edition) {
             return Fast::Done(outcome, frame);
         }
@@ -153,27 +151,27 @@ impl Meter {
         now_ns: u64,
         floor: impl Fn(State, u64, &Scale) -> Option<u64>,
     ) -> Result<u64, Option<(u64, u64)>> {
-        let Some((edition, frame)) = self.published.read() else { return Err(None) };
-        let (Some(now), Some(cost)) = (frame.tick(now_ns), frame.scale.cost(permits)) else {
-            return Err(None);
-        };
-        if cost == 0 {
-            return Err(None);
-        }
         let swapped = self.word.transition(|state| {
-            let Some(floor) = floor(state, now, &frame.scale) else { return Step::Keep(None) };
+            // After the state, so that it is no scale from before it.
+            let Some((edition, frame)) = self.published.read() else { return Step::Keep(None) };
+            let (Some(now), Some(cost)) = (frame.tick(now_ns), frame.scale.cost(permits)) else {
+                return Step::Keep(None);
+            };
+            let Some(floor) = floor(state, now, &frame.scale).filter(|_| cost > 0) else {
+                return Step::Keep(None);
+            };
             match decide(state.tat(), now, floor, cost, frame.scale.limit) {
                 Decision::Admit(tat) => {
                     let more = frame.scale.whole_permits(now + frame.scale.limit - tat, most);
                     let tat = tat + more * frame.scale.per_permit;
-                    Step::Set(state.with_tat(tat), Some((state.tat(), tat, more)))
+                    Step::Set(state.with_tat(tat), Some((edition, more, (state.tat(), tat))))
                 }
                 Decision::NotBefore(_) => Step::Keep(None),
             }
         });
         match swapped {
-            Some((_, _, more)) if self.published.is_current(edition) => Ok(more),
-            stale => Err(stale.map(|(before, after, _)| (before, after))),
+            Some((edition, more, _)) if self.published.is_current(edition) => Ok(more),
+            stale => Err(stale.map(|(.., changed)| changed)),
         }
     }
 

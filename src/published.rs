@@ -1,19 +1,20 @@
 //! The scale and its origin, readable by everybody while the holder of the queue's lock replaces it.
 //!
-//! A sequence lock. The hot path reads the fields, decides, swaps the word, and then asks whether the
-//! sequence number is still the one it began with.
+//! A sequence lock. The hot path reads the word, then the fields, decides, swaps the word, and then asks whether
+//! the sequence number is still the one it began with.
 //!
 //! # Invariants
 //! 1. `sequence` is odd while the fields are being written, and goes up by two with every publication.
 //! 2. Only the holder of the queue's lock publishes, and only while the word is frozen.
 //!
 //! # Why a stale scale cannot pass
-//! A caller that read the fields before or during a publication, and then tries to swap the word:
+//! A caller that has read the word, with Acquire, finds fields that are at least as new. If they are newer, or it
+//! read them before or during another publication, and then tries to swap the word:
 //! - If the word was frozen meanwhile, its exchange fails, and the retry sees QUEUED.
 //! - If the word has been thawed with another value, its exchange fails.
 //! - If it has been thawed with the very value that the caller saw, the exchange succeeds (ABA). It then
-//!   read, with Acquire, a value stored with Release after the publication; so the second look at the
-//!   sequence number sees the change, and the caller takes its step back under the lock.
+//!   read, with Acquire, a value stored with Release after the publication. If its fields were older, the second
+//!   look at the sequence number sees the change, and the caller takes its step back under the lock.
 //!
 //! # Orderings
 //! Writer: odd `sequence`, Release fence, fields, even `sequence` with Release. Reader: `sequence` with

@@ -19,9 +19,9 @@
 //! # Orderings
 //! What a call decides depends on the word alone, and all changes to one location are seen in one order: a
 //! compare-and-swap that expects a clear flag cannot succeed once the flag is set. `Relaxed` would do for
-//! that. The exchange is `Acquire`, and the store that ends a frozen state `Release`, for another reason:
-//! the scale by which the number is read may have been changed in between, and whoever builds on the
-//! changed word must see the changed scale (see `published.rs`).
+//! that. Load and exchange are `Acquire`, and the store that ends a frozen state `Release`, for another reason:
+//! the scale by which the number is read may have been changed in between, and whoever decides by the
+//! changed word, or builds on it, must see the changed scale (see `published.rs`).
 
 use core::fmt;
 
@@ -111,15 +111,14 @@ impl Word {
     /// A step that keeps the state writes nothing.
     #[inline]
     pub(crate) fn transition<T>(&self, mut step: impl FnMut(State) -> Step<T>) -> T {
-        // Relaxed: see `load`.
-        let mut seen = self.0.load(Ordering::Relaxed);
+        // Acquire: pairs with the Release of `thaw`, so that `step` finds a scale that is at least as new.
+        let mut seen = self.0.load(Ordering::Acquire);
         loop {
             match step(State(seen)) {
                 Step::Keep(outcome) => return outcome,
-                // Acquire on success: pairs with the Release of `thaw`, for the scale. Relaxed on failure:
-                // the state seen goes into `step` again, and nothing else is read through it.
+                // Acquire, both on success and on failure: as above.
                 Step::Set(new, outcome) => {
-                    match self.0.compare_exchange_weak(seen, new.0, Ordering::Acquire, Ordering::Relaxed) {
+                    match self.0.compare_exchange_weak(seen, new.0, Ordering::Acquire, Ordering::Acquire) {
                         Ok(_) => return outcome,
                         Err(changed) => seen = changed,
                     }

@@ -2,9 +2,12 @@
 //! nothing. A caller that decided by the old scale cannot get its word in; nor if the word happens to look
 //! the same after the change (ABA).
 
+use std::sync::Arc;
+
 use loom::thread;
 
 use super::{ModelClock, SECOND, check, queue};
+use crate::{Quota, gcra::Scale, meter::Meter, published::Frame, word::State};
 
 /// Beyond the horizon of the scale of one permit a second.
 const BEYOND: u64 = 400 * 365 * 86_400 * SECOND;
@@ -26,5 +29,30 @@ fn the_origin_moves_under_two_try_calls() {
         assert!(mine + others <= 2, "over-admitted: {mine} + {others}");
         let left = usize::try_from(queue.available()).unwrap();
         assert_eq!(mine + others + left, 2, "{mine} + {others} taken");
+    });
+}
+
+/// A scale by which the present is far ahead of what the next one counts from: whoever decided by it and changed the
+/// word all the same would leave it in nobody's reach until that is undone.
+#[test]
+fn a_call_by_the_scale_before_leaves_the_word_alone() {
+    const NOW: u64 = 1_000 * SECOND;
+    check(2, || {
+        let scale = Scale::new(&Quota::per_second(1).burst(2)).unwrap();
+        let meter = Arc::new(Meter::new(Frame { origin_ns: 0, scale }, 0));
+        let other = {
+            let meter = meter.clone();
+            thread::spawn(move || meter.take_at_once(1.into(), NOW))
+        };
+        // As the holder of the queue's lock would.
+        let taken = meter.word.freeze().tat() > 0;
+        let (frame, now) = Frame::at(scale, NOW);
+        let tat = now + if taken { scale.per_permit } else { 0 };
+        meter.published.publish(frame);
+        meter.word.thaw(State::new(tat, false, false));
+        let then = meter.word.load().tat();
+        assert!(then <= now + scale.per_permit, "{then}, and now is {now}");
+        let slow = other.join().unwrap() == Err(None);
+        assert_eq!(meter.word.load().tat(), if slow { now } else { now + scale.per_permit });
     });
 }
