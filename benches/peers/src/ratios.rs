@@ -6,7 +6,7 @@ use std::{
     hint::black_box,
     sync::{
         Barrier,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -64,29 +64,34 @@ pub(crate) fn by_two<T: Call>(party: &T, slice: Duration) -> f64 {
     by_many(party, 2, slice)
 }
 
-/// Nanoseconds between calls, with so many threads calling.
+/// Nanoseconds between calls, with so many threads calling. What they do until the system has found a core for
+/// each does not count.
 pub(crate) fn by_many<T: Call>(party: &T, threads: usize, slice: Duration) -> f64 {
-    let (start, stop, calls) = (Barrier::new(threads + 1), AtomicBool::new(false), AtomicU64::new(0));
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let (mut own, mut count) = (party.own(), 0);
-                start.wait();
-                while !stop.load(Ordering::Relaxed) {
-                    count += batch(party, &mut own);
-                }
-                calls.fetch_add(count, Ordering::Relaxed);
-            });
-        }
+    const WARM_UP: u8 = 0;
+    const MEASURED: u8 = 1;
+    const OVER: u8 = 2;
+    let (start, phase) = (Barrier::new(threads + 1), AtomicU8::new(WARM_UP));
+    let work = || {
+        let mut own = party.own();
         start.wait();
-        let began = Instant::now();
-        thread::sleep(slice);
-        stop.store(true, Ordering::Relaxed);
-        began
+        while phase.load(Ordering::Relaxed) == WARM_UP {
+            batch(party, &mut own);
+        }
+        let (began, mut calls) = (Instant::now(), 0);
+        while phase.load(Ordering::Relaxed) == MEASURED {
+            calls += batch(party, &mut own);
+        }
+        calls as f64 / began.elapsed().as_nanos() as f64
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        start.wait();
+        for next in [MEASURED, OVER] {
+            thread::sleep(slice);
+            phase.store(next, Ordering::Relaxed);
+        }
+        1.0 / workers.into_iter().map(|worker| worker.join().expect("a worker panicked")).sum::<f64>()
     })
-    .elapsed()
-    .as_nanos() as f64
-        / calls.into_inner() as f64
 }
 
 type Measure = Box<dyn Fn(Duration) -> f64>;

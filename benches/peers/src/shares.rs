@@ -13,8 +13,9 @@ use crate::{
 
 /// What the tables show, in words.
 pub const EXPLANATION: &str = "Millions of calls a second, all admitted, by one thread and by two; medians of \
-rounds in which every call is measured once, one after the other. The ratios are taken round by round. With \
-more cores, the curve to all of them follows.";
+rounds in which every call is measured once, one after the other. The ratios are taken round by round. The \
+last row is how much faster two threads of this machine are than one when they share nothing: where that is not \
+two, other work had a core, or the machine has no two. With more cores, the curve to all of them follows.";
 
 /// A quota that nothing exhausts.
 fn abundant() -> RateLimiter {
@@ -122,6 +123,28 @@ impl Call for Decrement {
     }
 }
 
+/// No call at all: arithmetic in registers, as much of it as the machine has cores for.
+#[derive(Default)]
+pub struct Arithmetic;
+
+impl Call for Arithmetic {
+    type Own = u64;
+
+    fn name(&self) -> &'static str {
+        "arithmetic alone: what the machine gives"
+    }
+
+    fn own(&self) -> u64 {
+        1
+    }
+
+    #[inline]
+    fn call(&self, own: &mut u64) -> bool {
+        *own = own.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        true
+    }
+}
+
 /// Where they stand in the tables.
 const GOVERNOR: usize = 0;
 const WORD: usize = 1;
@@ -129,11 +152,11 @@ const PER_CORE: usize = 2;
 const BY_HAND: usize = 5;
 const DECREMENT: usize = 6;
 
-fn rows(two: bool) -> [Row; 7] {
+fn rows(two: bool) -> [Row; 8] {
     macro_rules! rows {
         ($($party:ty),*) => { [$(row::<$party>(if two { by_two } else { alone })),*] };
     }
-    rows![GovernorAdmit, Admit, Adaptive, Slots, SmallHand, ByHand, Decrement]
+    rows![GovernorAdmit, Admit, Adaptive, Slots, SmallHand, ByHand, Decrement, Arithmetic]
 }
 
 /// Something that has to hold.
@@ -159,7 +182,7 @@ pub fn run(effort: Effort) -> Report {
     let [one, two] = all;
     let mut report = Report::default();
     table(&mut report.tables, &one, &two);
-    let faster = |rows: &[Row; 7], party: usize| ratio(&rows[GOVERNOR], &rows[party]).median;
+    let faster = |rows: &[Row; 8], party: usize| ratio(&rows[GOVERNOR], &rows[party]).median;
     let grows = |party: usize| ratio(&one[party], &two[party]).median;
     let gates = [
         Gate { what: "PerCore to governor, one thread", at_least: 3.3, is: faster(&one, PER_CORE) },
@@ -232,6 +255,7 @@ fn curve(out: &mut String, effort: Effort) {
     line::<Slots>(out, &threads, effort);
     line::<ByHand>(out, &threads, effort);
     line::<Decrement>(out, &threads, effort);
+    line::<Arithmetic>(out, &threads, effort);
     out.push('\n');
 }
 
