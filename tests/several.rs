@@ -232,6 +232,33 @@ fn a_large_group_beside_hungry_waiters_has_its_turn() {
 }
 
 #[test]
+fn a_group_that_is_polled_over_and_over_keeps_its_time() {
+    let clock = ManualClock::new();
+    // The first is going to wait for `d` until 100 s, ahead in `a`.
+    let (a, d) = (limiter(&clock, 1, 2, 2), limiter(&clock, 1, 100, 100));
+    let (one, two) = (limiter(&clock, 1, 1, 0), limiter(&clock, 1, 3, 0));
+    let mut first = Group::new(AllOf::new().and(&a, 2).and(&d, 100).and(&one, 1).acquire());
+    d.try_acquire_n(100).unwrap();
+    pass(&clock, 1_000, &mut [&mut first]);
+    assert_eq!((a.waiting(), d.waiting()), (1, 1));
+    // The second may pass it, but finds hungry waiters in `c`; more come than that has permits.
+    let c = limiter(&clock, 10, 2, 2);
+    let mut second = Group::new(AllOf::new().and(&a, 2).and(&c, 2).and(&two, 3).acquire());
+    let mut hungry: Vec<_> = (0..2).map(|_| c.acquire_n_owned(1)).map(Box::pin).collect();
+    for _ in 0..1_000 {
+        pass(&clock, 10, &mut [&mut second]);
+        for waiter in &mut hungry {
+            while waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+                *waiter = Box::pin(c.acquire_n_owned(1));
+            }
+        }
+    }
+    // Due in `two` at 3,000 ms, and then promised two more seconds.
+    assert!(second.served.is_some_and(|at| at <= 5_000), "{:?}", second.served);
+    assert_eq!(first.served, None);
+}
+
+#[test]
 fn who_leaves_takes_nothing_along_and_lets_the_others_go() {
     let clock = ManualClock::new();
     let (a, b) = (limiter(&clock, 1, 3, 0), limiter(&clock, 1, 3, 0));

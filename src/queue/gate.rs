@@ -16,8 +16,10 @@
 //!    queue, `S(h) + its cost <= S(its own)`, and so `a + S(h) + cost <= T(its own) + limit <= T(h) + limit`.
 //!    The same goes for those ahead of it who wait for one limit only. So nobody waits forever, two groups
 //!    never for each other, and nobody's promise is put off by those who came later.
-//! 4. A lower quota, a charge, or a stall beyond the catch-up can break a promise. A gate that was not ready
-//!    by then is looked at, and gets a new promise, which lies in the future.
+//! 4. A lower quota, a charge, or a stall beyond the catch-up can break a promise; and so can a gate ahead that
+//!    goes late, by its own promise, from a bucket that has been full meanwhile. A gate that was not ready by then
+//!    is looked at, and gets a new promise, which lies in the future. A promise that stands is never put off, or
+//!    those who came later could use what a gate gains by looking.
 //! 5. A gate is woken when a look that is not its own finds that it has come to be due here. After a look of
 //!    its own that found it not ready there is a queue where it is not `due`; it wakes when it comes to be.
 //!    Elsewhere `due` may be out of date, for a look need not reach it: its own look is what counts.
@@ -226,10 +228,12 @@ impl Locked<'_> {
         self.frame.instant_of(then)
     }
 
-    /// Makes a promise to a gate.
+    /// Makes a promise to a gate. One that stands is not put off.
     pub(super) fn promise(&mut self, place: Pin<&Place>, promise_ns: u64) {
+        let now_ns = self.now_ns;
         if let Some(gate) = self.inner.list.entry_mut(place).and_then(|entry| entry.gate.as_mut()) {
-            gate.promise_ns = promise_ns;
+            let stands = now_ns < gate.promise_ns;
+            gate.promise_ns = if stands { gate.promise_ns.min(promise_ns) } else { promise_ns };
         }
     }
 
