@@ -1,13 +1,50 @@
 //! Random schedules of groups, waiters, try calls and cancellations over three limits: the bound holds, the
 //! books balance, and everybody is served.
 
-use std::task::{Context, Waker};
+use std::task::{Context, Wake, Waker};
 
 use proptest::prelude::*;
 
-use super::{AllOf, Clock, Future, Limiter, ManualClock, Pin, Poll, limiter, ms};
+use super::{AllOf, Arc, AtomicU64, Clock, Future, Limiter, ManualClock, Ordering, Pin, Poll, limiter, ms};
 
 type Boxed = Pin<Box<dyn Future<Output = Result<(), tidegate::Denied>>>>;
+
+/// Who waits, for what, and how often it was woken.
+struct Waiting {
+    amounts: [u64; 3],
+    future: Boxed,
+    wakes: Arc<Wakes>,
+    /// Up to the last poll.
+    seen: u64,
+}
+
+#[derive(Default)]
+struct Wakes(AtomicU64);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Waiting {
+    fn new(amounts: [u64; 3], future: Boxed) -> Self {
+        Self { amounts, future, wakes: Arc::default(), seen: 0 }
+    }
+
+    /// Polls it. Who waited and is served by now has been woken.
+    fn poll(&mut self, first: bool) -> bool {
+        let wakes = self.wakes.0.load(Ordering::Relaxed);
+        let waker = Waker::from(Arc::clone(&self.wakes));
+        let Poll::Ready(outcome) = self.future.as_mut().poll(&mut Context::from_waker(&waker)) else {
+            self.seen = wakes;
+            return false;
+        };
+        outcome.unwrap();
+        assert!(first || wakes > self.seen, "nobody has woken it");
+        true
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -49,20 +86,17 @@ struct Run {
 }
 
 fn run(limiters: &[Limiter; 3], clock: &ManualClock, steps: &[Step]) -> Run {
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut waiters: Vec<([u64; 3], Boxed)> = Vec::new();
+    let mut waiters: Vec<Waiting> = Vec::new();
     let mut run = Run { at_once: Vec::new(), kept: [0; 3], now_ms: 0, unserved: 0 };
     let only = |i: usize, n: u64| std::array::from_fn(|j| if i == j { n } else { 0 });
     for step in steps {
         let now_ms = clock.now() / 1_000_000;
-        let mut join = |amounts, future: Boxed, waiters: &mut Vec<_>| {
-            let mut future = future;
-            match future.as_mut().poll(&mut cx) {
-                Poll::Ready(outcome) => {
-                    outcome.unwrap();
-                    run.at_once.push((now_ms, amounts));
-                }
-                Poll::Pending => waiters.push((amounts, future)),
+        let mut join = |amounts, future, waiters: &mut Vec<_>| {
+            let mut waiting = Waiting::new(amounts, future);
+            if waiting.poll(true) {
+                run.at_once.push((now_ms, amounts));
+            } else {
+                waiters.push(waiting);
             }
         };
         match *step {
@@ -87,8 +121,8 @@ fn run(limiters: &[Limiter; 3], clock: &ManualClock, steps: &[Step]) -> Run {
             Step::JoinOne(i, n) => join(only(i, n), Box::pin(limiters[i].acquire_n_owned(n)), &mut waiters),
             Step::Poll(i) if !waiters.is_empty() => {
                 let i = i % waiters.len();
-                if waiters[i].1.as_mut().poll(&mut cx).is_ready() {
-                    let (amounts, _) = waiters.remove(i);
+                if waiters[i].poll(false) {
+                    let amounts = waiters.remove(i).amounts;
                     (0..3).for_each(|j| run.kept[j] += amounts[j]);
                 }
             }
@@ -99,13 +133,11 @@ fn run(limiters: &[Limiter; 3], clock: &ManualClock, steps: &[Step]) -> Run {
     // Far more than all of them can need.
     clock.advance(ms(1_000_000));
     run.now_ms = clock.now() / 1_000_000;
-    for (amounts, mut waiter) in waiters {
-        match waiter.as_mut().poll(&mut cx) {
-            Poll::Ready(outcome) => {
-                outcome.unwrap();
-                (0..3).for_each(|j| run.kept[j] += amounts[j]);
-            }
-            Poll::Pending => run.unserved += 1,
+    for mut waiting in waiters {
+        if waiting.poll(false) {
+            (0..3).for_each(|j| run.kept[j] += waiting.amounts[j]);
+        } else {
+            run.unserved += 1;
         }
     }
     run
