@@ -259,6 +259,25 @@ fn a_group_that_is_polled_over_and_over_keeps_its_time() {
 }
 
 #[test]
+fn a_refusal_counts_what_a_group_is_promised() {
+    let clock = ManualClock::new();
+    let (a, b, c) = (limiter(&clock, 10, 10, 10), limiter(&clock, 1, 5, 5), limiter(&clock, 1, 1, 0));
+    let mut group = Group::new(AllOf::new().and(&a, 10).and(&b, 5).and(&c, 1).acquire());
+    b.try_acquire_n(5).unwrap();
+    pass(&clock, 1_000, &mut [&mut group]);
+    // It is promised to go at 5,000 ms, and then `a` is empty.
+    assert_eq!((a.waiting(), b.waiting(), c.waiting()), (1, 1, 1));
+    let denied = Err(Denied::NotYet { retry_after: ms(4_100) });
+    assert_eq!(a.try_acquire(), denied);
+    assert_eq!(a.try_reserve(1).map(drop), denied);
+    assert_eq!(AllOf::new().and(&a, 1).try_acquire(), denied);
+    assert_eq!(a.time_until(1), Ok(ms(4_100)));
+    pass(&clock, 4_100, &mut [&mut group]);
+    assert_eq!(a.try_acquire(), Ok(()));
+    assert_eq!(group.served, Some(5_000));
+}
+
+#[test]
 fn who_leaves_takes_nothing_along_and_lets_the_others_go() {
     let clock = ManualClock::new();
     let (a, b) = (limiter(&clock, 1, 3, 0), limiter(&clock, 1, 3, 0));

@@ -111,7 +111,8 @@ impl<C: Clock> RateLimiter<C> {
     /// - [`Denied::NotYet`], at once and without taking anything, if the turn of this request does not come in
     ///   time. `retry_after` says after how long the same call would succeed, if nobody else came.
     /// - The same later, if the turn was put off meanwhile, by a lower [quota](Self::set_quota) or a
-    ///   [charge](Self::charge), or because the runtime stalled for longer than the catch-up.
+    ///   [charge](Self::charge), or because the runtime stalled for longer than the catch-up; or if somebody
+    ///   ahead who waits for [other limits as well](crate::AllOf) has left the bucket full meanwhile.
     /// - [`Denied::Never`] and [`Denied::Invalid`] as [`acquire_n`](Self::acquire_n).
     ///
     /// # Examples

@@ -27,7 +27,9 @@ use crate::{
 /// waits for another: first for the limit whose turn comes last; when it is due there, for the others. From
 /// then on its time in all of them is known, and nobody passes who would put it off. So others use what it
 /// cannot use yet, large requests are not starved by small ones, and no two wait for each other. In the queues
-/// where it stands, [`try_acquire`](RateLimiter::try_acquire) is refused, as it is behind any waiter.
+/// where it stands, [`try_acquire`](RateLimiter::try_acquire) is refused, as it is behind any waiter, and told the
+/// time from which it is out of the way; but as long as it waits for one limit alone, not what the others are
+/// going to make of it.
 ///
 /// # Examples
 /// ```
@@ -163,7 +165,11 @@ fn try_all(
     for ((locked, &cost), seen) in all.iter_mut().zip(&costs).zip(seen) {
         locked.gather(cost);
         let due_ns = match decide(locked.tat, locked.now, locked.now, cost, locked.frame.scale.limit) {
-            _ if !locked.inner.list.is_empty() => locked.turn(cost),
+            _ if !locked.inner.list.is_empty() => {
+                let tat = locked.tat.max(locked.floor);
+                let ahead = u128::from(tat) + locked.inner.ahead(&locked.frame, tat);
+                locked.frame.instant_of(ahead + u128::from(cost))
+            }
             Decision::Admit(_) => continue,
             Decision::NotBefore(tick) => locked.frame.instant(tick),
         };

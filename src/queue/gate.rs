@@ -234,6 +234,7 @@ impl Locked<'_> {
         if let Some(gate) = self.inner.list.entry_mut(place).and_then(|entry| entry.gate.as_mut()) {
             let stands = now_ns < gate.promise_ns;
             gate.promise_ns = if stands { gate.promise_ns.min(promise_ns) } else { promise_ns };
+            self.inner.promised_ns = self.inner.promised_ns.max(promise_ns);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::{
     gcra::{MAX_TAT, Scale},
     meter::Meter,
     permits::Permits,
+    published::Frame,
     quota::Quota,
 };
 
@@ -149,6 +150,8 @@ pub(super) struct Inner {
     pub(super) list: List<Entry, Outcome>,
     /// Over those in the list.
     pub(super) sum: Sum,
+    /// No gate in here has been promised to go later than this.
+    pub(super) promised_ns: u64,
     pub(super) slack: Slack,
     pub(super) unlocked: Unlocked,
     /// The arrival time when QUEUED was last cleared.
@@ -176,6 +179,7 @@ impl Inner {
             users: 0,
             list: List::new(),
             sum: Sum::default(),
+            promised_ns: 0,
             slack: Slack::new(),
             unlocked: Unlocked { before: 0, least: MAX_TAT, lost_before: 0 },
             closed: tat,
@@ -262,8 +266,19 @@ impl Inner {
         self.slack.convert(convert);
     }
 
-    /// Tells those without the lock how much is asked for by those who wait.
-    pub(super) fn report_queued(&self, meter: &Meter) {
-        meter.set_queued(u64::try_from(self.sum.ticks).unwrap_or(u64::MAX));
+    /// What newcomers find ahead of them, in ticks. When the last gate goes as promised, the bucket may be empty.
+    pub(super) fn ahead(&self, frame: &Frame, tat: u64) -> u128 {
+        if self.sum.gates == 0 {
+            return self.sum.ticks;
+        }
+        let then =
+            u128::from(frame.tick(self.promised_ns).unwrap_or(MAX_TAT)) + u128::from(frame.scale.limit);
+        self.sum.ticks.max(then.saturating_sub(tat.into()))
+    }
+
+    /// Tells those without the lock how much that is.
+    pub(super) fn report_queued(&self, meter: &Meter, frame: &Frame, tat: u64) {
+        let ahead = self.ahead(frame, tat);
+        meter.set_queued(u64::try_from(ahead).unwrap_or(u64::MAX));
     }
 }

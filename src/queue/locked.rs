@@ -80,7 +80,10 @@ pub(super) struct Locked<'a> {
 /// Writes the word back, also on the way out of a panic. QUEUED stays if somebody waits, or credit is left.
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        self.inner.report_queued(self.meter);
+        if self.inner.sum.gates == 0 {
+            self.inner.promised_ns = 0;
+        }
+        self.inner.report_queued(self.meter, &self.frame, self.tat);
         let lingers = self.tat < self.now && self.now_ns < self.meter.linger_until_ns();
         let queued = !self.inner.list.is_empty() || self.inner.holds > 0;
         self.inner.closed = self.tat;

@@ -76,7 +76,8 @@ impl<C> Drop for Unlink<'_, C> {
             let removed = inner.remove(self.1);
             if removed.is_some() {
                 inner.armed = None;
-                inner.report_queued(&self.0.meter);
+                let meter = &self.0.meter;
+                inner.report_queued(meter, &meter.published.frame(), meter.word.load().tat());
             }
             removed
         };
@@ -196,9 +197,9 @@ impl<C: Clock> WaitQueue<C> {
             locked.inner.join(place, request, cost, NEVER, waker);
         } else {
             // QUEUED is set and stays set, and nothing is decided: the word is left alone.
-            let cost = cost(&self.meter.published.frame(), request.permits)?;
-            inner.join(place, request, cost, NEVER, waker);
-            inner.report_queued(&self.meter);
+            let frame = self.meter.published.frame();
+            inner.join(place, request, cost(&frame, request.permits)?, NEVER, waker);
+            inner.report_queued(&self.meter, &frame, self.meter.word.load().tat());
         }
         // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
         // hand-off itself.
