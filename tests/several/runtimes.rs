@@ -58,3 +58,18 @@ fn a_group_whose_runtime_stands_still_delays_nobody() {
     assert_eq!(poll_on(&two, &mut group), Poll::Ready(Ok(())));
     assert!(poll_on(&one, &mut last).is_ready());
 }
+
+#[test]
+fn a_group_that_is_due_by_the_old_quota_goes_first() {
+    let clock = Mute::default();
+    let quota = Quota::per_second(1).burst(2);
+    let [a, b] = [0, 1].map(|initial| RateLimiter::with_clock(quota.initial(initial), clock.clone()));
+    let runtime = paused();
+    let mut group = Box::pin(AllOf::new().and(&a, 2).and(&b, 1).acquire());
+    assert!(poll_on(&runtime, &mut group).is_pending());
+    // The alarm is late.
+    clock.0.fetch_add(2 * 1_000_000_000, Ordering::SeqCst);
+    a.set_quota(Quota::per_second(1).burst(1)).unwrap();
+    assert_eq!(poll_on(&runtime, &mut group), Poll::Ready(Ok(())));
+    assert_eq!(a.available(), 0);
+}
