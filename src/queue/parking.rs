@@ -224,14 +224,14 @@ impl Locked<'_> {
         // SeqCst fence: pairs with that in `offer`. Whoever parks something that this does not see will see
         // QUEUED, which is set.
         fence(Ordering::SeqCst);
-        let millionths = |ticks: u64, round: u128| {
-            let all =
-                (u128::from(ticks) * u128::from(Permits::MILLION) + round) / u128::from(scale.per_permit);
+        // Rounded up: who is given all that it needs must not be left short of a tick.
+        let millionths = |ticks: u64| {
+            let all = (u128::from(ticks) * u128::from(Permits::MILLION)).div_ceil(scale.per_permit.into());
             u64::try_from(all).unwrap_or(MAX_PARKED).min(MAX_PARKED)
         };
         // In whole permits if that does not overflow the bucket.
-        let wanted = millionths(short, u128::from(scale.per_permit) - 1).next_multiple_of(Permits::MILLION);
-        let gathered = slots.steal_up_to(wanted.min(millionths(self.tat - self.now, 0)));
+        let wanted = millionths(short).next_multiple_of(Permits::MILLION);
+        let gathered = slots.steal_up_to(wanted.min(millionths(self.tat - self.now)));
         if gathered > 0 {
             self.refund(scale.parked(gathered));
         }

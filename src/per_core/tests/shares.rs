@@ -55,14 +55,14 @@ fn a_burst_too_small_to_split_is_not() {
 }
 
 /// Eight slots, fixed shares of 100, of a burst of 6,400.
-fn eight() -> (RateLimiter<ManualClock>, PerCore<ManualClock>, ManualClock) {
+pub(super) fn eight() -> (RateLimiter<ManualClock>, PerCore<ManualClock>, ManualClock) {
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(Quota::per_second(1000).burst(6400), clock.clone());
     let per_core = PerCore::builder(&limiter).slots(8).share(100).build().unwrap();
     (limiter, per_core, clock)
 }
 
-fn take(per_core: &PerCore<ManualClock>, slot: usize, n: u64) -> bool {
+pub(super) fn take(per_core: &PerCore<ManualClock>, slot: usize, n: u64) -> bool {
     let slot = &per_core.slots[slot];
     per_core.limiter.queue().take_shared(slot, n.into(), per_core.sizing).is_ok()
 }

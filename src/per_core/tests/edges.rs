@@ -1,0 +1,46 @@
+//! What is parked at the edges: ticks that are not whole millionths, the largest bursts, debts, other quotas,
+//! other limits, and clocks that step back.
+
+use core::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use super::shares::take;
+use crate::{ManualClock, PerCore, Quota, RateLimiter};
+
+type Limiter = RateLimiter<ManualClock>;
+
+fn poll<F: Future>(future: core::pin::Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Two slots with 50 each, and 0.7 permits less than the 876 in the word that are not set aside. A tick is not
+/// a whole number of millionths.
+fn almost_full() -> (Limiter, PerCore<ManualClock>) {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(Quota::per_second(9_999_991).burst(1000), clock.clone());
+    let per_core = PerCore::builder(&limiter).slots(2).share(50).build().unwrap();
+    assert!(take(&per_core, 0, 1) && take(&per_core, 1, 1));
+    clock.advance(Duration::from_nanos(10_130));
+    assert_eq!(limiter.available(), 876 + 99);
+    (limiter, per_core)
+}
+
+#[test]
+fn a_request_for_the_whole_burst_takes_the_last_tick_from_a_slot() {
+    let (limiter, _per_core) = almost_full();
+    assert!(limiter.has_capacity(876));
+    assert_eq!(limiter.try_acquire_n(876), Ok(()));
+    assert_eq!(limiter.available(), 99);
+}
+
+#[test]
+fn a_waiter_for_the_whole_burst_takes_no_more_than_it_needs() {
+    let (limiter, _per_core) = almost_full();
+    let waiter = pin!(limiter.acquire_n(876));
+    assert_eq!(poll(waiter), Poll::Ready(Ok(())));
+    assert_eq!(limiter.available(), 99);
+}
