@@ -47,8 +47,8 @@ use crate::{
 /// - After a pause, between seven eighths of the burst and all of it are there at once.
 /// - The rate is delivered in full.
 ///
-/// A share is at most an eighth of the burst divided by the number of slots. If that is below two permits,
-/// nothing is set aside, and this is the plain limiter.
+/// A share is at most an eighth of the burst, and of 36 trillion permits, divided by the number of slots. If that
+/// is below two permits, nothing is set aside, and this is the plain limiter.
 ///
 /// # Nothing is stranded
 /// A call is refused only if the limiter has not enough, and every slot has been seen to be empty while nobody

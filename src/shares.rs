@@ -52,7 +52,7 @@ pub(crate) use self::{
 };
 use crate::permits::Permits;
 
-/// The most that can be parked in one place, in millionths.
+/// The most that can be parked in all, in millionths: a slot can hold it, and twice as much.
 pub(crate) const MAX_PARKED: u64 = u64::MAX >> 2;
 
 /// The part of the burst that may be parked: one in so many.
@@ -84,7 +84,10 @@ pub(crate) enum Stolen {
 
 /// The largest share of a slot at that burst; zero if the burst is too small to be split.
 pub(crate) const fn largest_share(burst: u64, slots: usize) -> u64 {
-    let share = burst / PART / slots as u64;
+    const MOST: u64 = MAX_PARKED / Permits::MILLION;
+    let part = burst / PART;
+    let part = if part < MOST { part } else { MOST };
+    let share = part / slots as u64;
     if share < 2 { 0 } else { share }
 }
 
@@ -149,7 +152,7 @@ impl Slots {
 
     /// What is parked in all slots, in millionths.
     pub(crate) fn parked(&self) -> u64 {
-        // No overflow: it is no more than a burst whose ticks fit the word, but for claims of an earlier quota.
+        // No overflow, unless some of it is moved from slot to slot meanwhile and counted again and again.
         self.slots.iter().fold(0, |sum: u64, slot| sum.saturating_add(slot.parked()))
     }
 

@@ -44,3 +44,16 @@ fn a_waiter_for_the_whole_burst_takes_no_more_than_it_needs() {
     assert_eq!(poll(waiter), Poll::Ready(Ok(())));
     assert_eq!(limiter.available(), 99);
 }
+
+#[test]
+fn the_largest_share_of_the_largest_burst_is_kept() {
+    let burst = 1 << 55;
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(burst), ManualClock::new());
+    let share = crate::shares::largest_share(burst, 1);
+    let per_core = PerCore::builder(&limiter).slots(1).share(share).build().unwrap();
+    let before = limiter.available();
+    assert!(take(&per_core, 0, 1));
+    assert_eq!(per_core.report()[0].parked, share.into());
+    assert!(take(&per_core, 0, share));
+    assert_eq!(limiter.available(), before - 1 - i64::try_from(share).unwrap());
+}

@@ -48,7 +48,7 @@ fn a_burst_too_small_to_split_is_not() {
     assert_eq!(largest_share(127, 8), 0);
     assert_eq!(largest_share(128, 8), 2);
     assert_eq!(largest_share(6400, 8), 100);
-    assert_eq!(largest_share(u64::MAX, 1), u64::MAX / 8);
+    assert_eq!(largest_share(u64::MAX, 2), (u64::MAX >> 2) / 1_000_000 / 2, "as millionths they fit a slot");
     let limiter = RateLimiter::with_clock(Quota::per_second(100), ManualClock::new());
     let per_core = PerCore::builder(&limiter).slots(8).build().unwrap();
     assert_eq!(per_core.try_acquire_n(100), Ok(()), "nothing is set aside");
