@@ -151,7 +151,9 @@ impl<C: Clock> WaitQueue<C> {
     pub(crate) fn lay_down(&self, hand: &mut Hand) {
         let Hand { held, demand } = core::mem::take(hand);
         if held > 0 {
-            self.refund(Permits::of_millionths(held));
+            // Rounded down to a tick: a permit that was drawn must not come back as more.
+            self.locked(|locked| locked.refund(locked.frame.scale.parked(held)));
+            self.drive(By::Other);
         }
         // Only now: the permits were there by the right of the claim.
         if let Some(slots) = self.slots() {

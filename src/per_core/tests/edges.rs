@@ -9,7 +9,7 @@ use core::{
 };
 
 use super::shares::take;
-use crate::{ManualClock, PerCore, Quota, RateLimiter};
+use crate::{ManualClock, PerCore, Permits, Quota, RateLimiter};
 
 type Limiter = RateLimiter<ManualClock>;
 
@@ -56,4 +56,17 @@ fn the_largest_share_of_the_largest_burst_is_kept() {
     assert_eq!(per_core.report()[0].parked, share.into());
     assert!(take(&per_core, 0, share));
     assert_eq!(limiter.available(), before - 1 - i64::try_from(share).unwrap());
+}
+
+#[test]
+fn to_give_back_makes_no_permits() {
+    // A tick is a whole permit.
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(1 << 60), ManualClock::new());
+    let mut local = PerCore::builder(&limiter).slots(1).share(2).build().unwrap().local();
+    let before = limiter.available();
+    local.try_acquire().unwrap();
+    local.try_acquire_n(1.999_999).unwrap();
+    assert_eq!(local.held(), Permits::of_millionths(1));
+    local.give_back();
+    assert_eq!(limiter.available(), before - 3, "2.999999 were taken");
 }
