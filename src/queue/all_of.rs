@@ -163,9 +163,12 @@ fn try_all(
     };
     let mut wait_ns = 0;
     for ((locked, &cost), seen) in all.iter_mut().zip(&costs).zip(seen) {
-        locked.gather(cost);
+        let waiting = !locked.inner.list.is_empty();
+        if !waiting {
+            locked.gather(cost);
+        }
         let due_ns = match decide(locked.tat, locked.now, locked.now, cost, locked.frame.scale.limit) {
-            _ if !locked.inner.list.is_empty() => {
+            _ if waiting => {
                 let tat = locked.tat.max(locked.floor);
                 let ahead = u128::from(tat) + locked.inner.ahead(&locked.frame, tat);
                 locked.frame.instant_of(ahead + u128::from(cost))

@@ -8,8 +8,10 @@ use core::{
     time::Duration,
 };
 
-use super::shares::take;
-use crate::{ManualClock, PerCore, Permits, Quota, RateLimiter};
+use super::shares::{eight, take};
+use crate::{AllOf, Denied, ManualClock, PerCore, Permits, Quota, RateLimiter};
+
+const SECOND: u64 = 1_000_000_000;
 
 type Limiter = RateLimiter<ManualClock>;
 
@@ -69,4 +71,24 @@ fn to_give_back_makes_no_permits() {
     assert_eq!(local.held(), Permits::of_millionths(1));
     local.give_back();
     assert_eq!(limiter.available(), before - 3, "2.999999 were taken");
+}
+
+/// What is parked is all there is: 100 in slot 0.
+fn drained(left: u64) -> (Limiter, PerCore<ManualClock>, ManualClock) {
+    let (limiter, per_core, clock) = eight();
+    clock.set(3600 * SECOND);
+    assert!(take(&per_core, 0, 1));
+    limiter.try_acquire_n(5499 - left).unwrap();
+    assert_eq!(limiter.available(), i64::try_from(100 + left).unwrap());
+    (limiter, per_core, clock)
+}
+
+#[test]
+fn several_limits_take_what_is_parked() {
+    let (limiter, _per_core, clock) = drained(0);
+    let other = RateLimiter::with_clock(Quota::per_second(1), clock);
+    let both = |n: u64| AllOf::new().and(&limiter, n).and(&other, 1);
+    assert_eq!(both(101).try_acquire(), Err(Denied::NotYet { retry_after: Duration::from_millis(1) }));
+    assert_eq!(both(100).try_acquire(), Ok(()));
+    assert_eq!((limiter.available(), other.available()), (0, 0));
 }
