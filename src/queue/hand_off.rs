@@ -121,7 +121,7 @@ impl<C: Clock> WaitQueue<C> {
             loop {
                 let next = locked.grant_due(&mut batch, *seen);
                 // What is parked at cores is for those who wait.
-                if !matches!(next, Next::At(_)) || !locked.gather_for_head() {
+                if matches!(next, Next::More | Next::Unsure(_)) || !locked.gather_for_queue() {
                     break next;
                 }
             }

@@ -240,9 +240,14 @@ impl Locked<'_> {
         gathered > 0
     }
 
-    /// As [`gather`](Self::gather), for whoever is at the head of the queue.
-    pub(super) fn gather_for_head(&mut self) -> bool {
-        let cost = self.inner.list.front_mut().map(|front| front.cost);
+    /// As [`gather`](Self::gather), for whoever is at the head of the queue; where gates let others pass, for
+    /// whoever fits.
+    pub(super) fn gather_for_queue(&mut self) -> bool {
+        let cost = if self.inner.sum.gates > 0 {
+            Some(self.frame.scale.limit)
+        } else {
+            self.inner.list.front_mut().map(|front| front.cost)
+        };
         cost.is_some_and(|cost| self.gather(cost))
     }
 }
