@@ -152,7 +152,9 @@ impl World {
                 let own = self.hands[hand].hand.held;
                 let taken = self.hands[hand].try_acquire_n(Permits::of_millionths(n)).is_ok();
                 let missing = n.saturating_sub(own);
-                (fits(missing) && self.model.units(missing) <= self.model.cap, taken, n)
+                // What it takes over from an idle slot need not go through the word.
+                let through = self.model.units(missing) <= self.model.cap || taken;
+                (fits(missing) && through, taken, n)
             }
             Op::GiveBack(hand) => {
                 let held = self.hands[hand].hand.held;
