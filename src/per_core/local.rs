@@ -168,7 +168,7 @@ impl<C: Clock> Local<C> {
     /// local.try_acquire().unwrap();
     /// assert_eq!(local.held(), 100.into());
     /// local.give_back();
-    /// assert_eq!((local.held(), limiter.available()), (0.into(), 875));
+    /// assert_eq!((local.held(), limiter.available()), (0.into(), 874));
     /// ```
     pub const fn held(&self) -> Permits {
         Permits::of_millionths(self.hand.held)
