@@ -231,7 +231,15 @@ impl<C: Clock> WaitQueue<C> {
             }
             Fast::Done(None, _) | Fast::Slow => self.charge_locked(permits)?,
         };
-        Ok(wait_until(&frame, tat.saturating_sub(frame.scale.limit), now_ns))
+        let paid = wait_until(&frame, tat.saturating_sub(frame.scale.limit), now_ns);
+        if paid.is_zero() || self.slots().is_none() {
+            return Ok(paid);
+        }
+        // A debt comes out of what is parked first.
+        Ok(self.locked(|locked| {
+            locked.gather(0);
+            wait_until(&locked.frame, locked.tat.saturating_sub(locked.frame.scale.limit), locked.now_ns)
+        }))
     }
 
     fn charge_locked(&self, permits: Permits) -> Result<(u64, Frame), Denied> {

@@ -108,3 +108,13 @@ fn who_waits_behind_a_gate_is_given_what_is_parked() {
     assert_eq!(poll(both), Poll::Ready(Ok(())));
     assert_eq!(limiter.available(), 10);
 }
+
+#[test]
+fn a_charge_is_paid_by_what_is_parked() {
+    let (limiter, per_core, _clock) = drained(0);
+    assert_eq!(limiter.charge(60), Ok(Duration::ZERO));
+    assert_eq!(limiter.available(), 40);
+    assert_eq!(limiter.charge(50), Ok(Duration::from_millis(10)));
+    assert_eq!(limiter.available(), -10);
+    assert!(!limiter.has_capacity(1) && !take(&per_core, 0, 1));
+}
