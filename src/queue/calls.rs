@@ -52,20 +52,20 @@ impl<C: Clock> WaitQueue<C> {
                 Fast::Done(Taken::Yes, _) => Ok(()),
                 Fast::Done(Taken::Never, frame) => Err(never(frame, permits)),
                 Fast::Done(Taken::NotBefore(tick, tat), frame) => {
-                    if self.meter.doubted() || self.meter.is_behind(frame, now_ns, *tat) {
-                        return self.try_take_locked(permits, Some(*tat)).map(drop);
-                    }
-                    let refused = Err(not_yet(frame.instant(*tick), now_ns));
-                    if self.slots().is_none() || looked == Some(*tat) {
-                        return refused;
-                    }
-                    match self.steal(permits) {
+                    let look = self.slots().is_some() && looked != Some(*tat);
+                    match if look { self.steal(permits) } else { Stolen::Nothing } {
                         Stolen::All => Ok(()),
                         Stolen::Parts => self.try_take_locked(permits, None).map(drop),
-                        Stolen::Nothing => {
+                        Stolen::Nothing if look => {
                             // If the word has changed, something may have been parked behind this look's back.
                             looked = Some(*tat);
                             continue;
+                        }
+                        Stolen::Nothing => {
+                            if self.meter.doubted() || self.meter.is_behind(frame, now_ns, *tat) {
+                                return self.try_take_locked(permits, Some(*tat)).map(drop);
+                            }
+                            Err(not_yet(frame.instant(*tick), now_ns))
                         }
                     }
                 }

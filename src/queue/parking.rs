@@ -220,7 +220,9 @@ impl Locked<'_> {
         let scale = self.frame.scale;
         // It conforms up to here.
         let short = (self.tat + cost).saturating_sub(self.now + scale.limit);
-        if short == 0 {
+        // A word that the clock has fallen behind may be about to be given up, with what is in it. Those who
+        // wait come before those who would take from the slots even so.
+        if short == 0 || (self.inner.list.is_empty() && self.is_behind()) {
             return false;
         }
         // SeqCst fence: pairs with that in `offer`. Whoever parks something that this does not see will see

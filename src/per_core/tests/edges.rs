@@ -118,3 +118,15 @@ fn a_charge_is_paid_by_what_is_parked() {
     assert_eq!(limiter.available(), -10);
     assert!(!limiter.has_capacity(1) && !take(&per_core, 0, 1));
 }
+
+#[test]
+fn a_clock_that_steps_back_leaves_what_is_parked() {
+    let (limiter, per_core, clock) = drained(0);
+    clock.set(1800 * SECOND);
+    assert!(take(&per_core, 1, 1), "from slot 0");
+    assert_eq!(limiter.try_acquire_n(90), Ok(()));
+    assert!(limiter.try_acquire_n(10).is_err());
+    assert_eq!(limiter.charge(1), Ok(Duration::from_secs(1800) + Duration::from_millis(1)));
+    assert!(take(&per_core, 1, 9));
+    assert!(limiter.try_acquire().is_err());
+}
