@@ -20,7 +20,9 @@
 //!
 //! So no more than `burst + rate * w` are admitted in any window of length w, and to give parked permits back
 //! to the word is exact at any time. A change of quota may leave claims above the new capacity until they are
-//! given up; they are from before, and the bound is that of the larger quota meanwhile.
+//! given up; they are from before, and the bound is that of the larger quota meanwhile. What is parked in slots by
+//! their right goes back to the word at once, so that only what is on its way, or in the hands of a single
+//! thread or task, can be more than the new quota allows.
 //!
 //! # Invariants
 //! 1. What is parked in a slot and what is on its way there is at most its claim. Only the holder of DRAWING

@@ -14,7 +14,8 @@ use crate::{Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, queue::Han
 /// # What others see of it
 /// Its permits are its own until then. A call elsewhere can be refused while it holds some, and it may go on
 /// taking them while others wait: at most a share, which comes down to nothing where permits are scarce. The
-/// bound of the limiter holds unchanged; see [`PerCore`].
+/// bound of the limiter holds unchanged; see [`PerCore`]. What it holds when the quota is lowered it keeps: a
+/// share of the size from before.
 ///
 /// If it is leaked with `mem::forget`, what it holds is lost, and its part of the capacity with it.
 ///

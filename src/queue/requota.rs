@@ -9,7 +9,8 @@
 //!    hand-off that follows, who can no longer be served in time.
 //! 4. What may be parked at cores (see `shares.rs`) is taken off the new burst, and so it is when the first comes
 //!    who parks permits; it goes back when the last has left. The word's burst is the smaller one before more
-//!    may be parked, and what is parked goes back to the word before that is larger again.
+//!    may be parked, and what is parked goes back to the word before that is larger again. It goes back, too, if
+//!    by the new burst less may be parked than has been claimed; a new start does away with it.
 //! 5. A grant that was made before can still be given back if its cost is no more than the least slack since
 //!    (see `slack.rs`), which is converted too. What the conversion itself cuts off is a slack like any other.
 
@@ -111,7 +112,18 @@ impl Locked<'_> {
         self.set_scale(&quota, Scale::new(&quota)?.without(set_aside), inherit)?;
         self.inner.quota = quota;
         match slots {
-            Some(slots) if users > 0 => slots.open(quota.max_burst()),
+            Some(slots) if users > 0 => {
+                slots.open(quota.max_burst());
+                if inherit == Inherit::Reset {
+                    slots.steal_up_to(u64::MAX);
+                } else if slots.pool().is_overdrawn() {
+                    let parked = slots.steal_up_to(u64::MAX);
+                    self.refund(self.frame.scale.parked(parked));
+                } else {
+                    // A debt comes out of what is parked first.
+                    self.gather(0);
+                }
+            }
             Some(slots) => {
                 let parked = slots.close();
                 self.refund(self.frame.scale.parked(parked));

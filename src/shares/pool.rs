@@ -63,6 +63,12 @@ impl Pool {
         }
     }
 
+    /// Whether more is claimed than by the capacity now could be.
+    pub(crate) fn is_overdrawn(&self) -> bool {
+        // Relaxed, both of them: a claim that this misses is given up as if it had been made before.
+        self.claimed.load(Ordering::Relaxed) > self.capacity.load(Ordering::Relaxed)
+    }
+
     /// What is claimed.
     #[cfg(test)]
     pub(crate) fn claimed(&self) -> u64 {

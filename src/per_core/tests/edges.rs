@@ -9,7 +9,7 @@ use core::{
 };
 
 use super::shares::{eight, take};
-use crate::{AllOf, Denied, ManualClock, PerCore, Permits, Quota, RateLimiter};
+use crate::{AllOf, Denied, Inherit, ManualClock, PerCore, Permits, Quota, RateLimiter};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -129,4 +129,27 @@ fn a_clock_that_steps_back_leaves_what_is_parked() {
     assert_eq!(limiter.charge(1), Ok(Duration::from_secs(1800) + Duration::from_millis(1)));
     assert!(take(&per_core, 1, 9));
     assert!(limiter.try_acquire().is_err());
+}
+
+#[test]
+fn a_new_start_leaves_nothing_parked() {
+    let (limiter, per_core, _clock) = drained(0);
+    limiter.set_quota_with(Quota::per_second(1000).burst(6400).initial(0), Inherit::Reset).unwrap();
+    assert_eq!(limiter.available(), 0);
+    assert!(!take(&per_core, 0, 1));
+}
+
+#[test]
+fn a_larger_quota_leaves_what_is_parked_where_it_is() {
+    let (limiter, per_core, _clock) = drained(7);
+    limiter.set_quota(Quota::per_second(1000).burst(64_000)).unwrap();
+    assert_eq!((per_core.report()[0].parked, limiter.available()), (100.into(), 107));
+}
+
+#[test]
+fn a_debt_by_a_smaller_quota_is_paid_by_what_is_parked() {
+    let (limiter, per_core, _clock) = drained(0);
+    limiter.set_quota_with(Quota::per_second(1000).burst(6360), Inherit::Additively).unwrap();
+    // The word has 32 less, and the capacity is 8 less.
+    assert_eq!((per_core.report()[0].parked, limiter.available()), (68.into(), 68));
 }
