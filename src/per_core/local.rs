@@ -122,7 +122,7 @@ impl<C: Clock> Local<C> {
         // The budget of a task is charged whenever it takes permits, in hand or not.
         tokio::task::coop::consume_budget().await;
         if let Err(missing) = self.take_at_once(permits) {
-            self.per_core.limiter.acquire_n(missing).await?;
+            self.per_core.limiter.acquire_n(missing).await.map_err(|denied| asked_for(permits, denied))?;
             self.hand.take_all_but(permits, missing);
         }
         Ok(())
@@ -154,7 +154,7 @@ impl<C: Clock> Local<C> {
     pub fn acquire_n_blocking(&mut self, n: impl Amount) -> Result<(), Denied> {
         let permits = n.permits()?;
         if let Err(missing) = self.take_at_once(permits) {
-            self.per_core.limiter.acquire_n_blocking(missing)?;
+            self.per_core.limiter.acquire_n_blocking(missing).map_err(|denied| asked_for(permits, denied))?;
             self.hand.take_all_but(permits, missing);
         }
         Ok(())
@@ -211,7 +211,8 @@ impl<C: Clock> Local<C> {
     #[inline(never)]
     fn take_elsewhere(&mut self, permits: Permits) -> Result<(), Denied> {
         let PerCore { limiter, sizing, .. } = &self.per_core;
-        limiter.queue().take_by_hand(&mut self.hand, permits, *sizing)
+        let taken = limiter.queue().take_by_hand(&mut self.hand, permits, *sizing);
+        taken.map_err(|denied| asked_for(permits, denied))
     }
 
     /// Takes permits that are there; else how many are missing.
@@ -221,6 +222,14 @@ impl<C: Clock> Local<C> {
         }
         let PerCore { limiter, sizing, .. } = &self.per_core;
         limiter.queue().take_by_hand_at_once(&mut self.hand, permits, *sizing)
+    }
+}
+
+/// Why so many were refused, of which a part was in hand.
+fn asked_for(requested: Permits, denied: Denied) -> Denied {
+    match denied {
+        Denied::Never { burst, .. } => Denied::Never { requested, burst },
+        other => other,
     }
 }
 

@@ -140,6 +140,18 @@ fn a_new_start_leaves_nothing_parked() {
 }
 
 #[test]
+fn what_never_fits_is_named_as_it_was_asked_for() {
+    let (_limiter, per_core, _clock) = eight();
+    let never = |n: u64| Err(Denied::Never { requested: n.into(), burst: 5600.into() });
+    let mut local = per_core.local();
+    local.try_acquire().unwrap();
+    assert_eq!(local.try_acquire_n(6000), never(6000));
+    assert_eq!(local.acquire_n_blocking(6000), never(6000));
+    assert_eq!(poll(pin!(local.acquire_n(6000))), Poll::Ready(never(6000)));
+    assert_eq!(local.held(), 100.into());
+}
+
+#[test]
 fn a_larger_quota_leaves_what_is_parked_where_it_is() {
     let (limiter, per_core, _clock) = drained(7);
     limiter.set_quota(Quota::per_second(1000).burst(64_000)).unwrap();
