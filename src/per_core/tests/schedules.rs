@@ -1,16 +1,16 @@
 //! Random schedules of several slots, hands, waiters and direct calls on one limiter, against exact arithmetic:
-//! every decision, every level, every permit.
+//! every decision, every level, every permit; also while the burst changes.
 
 use core::{
     future::Future,
     pin::Pin,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use proptest::prelude::*;
 
-use crate::{AcquireNOwned, ManualClock, PerCore, Permits, Quota, RateLimiter, per_core::Local};
+use crate::{AcquireNOwned, AllOf, ManualClock, PerCore, Permits, Quota, RateLimiter, per_core::Local};
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -28,6 +28,13 @@ enum Op {
     Wait(u64),
     /// One of those who wait leaves.
     Leave(usize),
+    /// With another limit, that never refuses.
+    Both(u64),
+    Charge(u64),
+    Refund(u64),
+    Reset,
+    /// Another burst.
+    SetQuota(u64),
 }
 
 const HANDS: usize = 3;
@@ -52,7 +59,23 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..50_u64).prop_map(Op::UpTo),
         1 => amount().prop_map(Op::Wait),
         1 => any::<usize>().prop_map(Op::Leave),
+        1 => amount().prop_map(Op::Both),
+        1 => burst().prop_map(Op::SetQuota),
     ]
+}
+
+/// Any call, those too that make permits, or debts.
+fn any_op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        20 => op(),
+        1 => amount().prop_map(Op::Charge),
+        1 => amount().prop_map(Op::Refund),
+        1 => Just(Op::Reset),
+    ]
+}
+
+fn burst() -> impl Strategy<Value = u64> {
+    prop_oneof![1..64_u64, 64..10_000_u64]
 }
 
 type Limiter = RateLimiter<ManualClock>;
@@ -75,6 +98,13 @@ impl Model {
         Self { quota, period, level, cap }
     }
 
+    /// The burst changes; the permits that are there stay.
+    fn set_burst(&mut self, burst: u64, set_aside: u64) {
+        let Self { quota, level, .. } = *self;
+        *self = Self { level: 0, ..Self::new(quota.burst(burst), set_aside) };
+        self.level = level.min(self.cap);
+    }
+
     fn units(&self, millionths: u64) -> i128 {
         i128::from(millionths) * self.period
     }
@@ -87,11 +117,16 @@ impl Model {
 struct World {
     clock: ManualClock,
     limiter: Limiter,
+    other: Limiter,
     per_core: PerCore<ManualClock>,
     hands: Vec<Local<ManualClock>>,
     waiters: Vec<(u64, Waiter)>,
     model: Model,
     now_ns: u64,
+    /// The largest burst so far, and the most that was set aside.
+    most: (u64, u64),
+    /// Whether there were charges, without which there are no debts.
+    charged: bool,
     /// What was admitted, and not before and not after when.
     log: Vec<(u64, u64, i128)>,
 }
@@ -100,6 +135,7 @@ impl World {
     fn new(quota: Quota, slots: usize, share: Option<u64>) -> Self {
         let clock = ManualClock::new();
         let limiter = RateLimiter::with_clock(quota, clock.clone());
+        let other = RateLimiter::with_clock(Quota::per_second(1000), clock.clone());
         let mut builder = PerCore::builder(&limiter).slots(slots);
         if let Some(share) = share {
             let largest = crate::shares::largest_share(quota.max_burst(), slots.next_power_of_two());
@@ -109,7 +145,19 @@ impl World {
         let hands = (0..HANDS).map(|_| per_core.local()).collect();
         let set_aside = limiter.queue().slots().unwrap().capacity_of(quota.max_burst());
         let model = Model::new(quota, set_aside);
-        Self { clock, limiter, per_core, hands, waiters: Vec::new(), model, now_ns: 0, log: Vec::new() }
+        Self {
+            clock,
+            limiter,
+            other,
+            per_core,
+            hands,
+            waiters: Vec::new(),
+            model,
+            now_ns: 0,
+            most: (quota.max_burst(), set_aside),
+            charged: false,
+            log: Vec::new(),
+        }
     }
 
     /// What is parked in slots, and what is in hand, in millionths.
@@ -121,8 +169,16 @@ impl World {
     /// Polls those who wait; what was granted, which must be those who came first.
     fn granted(&mut self) -> Result<u64, TestCaseError> {
         let mut cx = Context::from_waker(Waker::noop());
-        let ready = |(n, waiter): &mut (u64, Waiter)| waiter.as_mut().poll(&mut cx).is_ready().then_some(*n);
-        let outcomes: Vec<_> = self.waiters.iter_mut().map(ready).collect();
+        // Those who ask for more than a new burst are turned away.
+        let mut outcomes = Vec::new();
+        self.waiters.retain_mut(|(n, waiter)| {
+            let outcome = waiter.as_mut().poll(&mut cx);
+            let denied = matches!(outcome, Poll::Ready(Err(_)));
+            if !denied {
+                outcomes.push(outcome.is_ready().then_some(*n));
+            }
+            !denied
+        });
         let served = outcomes.iter().take_while(|outcome| outcome.is_some()).count();
         prop_assert!(outcomes[served..].iter().all(Option::is_none), "out of turn: {outcomes:?}");
         self.waiters.drain(..served);
@@ -186,6 +242,36 @@ impl World {
                 }
                 (true, true, 0)
             }
+            Op::Both(n) => {
+                let both = AllOf::new().and(&self.limiter, Permits::of_millionths(n)).and(&self.other, 1);
+                (fits(n) && self.model.units(n) <= self.model.cap, both.try_acquire().is_ok(), n)
+            }
+            Op::Charge(n) => {
+                self.charged = true;
+                let paid = self.limiter.charge(Permits::of_millionths(n)).unwrap();
+                prop_assert_eq!(paid.is_zero(), there >= self.model.units(n), "{:?}: {:?}", op, paid);
+                (true, true, n)
+            }
+            Op::Refund(n) => {
+                self.limiter.refund(Permits::of_millionths(n)).unwrap();
+                self.model.level = (self.model.level + self.model.units(n)).min(self.model.cap);
+                (true, true, 0)
+            }
+            Op::Reset => {
+                self.limiter.reset();
+                self.model.level = self.model.cap;
+                (true, true, 0)
+            }
+            Op::SetQuota(burst) => {
+                self.limiter.set_quota(self.model.quota.burst(burst)).unwrap();
+                let set_aside = self.limiter.queue().slots().unwrap().capacity_of(burst);
+                self.most = (self.most.0.max(burst), self.most.1.max(set_aside));
+                let moved = self.model.units(parked) - self.model.units(self.elsewhere().0);
+                self.model.level += moved;
+                self.model.set_burst(burst, set_aside);
+                self.model.level -= moved;
+                (true, true, 0)
+            }
         };
         prop_assert_eq!(admitted, expected, "{:?}", op);
         let granted = self.granted()?;
@@ -200,7 +286,7 @@ impl World {
             - self.model.units(parked_now)
             - self.model.units(held_now);
         self.model.level = (self.model.level + earned + moved - taken).min(self.model.cap);
-        prop_assert!(self.model.level >= 0, "{:?} took {} too many", op, -self.model.level);
+        prop_assert!(self.charged || self.model.level >= 0, "{:?} took {} too many", op, -self.model.level);
         let all = self.model.level + self.model.units(parked_now);
         let permit = self.model.units(Permits::MILLION);
         prop_assert_eq!(i128::from(self.limiter.available()), all.div_euclid(permit), "{:?}", op);
@@ -225,16 +311,16 @@ impl World {
             claims += hand.hand.demand.claim;
         }
         prop_assert_eq!(claims, slots.pool().claimed());
-        prop_assert!(claims <= slots.capacity_of(self.model.quota.max_burst()));
+        prop_assert!(claims <= self.most.1);
         if !self.waiters.is_empty() {
             prop_assert_eq!(slots.parked(), 0, "somebody waits");
         }
         Ok(())
     }
 
-    /// No window has more than `burst + rate * w`.
+    /// No window has more than `burst + rate * w`, by the largest burst.
     fn check_windows(&self) -> Result<(), TestCaseError> {
-        let burst = self.model.units(self.model.quota.max_burst() * Permits::MILLION);
+        let burst = self.model.units(self.most.0 * Permits::MILLION);
         for (i, (from, ..)) in self.log.iter().enumerate() {
             let mut sum = 0;
             for (_, to, n) in &self.log[i..] {
@@ -244,6 +330,22 @@ impl World {
         }
         Ok(())
     }
+
+    /// All give back, and the burst is whole again.
+    fn end(mut self) -> Result<(), TestCaseError> {
+        self.hands.clear();
+        self.waiters.clear();
+        self.limiter.reset();
+        let burst = self.model.quota.max_burst();
+        let parked = self.limiter.queue().slots().unwrap().parked();
+        let set_aside = self.limiter.queue().slots().unwrap().capacity_of(burst);
+        drop(self.per_core);
+        let whole = burst - set_aside + parked / Permits::MILLION;
+        prop_assert_eq!(self.limiter.available(), i64::try_from(whole).unwrap());
+        self.limiter.reset();
+        prop_assert_eq!(self.limiter.try_acquire_n(burst), Ok(()), "the whole burst");
+        Ok(())
+    }
 }
 
 proptest! {
@@ -251,7 +353,7 @@ proptest! {
     #[test]
     fn every_decision_is_exact(
         permits in prop_oneof![1..20_u64, 1..100_000_u64],
-        burst in prop_oneof![1..64_u64, 64..10_000_u64],
+        burst in burst(),
         slots in 1..9_usize,
         share in prop::option::of(0..200_u64),
         ops in prop::collection::vec(op(), 1..120),
@@ -261,16 +363,21 @@ proptest! {
             world.run(op)?;
         }
         world.check_windows()?;
-        // All give back, and the burst is whole again.
-        world.hands.clear();
-        world.waiters.clear();
-        world.limiter.reset();
-        let parked = world.limiter.queue().slots().unwrap().parked();
-        let set_aside = world.limiter.queue().slots().unwrap().capacity_of(burst);
-        drop(world.per_core);
-        let whole = burst - set_aside + parked / Permits::MILLION;
-        prop_assert_eq!(world.limiter.available(), i64::try_from(whole).unwrap());
-        world.limiter.reset();
-        prop_assert_eq!(world.limiter.try_acquire_n(burst), Ok(()), "the whole burst");
+        world.end()?;
+    }
+
+    #[test]
+    fn so_it_is_with_debts_and_gifts(
+        permits in prop_oneof![1..20_u64, 1..100_000_u64],
+        burst in burst(),
+        slots in 1..9_usize,
+        share in prop::option::of(0..200_u64),
+        ops in prop::collection::vec(any_op(), 1..120),
+    ) {
+        let mut world = World::new(Quota::per_second(permits).burst(burst), slots, share);
+        for op in &ops {
+            world.run(op)?;
+        }
+        world.end()?;
     }
 }
