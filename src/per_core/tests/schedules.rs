@@ -185,14 +185,13 @@ impl World {
         Ok(outcomes.into_iter().flatten().sum())
     }
 
-    fn run(&mut self, op: &Op) -> Result<(), TestCaseError> {
-        let before_ns = self.now_ns;
-        let (parked, held) = self.elsewhere();
+    /// Makes one call: whether it should be admitted, and whether it was; how much.
+    fn call(&mut self, op: &Op) -> Result<(bool, bool, u64), TestCaseError> {
+        let (parked, _) = self.elsewhere();
         let there = self.model.level + self.model.units(parked);
         let nobody_waits = self.waiters.is_empty();
         let fits = |n: u64| n == 0 || (nobody_waits && there >= self.model.units(n));
-        // Whether it should be admitted, and whether it was; how much.
-        let (expected, admitted, n) = match *op {
+        Ok(match *op {
             Op::Advance(ns) => {
                 self.now_ns += ns;
                 self.clock.advance(Duration::from_nanos(ns));
@@ -272,7 +271,15 @@ impl World {
                 self.model.level -= moved;
                 (true, true, 0)
             }
-        };
+        })
+    }
+
+    /// Makes one call, and keeps the books.
+    fn run(&mut self, op: &Op) -> Result<(), TestCaseError> {
+        let before_ns = self.now_ns;
+        let (parked, held) = self.elsewhere();
+        let nobody_waits = self.waiters.is_empty();
+        let (expected, admitted, n) = self.call(op)?;
         prop_assert_eq!(admitted, expected, "{:?}", op);
         let granted = self.granted()?;
         let taken = self.model.units(if admitted { n } else { 0 } + granted);
