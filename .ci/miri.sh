@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The unit tests of the queue under Miri, the only part with raw pointers, in several interleavings; and
-# threads that block on it, and groups that wait in several queues.
+# threads that block on it, groups that wait in several queues, and shares on every core.
 source "$(dirname "$0")/lib.sh"
 
 need_nightly miri rust-src
@@ -11,3 +11,5 @@ cargo +nightly miri test --lib queue::
 MIRIFLAGS="$MIRIFLAGS -Zmiri-disable-isolation" cargo +nightly miri test --test threads -- --skip real_time
 MIRIFLAGS="$MIRIFLAGS -Zmiri-disable-isolation -Zmiri-many-seeds=0..1" cargo +nightly miri test --test several -- \
     who_leaves a_grant_that a_quota_that all_or_nothing
+MIRIFLAGS="$MIRIFLAGS -Zmiri-disable-isolation" cargo +nightly miri test --lib per_core:: -- --skip schedules
+MIRIFLAGS="$MIRIFLAGS -Zmiri-disable-isolation -Zmiri-many-seeds=0..1" cargo +nightly miri test --test per_core
