@@ -190,7 +190,8 @@ impl Slots {
     /// Takes the claim of an idle slot over, with what is parked there.
     fn take_over(&self, now_ns: u64) -> Option<(u64, u64)> {
         let idle = |slot: &&CachePadded<Slot>| slot.is_idle(now_ns, IDLE_NS);
-        let draw = self.slots.iter().find(idle)?.begin()?;
+        // Not one for which somebody is just drawing, such as the drawer's own.
+        let draw = self.slots.iter().filter(idle).find_map(|slot| slot.begin())?;
         Some(draw.empty())
     }
 

@@ -119,6 +119,21 @@ fn a_claim_nobody_uses_is_taken_over() {
 }
 
 #[test]
+fn a_slot_that_was_idle_itself_takes_another_over() {
+    let (limiter, per_core, clock) = eight();
+    let smaller = PerCore::builder(&limiter).slots(8).share(50).build().unwrap();
+    let mut hands: Vec<_> = (0..7).map(|_| per_core.local()).collect();
+    for hand in &mut hands {
+        hand.try_acquire().unwrap();
+    }
+    assert!(take(&smaller, 0, 1) && take(&smaller, 1, 1));
+    clock.advance(Duration::from_millis(10));
+    assert!(take(&per_core, 0, 51), "more than is parked there");
+    let report = per_core.report();
+    assert_eq!((report[0].share, report[1].share), (100, 0));
+}
+
+#[test]
 fn a_smaller_quota_makes_shares_smaller() {
     let (limiter, per_core, _clock) = eight();
     for slot in 0..8 {
