@@ -6,15 +6,22 @@
 
 mod admission;
 mod cancel;
+mod double_grant;
 mod no_barging;
 mod no_lost_wakeup;
+mod queued;
 mod quota_change;
 mod scale_change;
 mod several;
 mod shares;
 mod threads;
+mod waker;
 
-use core::task::Waker;
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
 use std::sync::Arc;
 
 use loom::sync::{
@@ -22,7 +29,12 @@ use loom::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{Clock, Quota, gcra::Scale, queue::WaitQueue, sync::Mutex};
+use crate::{
+    Clock, Quota,
+    gcra::Scale,
+    queue::{AcquireNOwned, WaitQueue},
+    sync::Mutex,
+};
 
 /// One second, the period of all models.
 const SECOND: u64 = 1_000_000_000;
@@ -111,7 +123,34 @@ impl Clock for ModelClock {
 
 /// One permit a second, burst `burst`, `initial` there at the start.
 fn queue(burst: u64, initial: u64, clock: &ModelClock) -> Arc<WaitQueue<ModelClock>> {
-    let quota = Quota::per_second(1).burst(burst).initial(initial);
-    let scale = Scale::new(&quota).unwrap();
-    WaitQueue::new(quota, scale, clock.clone())
+    queue_of(Quota::per_second(1).burst(burst).initial(initial), clock)
+}
+
+fn queue_of(quota: Quota, clock: &ModelClock) -> Arc<WaitQueue<ModelClock>> {
+    WaitQueue::new(quota, Scale::new(&quota).unwrap(), clock.clone())
+}
+
+type Waiter = Pin<Box<AcquireNOwned<ModelClock>>>;
+
+/// One that has not been polled yet.
+fn waiter(queue: &Arc<WaitQueue<ModelClock>>, n: u64) -> Waiter {
+    Box::pin(AcquireNOwned::new(queue.clone(), Ok(n.into()), None))
+}
+
+/// One that stands in the queue, and is woken by nobody.
+fn queued(queue: &Arc<WaitQueue<ModelClock>>, n: u64) -> Waiter {
+    let mut waiter = waiter(queue, n);
+    assert!(!poll(&mut waiter, Waker::noop()), "it should have to wait");
+    waiter
+}
+
+/// Whether it has been granted.
+fn poll(waiter: &mut Waiter, waker: &Waker) -> bool {
+    match waiter.as_mut().poll(&mut Context::from_waker(waker)) {
+        Poll::Ready(outcome) => {
+            outcome.unwrap();
+            true
+        }
+        Poll::Pending => false,
+    }
 }

@@ -66,3 +66,18 @@ fn a_waiter_is_granted_or_turned_away() {
         assert_eq!(queue.waiting(), 0);
     });
 }
+
+/// With the ticks of the one and the burst of the other it would look as if two never fit.
+#[test]
+fn a_refusal_is_by_one_quota_or_the_other() {
+    check(1, || {
+        let clock = ModelClock::new();
+        let queue = queue(2, 0, &clock);
+        let other = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.try_take(2.into()).unwrap_err())
+        };
+        queue.set_quota(Quota::per_second(1_000).burst(2), Inherit::AsIs).unwrap();
+        assert!(!other.join().unwrap().is_never());
+    });
+}

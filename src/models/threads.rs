@@ -10,7 +10,7 @@ use loom::{
     thread,
 };
 
-use super::{ModelClock, SECOND, check, queue};
+use super::{ModelClock, SECOND, check, poll, queue, queued};
 use crate::{
     Clock, Quota,
     gcra::Scale,
@@ -85,5 +85,47 @@ fn a_thread_and_a_task_stand_in_one_queue() {
         alarm.join().unwrap();
         assert_eq!(queue.waiting(), 0);
         assert_eq!(queue.available(), 0, "the clock jumped exactly as far as the permits took");
+    });
+}
+
+#[test]
+fn a_thread_behind_a_task_comes_second() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let queue = queue(1, 0, &clock);
+        let mut task = queued(&queue, 1);
+        let alarm = {
+            let clock = clock.clone();
+            thread::spawn(move || clock.ring())
+        };
+        queue.wait_blocking(1.into(), None).unwrap();
+        assert!(poll(&mut task, Waker::noop()), "the thread has passed it");
+        clock.finish();
+        alarm.join().unwrap();
+        assert_eq!((queue.waiting(), queue.available()), (0, 0));
+    });
+}
+
+#[test]
+fn a_task_that_leaves_makes_way_for_a_thread() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let queue = queue(2, 0, &clock);
+        let task = queued(&queue, 2);
+        let blocked = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.wait_blocking(1.into(), None).unwrap())
+        };
+        let alarm = {
+            let clock = clock.clone();
+            thread::spawn(move || clock.ring())
+        };
+        drop(task);
+        blocked.join().unwrap();
+        clock.finish();
+        alarm.join().unwrap();
+        assert_eq!(queue.waiting(), 0);
+        // The clock has gone on to an alarm that was set for the task, or not.
+        assert!((0..=2).contains(&queue.available()), "{}", queue.available());
     });
 }

@@ -1,5 +1,7 @@
 //! Unit tests of the queue; they run under Miri too.
 
+#[cfg(tidegate_loom)]
+mod inspect;
 mod list;
 mod refusals;
 #[cfg(not(miri))]

@@ -1,0 +1,10 @@
+//! What the models look at from outside.
+
+use crate::{clock::Clock, queue::WaitQueue, word::State};
+
+impl<C: Clock> WaitQueue<C> {
+    /// The word, the ticks that those who wait are said to ask for, and the ticks to one permit.
+    pub(crate) fn word(&self) -> (State, u64, u64) {
+        (self.meter.word.load(), self.meter.queued(), self.meter.published.frame().scale.per_permit)
+    }
+}
