@@ -95,6 +95,16 @@ fn a_dropped_head_lets_the_next_go_at_once() {
 }
 
 #[test]
+fn an_alarm_for_one_who_left_is_moved_up() {
+    let (limiter, clock) = limiter(3, 0);
+    drop(queued(&limiter, 3));
+    let mut small = queued(&limiter, 1);
+    clock.advance(SECOND);
+    assert_eq!(limiter.waiting(), 0, "left to the alarm of the other");
+    assert!(poll(&mut small).is_ready());
+}
+
+#[test]
 fn a_granted_waiter_that_is_dropped_hands_its_permit_on() {
     let (limiter, clock) = limiter(1, 0);
     let first = queued(&limiter, 1);
@@ -206,9 +216,14 @@ fn a_waker_may_call_back_into_the_limiter() {
 
 #[test]
 fn nothing_is_taken_for_zero_or_for_never() {
-    let (limiter, _clock) = limiter(2, 1);
+    let (limiter, clock) = limiter(2, 1);
     let mut none = Box::pin(limiter.acquire_n(0));
     assert_eq!(poll(&mut none), Poll::Ready(Ok(())));
+    // Nor does it share in the credit of an idle bucket.
+    clock.advance(5 * SECOND);
+    let mut none = Box::pin(limiter.acquire_n(0));
+    assert_eq!(poll(&mut none), Poll::Ready(Ok(())));
+    assert_eq!(limiter.try_acquire_n(1), Ok(()));
     let mut never = Box::pin(limiter.acquire_n(3));
     assert!(matches!(poll(&mut never), Poll::Ready(Err(Denied::Never { .. }))));
     let mut invalid = Box::pin(limiter.acquire_n(-1));
@@ -340,6 +355,20 @@ fn an_arrival_time_that_comes_back_is_no_proof_that_nothing_happened() {
     limiter.try_acquire_n(5).unwrap();
     drop(newer);
     assert_eq!(5 + limiter.try_acquire_up_to(u64::MAX), u64::try_from(start).unwrap());
+}
+
+#[test]
+fn a_refund_fills_no_more_than_a_burst_for_those_who_wait_either() {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1).burst(2).initial(0).catch_up(SECOND);
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    let (mut first, mut second) = (queued(&limiter, 2), queued(&limiter, 2));
+    limiter.refund(10).unwrap();
+    assert!(poll(&mut first).is_ready());
+    clock.advance(3 * SECOND / 2);
+    assert!(poll(&mut second).is_pending(), "what was beyond a burst has come back as catch-up");
+    clock.advance(SECOND / 2);
+    assert!(poll(&mut second).is_ready());
 }
 
 #[test]
