@@ -28,3 +28,10 @@ pub use self::{
     quota::{Inherit, Quota},
     throttle::{Throttle, throttle},
 };
+
+/// What the fuzzer runs on the list of waiters, which is not public.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_list(bytes: &[u8]) {
+    queue::against_a_deque(bytes);
+}

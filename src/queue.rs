@@ -4,6 +4,8 @@ mod acquire;
 mod all_of;
 mod blocking;
 mod calls;
+#[cfg(any(test, fuzzing))]
+mod deque;
 mod doubt;
 mod gate;
 mod group;
@@ -19,6 +21,8 @@ mod timer;
 mod wait_queue;
 mod wake_batch;
 
+#[cfg(fuzzing)]
+pub(crate) use self::deque::against_a_deque;
 #[cfg(all(test, tidegate_loom))]
 pub(crate) use self::hand_off::By;
 pub use self::{

@@ -1,34 +1,7 @@
-//! Parsing any text ends in a quota or an error, never in a panic; what a quota is written as parses to an
-//! equal quota; and a limiter can be asked for it.
+//! See `src/quota_text.rs`.
 
 #![no_main]
 
-use std::time::Duration;
-
 use libfuzzer_sys::fuzz_target;
-use tidegate::{ManualClock, Quota, RateLimiter};
 
-fuzz_target!(|text: &str| {
-    let quota = match text.parse::<Quota>() {
-        Ok(quota) => quota,
-        Err(error) => {
-            assert!(!error.to_string().is_empty());
-            return;
-        }
-    };
-    let written = quota.to_string();
-    assert_eq!(written.parse(), Ok(quota), "{text:?} is written as {written:?}");
-
-    let clock = ManualClock::new();
-    if let Ok(limiter) = RateLimiter::try_with_clock(quota, clock.clone()) {
-        let there = limiter.available();
-        assert_eq!(limiter.try_acquire_up_to(u64::MAX), there as u64, "{written}");
-        assert!(there as u64 <= quota.max_burst(), "{written}");
-        // The time that it names is enough, unless it is the longest that a clock can show.
-        let full = limiter.time_until_full();
-        if full < Duration::from_nanos(u64::MAX) {
-            clock.advance(full);
-            assert_eq!(limiter.available() as u64, quota.max_burst(), "{written}, {full:?}");
-        }
-    }
-});
+fuzz_target!(|bytes: &[u8]| tidegate_fuzz::quota_text::run(bytes));

@@ -1,5 +1,5 @@
 //! The limiter in exact arithmetic: time and permits in one unit, of which both a nanosecond and a millionth
-//! of a permit are whole numbers. No waiters.
+//! of a permit are whole numbers.
 
 /// A duration that the model answers, in nanoseconds, rounded up.
 pub type Nanos = i128;
@@ -87,6 +87,16 @@ impl Model {
     /// Gives as much back.
     pub fn refund(&mut self, millionths: u64, now_ns: u64) {
         self.tat = (self.tat - self.cost(millionths)).max(self.tat.min(self.now(now_ns)));
+    }
+
+    /// Takes back something that was taken, and leaves all that came after it as it is.
+    pub fn take_back(&mut self, millionths: u64) {
+        self.tat -= self.cost(millionths);
+    }
+
+    /// Whether this is `other` but for so much that is taken there and not here.
+    pub fn is_without(&self, millionths: u64, other: &Self) -> bool {
+        self.tat == other.tat - self.cost(millionths)
     }
 
     /// Makes the burst full.

@@ -1,0 +1,141 @@
+//! The intrusive list against `VecDeque`: any sequence of operations, from bytes, for the unit tests and the fuzzer.
+
+use core::pin::Pin;
+use std::collections::VecDeque;
+
+use super::list::{List, Node, Verdict};
+
+type TestNode = Node<u32, u32>;
+
+/// What a number leaves when it is granted.
+const fn grant_of(number: u32) -> u32 {
+    number ^ 0x8000_0000
+}
+
+/// A list, what it should hold, and the nodes of those who are in it.
+struct Run {
+    list: List<u32, u32>,
+    model: VecDeque<u32>,
+    nodes: Vec<(Pin<Box<TestNode>>, u32)>,
+    next: u32,
+}
+
+/// Runs the operations that the bytes stand for, two bytes each.
+pub(crate) fn against_a_deque(bytes: &[u8]) {
+    let mut run = Run { list: List::new(), model: VecDeque::new(), nodes: Vec::new(), next: 0 };
+    for operation in bytes.as_chunks::<2>().0 {
+        run.step(operation[0], operation[1]);
+        assert_eq!(run.list.len(), run.model.len());
+        assert_eq!(run.list.is_empty(), run.model.is_empty());
+        assert_eq!(run.list.front_mut().copied(), run.model.front().copied());
+    }
+    run.look(usize::MAX);
+    // From anywhere, until nobody is left.
+    while !run.nodes.is_empty() {
+        run.remove(run.nodes.len() / 2);
+    }
+    assert!(run.list.is_empty());
+}
+
+impl Run {
+    fn step(&mut self, kind: u8, byte: u8) {
+        let which = usize::from(byte) % self.nodes.len().max(1);
+        match kind % 8 {
+            0..=2 => self.push(),
+            3 => self.grant(),
+            4 if !self.nodes.is_empty() => self.remove(which),
+            5 if !self.nodes.is_empty() => self.change(which),
+            6 => self.sweep(byte),
+            _ => self.look(byte.into()),
+        }
+    }
+
+    fn push(&mut self) {
+        let node = Box::pin(Node::new(self.list.id()));
+        assert_eq!(self.list.remove(node.as_ref()), None, "never in it");
+        self.list.push_back(node.as_ref(), self.next);
+        self.model.push_back(self.next);
+        self.nodes.push((node, self.next));
+        self.next += 1;
+    }
+
+    fn grant(&mut self) {
+        let number = self.model.pop_front();
+        let granted = self.list.grant_front(grant_of(number.unwrap_or(0)));
+        assert_eq!(granted, number);
+        if let Some(number) = number {
+            self.check_granted(number);
+        }
+    }
+
+    /// The node that held this number is its owner's alone.
+    fn check_granted(&mut self, number: u32) {
+        let at = self.nodes.iter().position(|&(_, held)| held == number).expect("it was in the list");
+        let (node, _) = self.nodes.swap_remove(at);
+        assert_eq!(node.granted(), Some(grant_of(number)));
+        assert_eq!(self.list.remove(node.as_ref()), None, "granted and in it");
+        assert_eq!(self.list.entry_mut(node.as_ref()), None, "granted and in it");
+    }
+
+    fn remove(&mut self, which: usize) {
+        let (node, number) = self.nodes.swap_remove(which);
+        assert_eq!(node.granted(), None);
+        assert_eq!(self.list.is_front(node.as_ref()), self.model.front() == Some(&number));
+        assert_eq!(self.list.remove(node.as_ref()), Some(number));
+        assert_eq!(self.list.remove(node.as_ref()), None, "removed twice");
+        self.model.retain(|&other| other != number);
+    }
+
+    /// Writes another number into an entry.
+    fn change(&mut self, which: usize) {
+        let (node, number) = &mut self.nodes[which];
+        let entry = self.list.entry_mut(node.as_ref()).expect("it is in the list");
+        assert_eq!(entry, number);
+        let place = self.model.iter_mut().find(|other| *other == number).expect("it is in the model");
+        (*entry, *place, *number) = (self.next, self.next, self.next);
+        self.next += 1;
+    }
+
+    /// Sends off some, by the bits of the byte, and may stop on the way.
+    fn sweep(&mut self, byte: u8) {
+        let judge = |seen: u32| match byte.rotate_right(2 * (seen % 4)) & 3 {
+            1 => Some(true),
+            // Once in a while.
+            3 if seen > u32::from(byte) % 16 => None,
+            _ => Some(false),
+        };
+        let mut seen = 0;
+        self.list.sweep(|&mut number| {
+            seen += 1;
+            match judge(seen - 1) {
+                Some(true) => Verdict::Go(grant_of(number)),
+                Some(false) => Verdict::Stay,
+                None => Verdict::Stop,
+            }
+        });
+        let (mut place, mut gone) = (0, Vec::new());
+        for asked in 0.. {
+            let Some(&number) = self.model.get(place) else { break };
+            match judge(asked) {
+                Some(true) => gone.extend(self.model.remove(place)),
+                Some(false) => place += 1,
+                None => break,
+            }
+            assert!(asked < seen, "{number} was not shown");
+        }
+        for number in gone {
+            self.check_granted(number);
+        }
+    }
+
+    /// Looks at the first few.
+    fn look(&mut self, most: usize) {
+        let mut seen = Vec::new();
+        self.list.visit(|&mut number| {
+            seen.push(number);
+            seen.len() <= most
+        });
+        let all: Vec<_> = self.model.iter().copied().take(most.saturating_add(1)).collect();
+        assert_eq!(seen, all);
+    }
+}
