@@ -130,22 +130,22 @@ fn queue_of(quota: Quota, clock: &ModelClock) -> Arc<WaitQueue<ModelClock>> {
     WaitQueue::new(quota, Scale::new(&quota).unwrap(), clock.clone())
 }
 
-type Waiter = Pin<Box<AcquireNOwned<ModelClock>>>;
+type Waiter<C = ModelClock> = Pin<Box<AcquireNOwned<C>>>;
 
 /// One that has not been polled yet.
-fn waiter(queue: &Arc<WaitQueue<ModelClock>>, n: u64) -> Waiter {
+fn waiter<C: Clock>(queue: &Arc<WaitQueue<C>>, n: u64) -> Waiter<C> {
     Box::pin(AcquireNOwned::new(queue.clone(), Ok(n.into()), None))
 }
 
 /// One that stands in the queue, and is woken by nobody.
-fn queued(queue: &Arc<WaitQueue<ModelClock>>, n: u64) -> Waiter {
+fn queued<C: Clock>(queue: &Arc<WaitQueue<C>>, n: u64) -> Waiter<C> {
     let mut waiter = waiter(queue, n);
     assert!(!poll(&mut waiter, Waker::noop()), "it should have to wait");
     waiter
 }
 
 /// Whether it has been granted.
-fn poll(waiter: &mut Waiter, waker: &Waker) -> bool {
+fn poll<C: Clock>(waiter: &mut Waiter<C>, waker: &Waker) -> bool {
     match waiter.as_mut().poll(&mut Context::from_waker(waker)) {
         Poll::Ready(outcome) => {
             outcome.unwrap();

@@ -6,10 +6,17 @@ use core::{
     task::{Context, Waker},
 };
 
+use std::sync::Arc;
+
 use loom::{future::block_on, thread};
 
-use super::{ModelClock, SECOND, check, queue};
-use crate::queue::{AcquireNOwned, By};
+use super::{ModelClock, SECOND, check, queue, queued};
+use crate::{
+    Clock, Quota,
+    gcra::Scale,
+    queue::{AcquireNOwned, By, WaitQueue},
+    sync::Mutex,
+};
 
 #[test]
 fn dropping_a_waiter_races_its_grant() {
@@ -53,5 +60,39 @@ fn the_next_in_line_gets_what_a_dropped_waiter_gives_back() {
         alarm.join().unwrap();
         assert_eq!(queue.waiting(), 0);
         assert!(queue.available() >= 0, "nothing was invented: {}", queue.available());
+    });
+}
+
+/// A clock that shows everybody the same time. Nobody rings its alarms.
+#[derive(Clone, Debug)]
+struct OneTime(Arc<Mutex<u64>>);
+
+impl Clock for OneTime {
+    fn now(&self) -> u64 {
+        *self.0.lock()
+    }
+
+    fn wake_at(&self, _: u64, _: &Waker) -> bool {
+        true
+    }
+}
+
+/// Granted at one second; the bucket would have been full without it at two. Who calls at three, without the lock,
+/// finds it full: what goes back then, by a clock that was read before, must not be there once more.
+#[test]
+fn a_grant_that_goes_back_late_is_no_second_burst() {
+    check(3, || {
+        let clock = OneTime(Arc::new(Mutex::new(0)));
+        let quota = Quota::per_second(1).burst(1).initial(0);
+        let queue = WaitQueue::new(quota, Scale::new(&quota).unwrap(), clock.clone());
+        let granted = queued(&queue, 1);
+        *clock.0.lock() = SECOND;
+        queue.drive(By::Other);
+        let leaves = thread::spawn(move || drop(granted));
+        *clock.0.lock() = 3 * SECOND;
+        let taken = (0..2).filter(|_| queue.try_take(1.into()).is_ok()).count();
+        leaves.join().unwrap();
+        let left = usize::try_from(queue.available()).unwrap();
+        assert_eq!(taken + left, 1, "{taken} taken");
     });
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::{ModelClock, SECOND, check, queue};
-use crate::{Quota, gcra::Scale, meter::Meter, published::Frame, word::State};
+use crate::{Inherit, Quota, gcra::Scale, meter::Meter, published::Frame, word::State};
 
 /// Beyond the horizon of the scale of one permit a second.
 const BEYOND: u64 = 400 * 365 * 86_400 * SECOND;
@@ -54,5 +54,23 @@ fn a_call_by_the_scale_before_leaves_the_word_alone() {
         assert!(then <= now + scale.per_permit, "{then}, and now is {now}");
         let slow = other.join().unwrap() == Err(None);
         assert_eq!(meter.word.load().tat(), if slow { now } else { now + scale.per_permit });
+    });
+}
+
+/// A full bucket before the change, and after: the word is the same, though a permit is a thousandth of what it was.
+#[test]
+fn a_word_that_looks_the_same_deceives_nobody() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let queue = queue(2, 2, &clock);
+        let other = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.try_take(1.into()).unwrap())
+        };
+        queue.set_quota(Quota::per_second(1_000).burst(2), Inherit::Reset).unwrap();
+        other.join().unwrap();
+        // It was taken before the reset, or after.
+        let left = queue.available();
+        assert!(left == 2 || left == 1, "{left} left");
     });
 }
