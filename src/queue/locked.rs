@@ -184,7 +184,8 @@ impl<'a> Locked<'a> {
         self.set_doubt(None);
         let back = self.tat.saturating_sub(cost);
         self.tat = back.max(self.now.min(self.tat));
-        self.note(self.now);
+        // Not one that may be left out: the arrival time has not risen.
+        self.inner.slack.note(self.tat.saturating_sub(self.now));
     }
 
     /// Makes the burst full again.

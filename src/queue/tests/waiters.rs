@@ -326,6 +326,21 @@ fn a_refusal_leaves_the_word_as_it_was() {
 }
 
 #[test]
+fn what_is_built_on_a_stale_step_is_kept() {
+    let quota = Quota::per_second(1).burst(2);
+    let queue = WaitQueue::new(quota, Scale::new(&quota).unwrap(), ManualClock::new());
+    let [before, after, last] = [(); 3].map(|()| {
+        let tat = queue.meter.word.load().tat();
+        let _ = queue.try_take(1.into());
+        tat
+    });
+    for (from, to, left) in [(before, after, 0), (after, last, 1)] {
+        queue.locked(|locked| locked.undo(from, to));
+        assert_eq!(queue.available(), left);
+    }
+}
+
+#[test]
 fn a_grant_that_is_dropped_late_is_no_second_burst() {
     let clock = ManualClock::new();
     let quota = Quota::per_second(1).burst(10).initial(0).catch_up(Duration::ZERO);
@@ -369,6 +384,17 @@ fn a_refund_fills_no_more_than_a_burst_for_those_who_wait_either() {
     assert!(poll(&mut second).is_pending(), "what was beyond a burst has come back as catch-up");
     clock.advance(SECOND / 2);
     assert!(poll(&mut second).is_ready());
+}
+
+#[test]
+fn a_grant_from_before_a_refund_is_no_second_burst() {
+    let (limiter, _clock) = limiter(4, 4);
+    let all = limiter.try_reserve(4).unwrap();
+    // But for the reservation the bucket would have been full, and this nothing.
+    limiter.refund(3).unwrap();
+    limiter.try_reserve(3).unwrap().spend();
+    drop(all);
+    assert_eq!(limiter.available(), 0);
 }
 
 #[test]
