@@ -205,27 +205,33 @@ impl Line {
         granted.expect("it was granted")
     }
 
-    /// Whether the permits of one who was granted may go back: whether all that came after it would have come out
-    /// the same without it, and the arrival time would just be so much earlier. Else the bucket would have been
-    /// full in the meantime.
-    pub fn may_give_back(&self, id: usize) -> bool {
-        let mut without = self.start.clone();
+    /// As it would be if one had never been granted.
+    fn without(&self, id: usize) -> Model {
+        let mut model = self.start.clone();
         for note in &self.notes {
             match note.change {
                 Change::Take(_, Some(by)) if by == id || self.given_back.contains(&by) => {}
-                change => apply(&mut without, note.now_ns, change),
+                change => apply(&mut model, note.now_ns, change),
             }
         }
-        without.is_without(self.granted(id) * MILLION, &self.model)
+        model
     }
 
-    /// Whether the limiter has kept all that it needs to find that out: it has only so much room, and calls without
-    /// the lock leave less than all to know.
-    pub fn is_known(&self, id: usize) -> bool {
+    /// Whether the permits of one who was granted may go back: whether as much would be there without it. Else the
+    /// bucket would have been full in the meantime, and what goes back is a second burst.
+    pub fn may_give_back(&self, id: usize) -> bool {
+        self.without(id).is_at_least(&self.model, self.granted(id) * MILLION, self.now_ns)
+    }
+
+    /// Whether they have to go back: whether nothing else would be different, and the limiter has kept all that it
+    /// needs to find that out. It has only so much room, and calls without the lock leave less than all to know.
+    pub fn has_to_give_back(&self, id: usize) -> bool {
         let by_id = |note: &Note| matches!(note.change, Change::Take(_, Some(by)) if by == id);
         let at = self.notes.iter().position(by_id).expect("it was granted");
         let since = &self.notes[at..];
-        since.len() < 30 && since.iter().all(|note| !note.unlocked)
+        since.len() < 30
+            && since.iter().all(|note| !note.unlocked)
+            && self.without(id).is_without(&self.model, self.granted(id) * MILLION, self.now_ns)
     }
 }
 

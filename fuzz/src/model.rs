@@ -94,9 +94,15 @@ impl Model {
         self.tat -= self.cost(millionths);
     }
 
-    /// Whether this is `other` but for so much that is taken there and not here.
-    pub fn is_without(&self, millionths: u64, other: &Self) -> bool {
-        self.tat == other.tat - self.cost(millionths)
+    /// Whether at least as much is there as in `other` when so much is given back to that.
+    pub fn is_at_least(&self, other: &Self, millionths: u64, now_ns: u64) -> bool {
+        let now = self.now(now_ns);
+        self.tat.max(now) <= (other.tat - self.cost(millionths)).max(now)
+    }
+
+    /// Whether the one is the other but for so much that is given back to that, and neither is full.
+    pub fn is_without(&self, other: &Self, millionths: u64, now_ns: u64) -> bool {
+        self.tat >= self.now(now_ns) && self.tat == other.tat - self.cost(millionths)
     }
 
     /// Makes the burst full.
