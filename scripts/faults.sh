@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Seeds faults into a copy of the sources, one at a time, and shows that a named model or test catches each:
+# `scripts/faults.sh` for all of them, `scripts/faults.sh NAME ...` for some. The working tree is left alone.
+#
+# A fault is a file in `faults/`: what is wrong, who is to catch it, and which text is replaced by which. The text
+# has to occur exactly once. Who catches it is one of
+#     model NAME     a loom model of src/models/
+#     unit NAME      a unit test
+#     TEST NAME      a test of tests/TEST.rs
+# The table at the end says `killed`, or what is the matter: SURVIVED, DOES NOT APPLY, DOES NOT BUILD, or, for a
+# test that is not there or fails without any fault, BAD TEST. Anything but `killed` fails the run.
+#
+# FAULT_SECONDS bounds each test; one that does not end is killed.
+source "$(dirname "$0")/../.ci/lib.sh"
+
+base=$(realpath -m "$base")
+copy=$base/faults/copy
+log=$base/faults/log
+names=("$@")
+if [ $# -eq 0 ]; then
+    for fault in faults/*.fault; do
+        names+=("$(basename "$fault" .fault)")
+    done
+fi
+
+# A copy of all that is not ignored. Everything in it is new, so that nothing built from another copy passes for it.
+rm -rf "$copy"
+mkdir -p "$copy"
+git ls-files -z --cached --others --exclude-standard \
+    | tar -c --null --ignore-failed-read -T - 2>"$base/faults/log" | tar -xm -C "$copy"
+
+header() { sed -n "s/^$2: //p" "faults/$1.fault" | head -n 1; }
+
+# Replaces the texts of a fault in the copy, of which it keeps what was there; fails unless each occurs exactly once.
+apply() {
+    cp "$copy/$(header "$1" file)" "$base/faults/sound"
+    perl - "faults/$1.fault" "$copy/$(header "$1" file)" <<'PERL'
+use strict;
+use warnings;
+sub slurp { local $/; open my $file, '<', $_[0] or die "$_[0]: $!\n"; return scalar <$file> }
+my ($fault, $path) = @ARGV;
+my ($changes, $text) = (slurp($fault), slurp($path));
+my $count = 0;
+while ($changes =~ /^<<<<\n(.*?\n)====\n(.*?)^>>>>$/msg) {
+    my ($old, $new) = ($1, $2);
+    # The last line may be the beginning of one.
+    chomp $old;
+    chomp $new;
+    my @found = $text =~ /\Q$old\E/g;
+    die "the text occurs " . @found . " times in $path:\n$old\n" unless @found == 1;
+    $text =~ s/\Q$old\E/$new/;
+    $count++;
+}
+die "$fault replaces nothing\n" unless $count;
+open my $file, '>', $path or die "$path: $!\n";
+print $file $text;
+PERL
+}
+
+# Builds, or runs, the test `$1 $2` in the copy.
+test_in_copy() {
+    local kind=$1 name=$2
+    shift 2
+    cd "$copy"
+    case $kind in
+        model)
+            export RUSTFLAGS="--cfg tidegate_loom"
+            CARGO_TARGET_DIR=$base/loom cargo test --release --lib "$@" -- --exact "models::$name"
+            ;;
+        unit) CARGO_TARGET_DIR=$base cargo test --all-features --lib "$@" -- --exact "$name" ;;
+        *) CARGO_TARGET_DIR=$base cargo test --all-features --test "$kind" "$@" -- --exact "$name" ;;
+    esac
+}
+export base copy
+export -f test_in_copy
+
+# Runs the test of a fault: how it ends.
+outcome() {
+    local kind name status=0
+    read -r kind name <<<"$(header "$1" "killed by")"
+    (test_in_copy "$kind" "$name" --no-run) >"$log" 2>&1 || { echo "DOES NOT BUILD"; return; }
+    timeout "${FAULT_SECONDS:-300}" bash -c 'test_in_copy "$@"' _ "$kind" "$name" >"$log" 2>&1 || status=$?
+    if ! grep -q "^running 1 test" "$log"; then
+        echo "BAD TEST"
+    elif [ "$status" -eq 0 ]; then
+        echo passes
+    else
+        echo fails
+    fi
+}
+
+table=()
+failed=0
+declare -A sound
+for name in "${names[@]}"; do
+    test=$(header "$name" "killed by")
+    [ -n "${sound[$test]:-}" ] || sound[$test]=$(outcome "$name")
+done
+for name in "${names[@]}"; do
+    start=$SECONDS
+    test=$(header "$name" "killed by")
+    if [ "${sound[$test]}" != passes ]; then
+        verdict="BAD TEST"
+    elif ! apply "$name"; then
+        verdict="DOES NOT APPLY"
+    else
+        case $(outcome "$name") in
+            fails) verdict=killed ;;
+            passes) verdict=SURVIVED ;;
+            *) verdict="DOES NOT BUILD" ;;
+        esac
+    fi
+    # Not with its old time: it has to be built again.
+    [ ! -e "$base/faults/sound" ] || mv "$base/faults/sound" "$copy/$(header "$name" file)"
+    touch "$copy/$(header "$name" file)"
+    [ "$verdict" = killed ] || { failed=1; cp -f "$log" "$base/faults/$name.log" 2>/dev/null || true; }
+    table+=("$(printf '%-28s %-15s %4d s  %s' "$name" "$verdict" $((SECONDS - start)) "$test")")
+    echo "${table[-1]}"
+done
+
+echo
+printf '%s\n' "${table[@]}"
+exit "$failed"
