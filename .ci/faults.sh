@@ -4,7 +4,7 @@
 source "$(dirname "$0")/lib.sh"
 
 some="grant-not-published word-stored-plainly queued-cleared-early alarm-not-moved-up grant-lost-on-drop
-    waker-not-replaced head-leaves-in-silence slack-not-noted"
+    waker-not-replaced head-leaves-in-silence slack-not-noted gathered-without-fence nothing-set-aside"
 read -r -d '' -a names <<<"${FAULTS:-$some}" || true
 if [ "${names[*]}" = all ]; then
     names=()

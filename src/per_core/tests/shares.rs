@@ -10,6 +10,9 @@ use crate::{
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
 
+/// Fewer where each takes long.
+const STEPS: usize = if cfg!(miri) { 5 } else { 1000 };
+
 fn demand(claim: u64, scarce: bool) -> Demand {
     Demand { claim, drawn_ns: 0, scarce }
 }
@@ -76,14 +79,15 @@ fn an_idle_slot_costs_a_busy_one_nothing() {
     assert_eq!(per_core.report().iter().filter(|slot| slot.parked == 100.into()).count(), 8);
     // One caller goes on alone: all that is there, and then exactly the rate.
     let there = 6400 - 800 - 8;
-    assert_eq!((0..10_000).filter(|_| take(&per_core, 3, 1)).count(), there);
+    assert!(take(&per_core, 3, 5500));
+    assert_eq!((0..100).filter(|_| take(&per_core, 3, 1)).count(), there - 5500);
     assert_eq!(limiter.available(), 0);
     let mut taken = 0;
-    for _ in 0..1000 {
+    for _ in 0..STEPS {
         clock.advance(Duration::from_millis(7));
         taken += (0..10).filter(|_| take(&per_core, 3, 1)).count();
     }
-    assert_eq!(taken, 7000, "7 s at 1,000 a second");
+    assert_eq!(taken, 7 * STEPS, "1,000 a second");
 }
 
 #[test]
