@@ -12,10 +12,10 @@ use crossbeam_utils::CachePadded;
 use crate::{
     gcra::{Decision, Scale, decide, nanos},
     permits::Permits,
-    published::{Frame, Published},
+    published::{Edition, Frame, Published},
     shares::Slots,
     sync::{AtomicU8, AtomicU64, Ordering},
-    word::{State, Step, Word},
+    word::{Mode, State, Step, Word},
 };
 
 /// How far a clock reading may lie behind another thread's before the clock is taken to have stepped back.
@@ -69,7 +69,7 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) fn new(frame: Frame, tat: u64) -> Self {
         Self {
-            word: CachePadded::new(Word::new(State::new(tat, false, false))),
+            word: CachePadded::new(Word::new(State::new(tat, Mode::Even))),
             published: Published::new(frame),
             slots: OnceLock::new(),
             queued: AtomicU64::new(0),
@@ -90,7 +90,9 @@ impl Meter {
         let decided = self.word.transition(|state| {
             // After the state, so that it is no scale from before it.
             let Some((edition, frame)) = self.published.read() else { return Step::Keep(None) };
-            let Some(now) = frame.tick(now_ns).filter(|_| state.clear()) else { return Step::Keep(None) };
+            let Some(now) = frame.tick(now_ns).filter(|_| state.is(edition.clear())) else {
+                return Step::Keep(None);
+            };
             match step(state, now, &frame.scale) {
                 Step::Keep(outcome) => {
                     swapped = None;
@@ -103,11 +105,10 @@ impl Meter {
             }
         });
         let Some((outcome, edition, frame)) = decided else { return Fast::Slow };
-        if self.published.is_current(edition) {
-            return Fast::Done(outcome, frame);
-        }
         match swapped {
+            Some(_) if self.published.counts(edition, edition.clear()) => Fast::Done(outcome, frame),
             Some((before, after)) => Fast::Stale { before, after },
+            None if self.published.is_current(edition) => Fast::Done(outcome, frame),
             None => Fast::Slow,
         }
     }
@@ -117,24 +118,25 @@ impl Meter {
     /// meanwhile, the error holds the arrival times before and after, to be undone.
     #[inline]
     pub(crate) fn take_at_once(&self, permits: Permits, now_ns: u64) -> Result<(), Option<(u64, u64)>> {
-        self.swap(permits, 0, now_ns, |state, now, _| state.clear().then_some(now)).map(drop)
+        self.swap(permits, 0, now_ns, |state, edition, now, _| state.is(edition.clear()).then_some(now))
+            .map(drop)
     }
 
     /// As [`take_at_once`](Self::take_at_once), with up to `most` whole permits more, as many as conform; how
     /// many.
     pub(crate) fn draw(&self, permits: Permits, most: u64, now_ns: u64) -> Result<u64, Option<(u64, u64)>> {
-        self.swap(permits, most, now_ns, |state, now, _| state.clear().then_some(now))
+        self.swap(permits, most, now_ns, |state, edition, now, _| state.is(edition.clear()).then_some(now))
     }
 
     /// As [`take_at_once`](Self::take_at_once), for those who would wait otherwise: credit that a drained queue
     /// has left is theirs.
     #[inline]
     pub(crate) fn take_as_waiter(&self, permits: Permits, now_ns: u64) -> Result<(), Option<(u64, u64)>> {
-        let taken = self.swap(permits, 0, now_ns, |state, now, scale| {
-            if state.clear() {
+        let taken = self.swap(permits, 0, now_ns, |state, edition, now, scale| {
+            if state.is(edition.clear()) {
                 return Some(now);
             }
-            let lingers = !state.queued() && now_ns < self.linger_until_ns();
+            let lingers = state.is(Mode::Linger) && now_ns < self.linger_until_ns();
             (lingers && scale.is_fast()).then(|| now.saturating_sub(scale.catch_up))
         });
         taken.map(drop)
@@ -149,7 +151,7 @@ impl Meter {
         permits: Permits,
         most: u64,
         now_ns: u64,
-        floor: impl Fn(State, u64, &Scale) -> Option<u64>,
+        floor: impl Fn(State, Edition, u64, &Scale) -> Option<u64>,
     ) -> Result<u64, Option<(u64, u64)>> {
         let swapped = self.word.transition(|state| {
             // After the state, so that it is no scale from before it.
@@ -157,20 +159,20 @@ impl Meter {
             let (Some(now), Some(cost)) = (frame.tick(now_ns), frame.scale.cost(permits)) else {
                 return Step::Keep(None);
             };
-            let Some(floor) = floor(state, now, &frame.scale).filter(|_| cost > 0) else {
+            let Some(floor) = floor(state, edition, now, &frame.scale).filter(|_| cost > 0) else {
                 return Step::Keep(None);
             };
             match decide(state.tat(), now, floor, cost, frame.scale.limit) {
                 Decision::Admit(tat) => {
                     let more = frame.scale.whole_permits(now + frame.scale.limit - tat, most);
                     let tat = tat + more * frame.scale.per_permit;
-                    Step::Set(state.with_tat(tat), Some((edition, more, (state.tat(), tat))))
+                    Step::Set(state.with_tat(tat), Some((edition, more, state.mode(), (state.tat(), tat))))
                 }
                 Decision::NotBefore(_) => Step::Keep(None),
             }
         });
         match swapped {
-            Some((edition, more, _)) if self.published.is_current(edition) => Ok(more),
+            Some((edition, more, mode, _)) if self.published.counts(edition, mode) => Ok(more),
             stale => Err(stale.map(|(.., changed)| changed)),
         }
     }

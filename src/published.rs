@@ -7,23 +7,33 @@
 //! 1. `sequence` is odd while the fields are being written, and goes up by two with every publication.
 //! 2. Only the holder of the queue's lock publishes, and only while the word is frozen.
 //!
+//! 3. The word says of which parity the scale is that it counts by, unless it is frozen or lingers.
+//!
 //! # Why a stale scale cannot pass
-//! A caller that has read the word, with Acquire, finds fields that are at least as new. If they are newer, or it
-//! read them before or during another publication, and then tries to swap the word:
-//! - If the word was frozen meanwhile, its exchange fails, and the retry sees QUEUED.
-//! - If the word has been thawed with another value, its exchange fails.
-//! - If it has been thawed with the very value that the caller saw, the exchange succeeds (ABA). It then
-//!   read, with Acquire, a value stored with Release after the publication. If its fields were older, the second
-//!   look at the sequence number sees the change, and the caller takes its step back under the lock.
+//! A caller that has read the word, with Acquire, finds fields that are at least as new. If they are of the other
+//! parity, it leaves the word alone. Else, if there is a publication after it has read the sequence number:
+//! - If it swaps the word before that is frozen, nothing is wrong: it went by the scale of that time, and what it
+//!   took is in the word that is converted.
+//! - If the word is frozen, its exchange fails, and the retry sees QUEUED.
+//! - If the word has been thawed, it is of the other parity, and its exchange fails.
+//! - If there has been yet another publication, and the word has been thawed with the very value that the caller saw,
+//!   the exchange succeeds (ABA). It then read, with Acquire, a value stored with Release after two publications;
+//!   so the second look at the sequence number sees both, and the caller takes its step back under the lock.
+//!
+//! So an exchange that has succeeded counts if the second look sees no more than one publication. (Where the word
+//! lingers, it has no parity, and the second look has to see none.)
 //!
 //! # Orderings
 //! Writer: odd `sequence`, Release fence, fields, even `sequence` with Release. Reader: `sequence` with
 //! Acquire (pairs with the last store: the fields are at least as new), fields, Acquire fence (pairs with
 //! the Release fence: a field from a later publication implies that its odd number is seen), `sequence`.
+//! The exchange has Release, and the freezing of the word Acquire, so that who swaps before it is frozen has read
+//! no field that was written after.
 
 use crate::{
     gcra::Scale,
     sync::{AtomicU64, Ordering, fence},
+    word::Mode,
 };
 
 /// A scale and the clock reading from which its ticks are counted.
@@ -61,9 +71,17 @@ impl Frame {
     }
 }
 
-/// Which publication a frame was read from.
+/// Which publication a frame was read from: its even sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Edition(u64);
+
+impl Edition {
+    /// The mode of a word that nobody waits for and that counts by this scale.
+    #[inline]
+    pub(crate) const fn clear(self) -> Mode {
+        Mode::clear(self.0 & 2 != 0)
+    }
+}
 
 const FIELDS: usize = 7;
 
@@ -92,10 +110,29 @@ impl Published {
     /// Whether the frame of that edition is still the current one, and was read whole.
     #[inline]
     pub(crate) fn is_current(&self, edition: Edition) -> bool {
+        self.since(edition) == 0
+    }
+
+    /// Whether an exchange that replaced a state of that mode, by the frame of that edition, counts.
+    #[inline]
+    pub(crate) fn counts(&self, edition: Edition, mode: Mode) -> bool {
+        // Up to the beginning of the second publication since.
+        self.since(edition) <= if mode == Mode::Linger { 0 } else { 3 }
+    }
+
+    /// By how much the sequence number has grown.
+    #[inline]
+    fn since(&self, edition: Edition) -> u64 {
         // Acquire fence: pairs with the Release fence of `publish`, through any field read before.
         fence(Ordering::Acquire);
         // Relaxed: ordered after the reads of the fields by the fence above.
-        self.sequence.load(Ordering::Relaxed) == edition.0
+        self.sequence.load(Ordering::Relaxed) - edition.0
+    }
+
+    /// The edition, for the holder of the queue's lock, who alone could change it.
+    pub(crate) fn edition(&self) -> Edition {
+        // Relaxed: ordered by the lock.
+        Edition(self.sequence.load(Ordering::Relaxed))
     }
 
     /// The frame, for the holder of the queue's lock, who alone could change it.

@@ -2,26 +2,29 @@
 //! compare-and-swap loop on it.
 //!
 //! ```text
-//! bit 63 ............................... 2   1       0
-//!     theoretical arrival time (TAT), ticks  LINGER  QUEUED
+//! bit 63 ............................... 2   1 0
+//!     theoretical arrival time (TAT), ticks  mode
 //! ```
 //!
-//! | state  | means                                  | who may change the word                            |
-//! |--------|----------------------------------------|----------------------------------------------------|
-//! | clear  | nobody waits                           | anybody, by compare-and-swap                       |
-//! | LINGER | the queue drained late and left credit | those who would wait, by compare-and-swap          |
-//! | QUEUED | somebody waits, or has the lock        | the holder of the queue's lock                     |
+//! | mode      | means                                                   | who may change the word            |
+//! |-----------|---------------------------------------------------------|------------------------------------|
+//! | 00 EVEN   | nobody waits; the scale is one of even number           | anybody, by compare-and-swap       |
+//! | 10 ODD    | nobody waits; the scale is one of odd number            | anybody, by compare-and-swap       |
+//! | 01 LINGER | the queue drained late and left credit                  | those who would wait, by compare-and-swap |
+//! | 11 QUEUED | somebody waits, or has the lock                         | the holder of the queue's lock     |
 //!
 //! # Invariants
-//! 1. Both flags change only under the queue's lock.
-//! 2. While QUEUED is set, only the holder of the lock writes the word, so a plain store is enough.
+//! 1. The mode changes only under the queue's lock.
+//! 2. While it is QUEUED, only the holder of the lock writes the word, so a plain store is enough.
+//! 3. EVEN or ODD is that of the scale by which the arrival time counts (see `published.rs`).
 //!
 //! # Orderings
 //! What a call decides depends on the word alone, and all changes to one location are seen in one order: a
-//! compare-and-swap that expects a clear flag cannot succeed once the flag is set. `Relaxed` would do for
+//! compare-and-swap that expects another mode cannot succeed once it is QUEUED. `Relaxed` would do for
 //! that. Load and exchange are `Acquire`, and the store that ends a frozen state `Release`, for another reason:
 //! the scale by which the number is read may have been changed in between, and whoever decides by the
-//! changed word, or builds on it, must see the changed scale (see `published.rs`).
+//! changed word, or builds on it, must see the changed scale. For the converse the exchange is `Release` and the
+//! freezing `Acquire` (see `published.rs`).
 //!
 //! # Threads that meet
 //! An exchange that fails has met another thread's, and to try again at once is to take the cache line from it before
@@ -42,9 +45,25 @@ use core::{fmt, hint::spin_loop};
 
 use crate::sync::{AtomicU64, Ordering};
 
-const QUEUED: u64 = 1;
-const LINGER: u64 = 2;
-const FLAGS: u64 = QUEUED | LINGER;
+/// What the word says besides the arrival time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Even = 0b00,
+    Linger = 0b01,
+    Odd = 0b10,
+    /// Both bits, so that to set them both makes this of any other.
+    Queued = 0b11,
+}
+
+impl Mode {
+    /// What it is while nobody waits.
+    #[inline]
+    pub(crate) const fn clear(odd: bool) -> Self {
+        if odd { Self::Odd } else { Self::Even }
+    }
+}
+
+const MODE: u64 = Mode::Queued as u64;
 
 /// How many pauses there are after the first exchange that has failed, and at the most after one.
 const FIRST_PAUSES: u32 = 16;
@@ -56,9 +75,8 @@ pub(crate) struct State(u64);
 
 impl State {
     #[inline]
-    pub(crate) const fn new(tat: u64, queued: bool, lingers: bool) -> Self {
-        let flags = if lingers { LINGER } else { 0 } | if queued { QUEUED } else { 0 };
-        Self((tat << 2) | flags)
+    pub(crate) const fn new(tat: u64, mode: Mode) -> Self {
+        Self((tat << 2) | mode as u64)
     }
 
     /// The theoretical arrival time.
@@ -67,38 +85,33 @@ impl State {
         self.0 >> 2
     }
 
-    /// Whether all arrivals have to go through the queue's lock.
+    /// Whether it is in that mode.
     #[inline]
-    pub(crate) const fn queued(self) -> bool {
-        self.0 & QUEUED != 0
+    pub(crate) const fn is(self, mode: Mode) -> bool {
+        self.0 & MODE == mode as u64
     }
 
-    /// Whether the queue has left credit to those who would wait.
+    /// The mode.
     #[inline]
-    pub(crate) const fn lingers(self) -> bool {
-        self.0 & LINGER != 0
+    pub(crate) const fn mode(self) -> Mode {
+        match self.0 & MODE {
+            0b00 => Mode::Even,
+            0b01 => Mode::Linger,
+            0b10 => Mode::Odd,
+            _ => Mode::Queued,
+        }
     }
 
-    /// Whether no flag is set.
-    #[inline]
-    pub(crate) const fn clear(self) -> bool {
-        self.0 & FLAGS == 0
-    }
-
-    /// The same flags with another arrival time.
+    /// The same mode with another arrival time.
     #[inline]
     pub(crate) const fn with_tat(self, tat: u64) -> Self {
-        Self((tat << 2) | (self.0 & FLAGS))
+        Self((tat << 2) | (self.0 & MODE))
     }
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
-            .field("tat", &self.tat())
-            .field("lingers", &self.lingers())
-            .field("queued", &self.queued())
-            .finish()
+        f.debug_struct("State").field("tat", &self.tat()).field("mode", &self.mode()).finish()
     }
 }
 
@@ -137,8 +150,9 @@ impl Word {
             match step(State(seen)) {
                 Step::Keep(outcome) => return outcome,
                 Step::Set(new, outcome) => {
-                    // Acquire on success: as above. Relaxed on failure: what it saw is not looked at.
-                    let set = self.0.compare_exchange_weak(seen, new.0, Ordering::Acquire, Ordering::Relaxed);
+                    // Acquire on success: as above; and Release: pairs with the Acquire of `freeze`. Relaxed on
+                    // failure: what it saw is not looked at.
+                    let set = self.0.compare_exchange_weak(seen, new.0, Ordering::AcqRel, Ordering::Relaxed);
                     if set.is_ok() {
                         return outcome;
                     }
@@ -154,9 +168,9 @@ impl Word {
     /// Sets QUEUED, so that the caller, who holds the queue's lock, is the only writer. Returns the state
     /// from before.
     pub(crate) fn freeze(&self) -> State {
-        // Relaxed: from here on every compare-and-swap fails, by the coherence of this one location; what
-        // the lock guards is ordered by the lock.
-        State(self.0.fetch_or(QUEUED, Ordering::Relaxed))
+        // Acquire: pairs with the Release of `transition`: what is published from here on is not what those
+        // before decided by. And from here on every compare-and-swap fails, by the coherence of this one location.
+        State(self.0.fetch_or(Mode::Queued as u64, Ordering::Acquire))
     }
 
     /// Writes the state at the end of what the caller, who holds the queue's lock, did after `freeze`.

@@ -8,15 +8,18 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::{ModelClock, SECOND, check, poll, queue, queued};
-use crate::queue::{By, WaitQueue};
+use crate::{
+    queue::{By, WaitQueue},
+    word::Mode,
+};
 
 /// Nobody is at it: what the word says by right, at `taken` permits taken since the bucket was full at time zero,
 /// when `waiting` permits are asked for.
 fn assert_quiet(queue: &WaitQueue<ModelClock>, taken: u64, waiting: u64) {
     let (word, asked, per_permit) = queue.word();
     assert_eq!(word.tat(), taken * per_permit, "{word:?}");
-    assert_eq!(word.queued(), waiting > 0, "{word:?}");
-    assert!(!word.lingers(), "{word:?}");
+    assert_eq!(word.is(Mode::Queued), waiting > 0, "{word:?}");
+    assert!(!word.is(Mode::Linger), "{word:?}");
     assert_eq!(asked, waiting * per_permit);
     assert_eq!(queue.waiting() > 0, waiting > 0);
 }

@@ -17,7 +17,7 @@ use crate::{
     permits::Permits,
     published::Frame,
     shares::Stolen,
-    word::Step,
+    word::{Mode, Step},
 };
 
 impl<C: Clock> WaitQueue<C> {
@@ -95,7 +95,7 @@ impl<C: Clock> WaitQueue<C> {
         let behind = self.meter.doubted()
             || frame.tick(now_ns).is_none()
             || self.meter.is_behind(&frame, now_ns, state.tat());
-        if !state.queued() || queued == 0 || behind || !self.meter.published.is_current(edition) {
+        if !state.is(Mode::Queued) || queued == 0 || behind || !self.meter.published.is_current(edition) {
             return self.try_take_locked(permits, None).map(drop);
         }
         let all = state.tat().saturating_add(queued).saturating_add(cost);

@@ -156,6 +156,8 @@ pub(super) struct Inner {
     pub(super) unlocked: Unlocked,
     /// The arrival time when QUEUED was last cleared.
     pub(super) closed: u64,
+    /// Whether the queue had then left credit: also if QUEUED was not cleared.
+    pub(super) lingers: bool,
     /// How many want QUEUED to stay set.
     pub(super) holds: usize,
     pub(super) doubt: Option<Doubt>,
@@ -183,6 +185,7 @@ impl Inner {
             slack: Slack::new(),
             unlocked: Unlocked { before: 0, least: MAX_TAT, lost_before: 0 },
             closed: tat,
+            lingers: false,
             holds: 0,
             doubt: None,
             timer: Timer::default(),

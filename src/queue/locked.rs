@@ -43,7 +43,7 @@ use crate::{
     meter::Meter,
     permits::Permits,
     published::Frame,
-    word::State,
+    word::{Mode, State},
 };
 
 /// A timer that is no later than this is in time.
@@ -87,7 +87,13 @@ impl Drop for Locked<'_> {
         let lingers = self.tat < self.now && self.now_ns < self.meter.linger_until_ns();
         let queued = !self.inner.list.is_empty() || self.inner.holds > 0;
         self.inner.closed = self.tat;
-        self.meter.word.thaw(State::new(self.tat, queued, lingers));
+        self.inner.lingers = lingers;
+        let mode = match (queued, lingers) {
+            (true, _) => Mode::Queued,
+            (false, true) => Mode::Linger,
+            (false, false) => self.meter.published.edition().clear(),
+        };
+        self.meter.word.thaw(State::new(self.tat, mode));
     }
 }
 
@@ -98,16 +104,17 @@ impl<'a> Locked<'a> {
         let frame = meter.published.frame();
         let mut this =
             Self { meter, inner, frame, now_ns, now: 0, tat: was.tat(), floor: 0, own_look: false };
-        if !was.queued() && was.tat() != this.inner.closed {
+        let lingered = this.inner.lingers;
+        if !was.is(Mode::Queued) && was.tat() != this.inner.closed {
             // Those who are let in by LINGER compare with a time before the present.
-            let credit = if was.lingers() { frame.scale.catch_up } else { 0 };
+            let credit = if lingered { frame.scale.catch_up } else { 0 };
             this.unlocked_calls(frame.tick(now_ns).unwrap_or(MAX_TAT), credit);
         }
         match frame.tick(now_ns) {
             Some(now) => this.now = now,
             None => this.move_origin(),
         }
-        let busy = !this.inner.list.is_empty() || (was.lingers() && now_ns < meter.linger_until_ns());
+        let busy = !this.inner.list.is_empty() || (lingered && now_ns < meter.linger_until_ns());
         this.floor = if busy { this.now.saturating_sub(this.frame.scale.catch_up) } else { this.now };
         this
     }

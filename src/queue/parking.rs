@@ -8,6 +8,7 @@ use crate::{
     permits::Permits,
     shares::{Demand, MAX_PARKED, Sizing, Slot, Slots, Stolen},
     sync::{Ordering, fence},
+    word::Mode,
 };
 
 /// Why nothing was drawn: the arrival times before and after, if it was by a scale that has been replaced.
@@ -76,7 +77,7 @@ impl<C: Clock> WaitQueue<C> {
     fn offer(&self) {
         // SeqCst fence: pairs with that in `gather`. Either that sees what was parked, or this sees QUEUED.
         fence(Ordering::SeqCst);
-        if self.meter.word.load().queued() {
+        if self.meter.word.load().is(Mode::Queued) {
             self.drive(By::Other);
         }
     }
