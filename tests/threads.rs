@@ -3,7 +3,10 @@
 use std::{
     future::Future,
     pin::pin,
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
     task::{Context, Waker},
     thread,
     time::{Duration, Instant},
@@ -179,4 +182,38 @@ fn real_time_the_longest_wait_is_kept() {
     assert!(began.elapsed() >= Duration::from_millis(99), "{:?}", began.elapsed());
     // A thousand seconds are too long.
     assert!(limiter.acquire_within_blocking(50_000, Duration::from_millis(1)).is_err());
+}
+
+/// Calls meet the change at every moment, but each only one: what they take is in the word by the scale before, or by
+/// the one after, and never by both.
+#[test]
+fn the_books_balance_while_the_quota_changes() {
+    const ALL: u64 = 900_000_000;
+    let changes = if cfg!(miri) { 20 } else { 1_000 };
+    let quota = |more| Quota::per_second(1).burst(ALL + more);
+    let limiter = RateLimiter::with_clock(quota(0), ManualClock::new());
+    let over = AtomicBool::new(false);
+    let taken = [const { AtomicU64::new(0) }; 2];
+    let read = || taken.each_ref().map(|taken| taken.load(Ordering::Relaxed));
+    thread::scope(|scope| {
+        for taken in &taken {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    limiter.try_acquire().unwrap();
+                    taken.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for change in 0..changes {
+            limiter.set_quota(quota(change % 2)).unwrap();
+            // Until each call that has met this change is over.
+            let before = read();
+            while read().iter().zip(before).any(|(&now, before)| now <= before + 1) {
+                thread::yield_now();
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    let left = u64::try_from(limiter.available()).unwrap();
+    assert_eq!(read().iter().sum::<u64>() + left, ALL);
 }
