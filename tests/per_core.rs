@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use tidegate::{AllOf, Clock, Local, ManualClock, PerCore, PerCoreError, Permits, Quota, RateLimiter};
+use tidegate::{
+    AllOf, Clock, Inherit, Local, ManualClock, PerCore, PerCoreError, Permits, Quota, RateLimiter,
+};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -249,6 +251,21 @@ fn several_on_one_limiter_use_the_same_slots() {
     let error = PerCore::builder(&limiter).slots(4).build().unwrap_err();
     assert_eq!(error, PerCoreError::OtherSlots { slots: 4, there: 2 });
     assert_eq!(error.to_string(), "4 slots: the limiter has 2 already");
+}
+
+#[test]
+fn what_is_missing_stays_missing_whoever_comes_and_leaves() {
+    let quota = Quota::per_hour(1).burst(800);
+    let (limiter, _clock) = limiter(quota);
+    limiter.try_acquire_n(800).unwrap();
+    for _ in 0..5 {
+        let per_core = slots(&limiter, 1, 0);
+        limiter.set_quota_with(quota.burst(80), Inherit::Additively).unwrap();
+        assert_eq!(limiter.available(), -720);
+        drop(per_core);
+        limiter.set_quota_with(quota, Inherit::Additively).unwrap();
+        assert_eq!(limiter.available(), 0);
+    }
 }
 
 #[test]

@@ -137,9 +137,11 @@ impl Locked<'_> {
     fn set_scale(&mut self, quota: &Quota, scale: Scale, inherit: Inherit) -> Result<(), QuotaError> {
         let old = self.frame.scale;
         let convert = |ticks| proportion(ticks, scale.per_permit, old.per_permit);
+        let full = |quota: &Quota, scale: Scale| i128::from(quota.max_burst()) * i128::from(scale.per_permit);
         let inherited = |level: i128| match inherit {
             Inherit::AsIs => convert(level),
-            Inherit::Additively => i128::from(scale.limit) + convert(level - i128::from(old.limit)),
+            // Of the whole burst: what is set aside may have been used before it was.
+            Inherit::Additively => full(quota, scale) + convert(level - full(&self.inner.quota, old)),
             Inherit::Proportionally => proportion(level, scale.limit, old.limit),
             Inherit::Reset => i128::from(quota.initial_level()) * i128::from(scale.per_permit),
         };
