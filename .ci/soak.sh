@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The soak: an hour of virtual time and ten minutes of real time. It runs only when named: `bash .ci/run soak`.
+source "$(dirname "$0")/lib.sh"
+
+export TIDEGATE_SOAK_SECONDS=${TIDEGATE_SOAK_SECONDS:-3600}
+export TIDEGATE_SOAK_REAL_SECONDS=${TIDEGATE_SOAK_REAL_SECONDS:-600}
+cargo test --all-features --test soak

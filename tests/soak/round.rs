@@ -1,0 +1,285 @@
+//! A while in real time, with a runtime and threads of its own: they come, hammer one limiter, and leave.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tidegate::{Clock, Local, PerCore, Quota, RateLimiter};
+
+use super::{super::Random, intervals::Call};
+
+/// Real time, which goes on in the same way on every core, until it is stopped.
+#[derive(Clone, Debug)]
+pub(crate) struct Wall {
+    origin: Instant,
+    stopped: Arc<AtomicU64>,
+}
+
+impl Wall {
+    pub(crate) fn new() -> Self {
+        Self { origin: Instant::now(), stopped: Arc::default() }
+    }
+
+    pub(crate) fn stop(&self) {
+        // SeqCst: pairs with itself; nobody else is at work.
+        self.stopped.store(self.now(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn go_on(&self) {
+        // SeqCst: see `stop`.
+        self.stopped.store(0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Wall {
+    fn now(&self) -> u64 {
+        // SeqCst: see `stop`.
+        match self.stopped.load(Ordering::SeqCst) {
+            0 => self.origin.elapsed().as_nanos() as u64,
+            stopped => stopped,
+        }
+    }
+}
+
+pub(crate) type Limiter = RateLimiter<Wall>;
+
+/// What one of them was admitted.
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) tries: Vec<Call>,
+    pub(crate) waits: Vec<Call>,
+    /// Charged and not refunded, in permits.
+    pub(crate) charged: u64,
+}
+
+impl Log {
+    fn tried(&mut self, limiter: &Limiter, call: impl FnOnce() -> u64) {
+        note(&mut self.tries, limiter, call);
+    }
+
+    fn waited(&mut self, limiter: &Limiter, call: impl FnOnce() -> u64) {
+        note(&mut self.waits, limiter, call);
+    }
+
+    fn append(mut self, mut other: Self) -> Self {
+        self.tries.append(&mut other.tries);
+        self.waits.append(&mut other.waits);
+        self.charged += other.charged;
+        self
+    }
+}
+
+/// Notes a call that has taken so many permits.
+fn note(calls: &mut Vec<Call>, limiter: &Limiter, call: impl FnOnce() -> u64) {
+    let began = limiter.clock().now();
+    let n = call();
+    if n > 0 {
+        let billionths = i128::from(n) * 1_000_000_000;
+        calls.push(Call { began, over: limiter.clock().now(), billionths });
+    }
+}
+
+/// How a round is to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) lasts: Duration,
+    /// Nobody ever rests, so that somebody always waits.
+    pub(crate) hungry: bool,
+    /// The bucket is.
+    pub(crate) never_full: bool,
+}
+
+/// What is the same for all.
+struct Scene {
+    limiter: Limiter,
+    plan: Plan,
+    over: AtomicBool,
+}
+
+impl Scene {
+    fn is_over(&self) -> bool {
+        // Relaxed: it says nothing about anything else.
+        self.over.load(Ordering::Relaxed)
+    }
+}
+
+/// A hungry task, which now and then leaves the queue, forgets a future, or blocks its worker.
+async fn task(scene: Arc<Scene>, seed: u64) -> Log {
+    let (limiter, mut random, mut log) = (&scene.limiter, Random(seed), Log::default());
+    let mut forgotten = Vec::new();
+    while !scene.is_over() {
+        let n = 1 + random.below(3);
+        match random.below(64) {
+            0 => tokio::task::block_in_place(|| {
+                thread::sleep(Duration::from_millis(1 + random.below(30)));
+            }),
+            1..8 => drop(
+                tokio::time::timeout(Duration::from_micros(random.below(2_000)), async {
+                    let began = limiter.clock().now();
+                    limiter.acquire_n(n).await.unwrap();
+                    let billionths = i128::from(n) * 1_000_000_000;
+                    log.waits.push(Call { began, over: limiter.clock().now(), billionths });
+                })
+                .await,
+            ),
+            8..14 if forgotten.len() < 4 => {
+                let mut future = Box::pin(limiter.acquire_n(n));
+                let mut polled = false;
+                log.waited(limiter, || {
+                    polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+                    u64::from(polled) * n
+                });
+                if !polled {
+                    forgotten.push(future);
+                }
+            }
+            14..18 => forgotten.clear(),
+            18..26 => log.tried(limiter, || limiter.try_acquire_up_to(n)),
+            26..30 => log.tried(limiter, || match limiter.try_reserve(n) {
+                Ok(reservation) if random.one_in(2) => {
+                    reservation.spend();
+                    n
+                }
+                _ => 0,
+            }),
+            _ => {
+                let began = limiter.clock().now();
+                limiter.acquire_n(n).await.unwrap();
+                let billionths = i128::from(n) * 1_000_000_000;
+                log.waits.push(Call { began, over: limiter.clock().now(), billionths });
+            }
+        }
+        if scene.plan.hungry {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(Duration::from_micros(random.below(20_000))).await;
+        }
+    }
+    log
+}
+
+/// A short life of a blocked thread.
+fn blocked(scene: &Scene, random: &mut Random) -> Log {
+    let (limiter, mut log) = (&scene.limiter, Log::default());
+    for _ in 0..random.below(40) {
+        let n = 1 + random.below(3);
+        let soon = Duration::from_micros(random.below(3_000));
+        log.waited(limiter, || {
+            let waited = if random.one_in(2) {
+                limiter.acquire_n_blocking(n)
+            } else {
+                limiter.acquire_within_blocking(n, soon)
+            };
+            waited.map_or(0, |()| n)
+        });
+        if !scene.plan.hungry {
+            thread::sleep(Duration::from_micros(random.below(20_000)));
+        }
+        if scene.is_over() {
+            break;
+        }
+    }
+    log
+}
+
+/// A short life with a slot, or a hand.
+fn by_core(scene: &Scene, random: &mut Random) -> Log {
+    enum User {
+        Core(PerCore<Wall>),
+        Hand(Local<Wall>),
+    }
+    let (limiter, mut log) = (&scene.limiter, Log::default());
+    let per_core = PerCore::builder(limiter).slots(2).build().unwrap();
+    let mut user = if random.one_in(2) { User::Hand(per_core.local()) } else { User::Core(per_core) };
+    for _ in 0..random.below(500) {
+        let n = 1 + random.below(2);
+        match &mut user {
+            User::Core(per_core) if random.one_in(50) => {
+                log.waited(limiter, || per_core.acquire_n_blocking(n).map_or(0, |()| n));
+            }
+            User::Core(per_core) => log.tried(limiter, || u64::from(per_core.try_acquire_n(n).is_ok()) * n),
+            User::Hand(local) if random.one_in(50) => {
+                log.waited(limiter, || local.acquire_n_blocking(n).map_or(0, |()| n));
+            }
+            User::Hand(local) => log.tried(limiter, || u64::from(local.try_acquire_n(n).is_ok()) * n),
+        }
+        if random.one_in(20) {
+            thread::sleep(Duration::from_micros(random.below(1_000)));
+        }
+        if scene.is_over() {
+            break;
+        }
+    }
+    log
+}
+
+/// Changes the quota, and charges; what is given back where the bucket may be full is a second burst, so only
+/// where it is `never_full`.
+fn change(scene: &Scene, random: &mut Random, quotas: &[Quota], never_full: bool) -> Log {
+    let (limiter, mut log) = (&scene.limiter, Log::default());
+    match random.below(4) {
+        0 => {
+            limiter.charge(10).unwrap();
+            log.charged += 10;
+        }
+        1 if never_full => {
+            limiter.charge(10).unwrap();
+            limiter.refund(7).unwrap();
+            log.charged += 3;
+        }
+        _ => limiter.set_quota(quotas[random.below(quotas.len() as u64) as usize]).unwrap(),
+    }
+    thread::sleep(Duration::from_micros(random.below(5_000)));
+    log
+}
+
+/// One thread after the other, until it is over.
+fn churn(scene: &Scene, seed: u64, life: impl Fn(&mut Random) -> Log + Sync) -> Log {
+    let (mut random, mut log) = (Random(seed), Log::default());
+    while !scene.is_over() {
+        let lived = thread::scope(|scope| scope.spawn(|| life(&mut random)).join().unwrap());
+        log = log.append(lived);
+    }
+    log
+}
+
+/// All of them for so long, and until everybody is served and gone.
+pub(crate) fn run(limiter: &Limiter, quotas: &[Quota], plan: Plan) -> Log {
+    let Plan { seed, never_full, .. } = plan;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let scene = Arc::new(Scene { limiter: limiter.clone(), plan, over: AtomicBool::new(false) });
+    let tasks: Vec<_> = (0..12).map(|i| runtime.spawn(task(Arc::clone(&scene), seed + i))).collect();
+    let log = thread::scope(|scope| {
+        let scene = &*scene;
+        let mut threads = Vec::new();
+        for i in 20..23 {
+            threads.push(scope.spawn(move || churn(scene, seed + i, |random| blocked(scene, random))));
+            threads.push(scope.spawn(move || churn(scene, seed + i + 10, |random| by_core(scene, random))));
+        }
+        threads.push(
+            scope.spawn(move || churn(scene, seed + 40, |random| change(scene, random, quotas, never_full))),
+        );
+        thread::sleep(plan.lasts);
+        // Relaxed: see `is_over`.
+        scene.over.store(true, Ordering::Relaxed);
+        threads.into_iter().map(|thread| thread.join().unwrap()).fold(Log::default(), Log::append)
+    });
+    runtime.block_on(async {
+        let mut log = log;
+        for task in tasks {
+            let mut task = pin!(task);
+            let served = tokio::time::timeout(Duration::from_secs(120), task.as_mut()).await;
+            log = log.append(served.expect("somebody waits for ever").unwrap());
+        }
+        log
+    })
+}
