@@ -7,6 +7,7 @@ mod promises {
     mod late_timers;
     mod oracle;
     mod requota;
+    mod subjects;
     mod windows;
     mod within;
 }

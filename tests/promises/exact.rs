@@ -1,4 +1,5 @@
-//! Every call, at rates from one a year to a trillion a second, under a clock that also steps back.
+//! Every call, at rates from one a year to a trillion a second, under a clock that also steps back, for all the
+//! ways in which a limiter is used.
 
 use std::time::Duration;
 
@@ -6,7 +7,10 @@ use num_bigint::BigInt;
 use proptest::prelude::*;
 use tidegate::{Clock, Denied, ManualClock, Permits, Quota, RateLimiter};
 
-use super::oracle::{MILLION, Oracle, grain};
+use super::{
+    oracle::{MILLION, Oracle, grain},
+    subjects::{Alone, Contended, InHand, InSlots, Limiter, Queued, Subject},
+};
 
 const YEAR_NS: u64 = 31_557_600_000_000_000;
 /// Short of what a limiter takes for a clock that has been set back.
@@ -55,7 +59,8 @@ fn quota() -> impl Strategy<Value = Quota> {
         1..2_000_u64,
         prop::sample::select(vec![999_983, 1_000_000, 2_000_000_000, 1_000_000_000_000_u64]),
     ];
-    (permits, period, 1..60_u64, any::<prop::sample::Index>())
+    let burst = prop_oneof![1..60_u64, 100..1_000_u64];
+    (permits, period, burst, any::<prop::sample::Index>())
         .prop_map(|(permits, period, burst, initial)| {
             let initial = initial.index(burst as usize + 1) as u64;
             Quota::new(permits, Duration::from_nanos(period)).burst(burst).initial(initial)
@@ -63,12 +68,14 @@ fn quota() -> impl Strategy<Value = Quota> {
         .prop_filter("no exact scale", |quota| grain(quota).is_some())
 }
 
-/// The limiter and its oracle side by side.
-struct Pair {
-    limiter: RateLimiter<ManualClock>,
+/// The subject and its oracle side by side.
+struct Pair<S> {
+    subject: S,
     clock: ManualClock,
     oracle: Oracle,
     quota: Quota,
+    /// The largest amount that can be asked for, in millionths.
+    most: u64,
     /// The finest amount that is exact, in millionths.
     finest: u64,
     highest_ns: u64,
@@ -83,18 +90,48 @@ fn permits(millionths: u64) -> Permits {
     Permits::try_from(millionths as f64 / MILLION as f64).unwrap()
 }
 
-impl Pair {
+/// What of the burst a request can be for, whoever parks permits.
+fn most(limiter: &Limiter) -> u64 {
+    let burst = limiter.quota().max_burst();
+    match limiter.time_until(burst) {
+        Err(Denied::Never { burst: most, .. }) => most.whole(),
+        _ => burst,
+    }
+}
+
+impl<S: Subject> Pair<S> {
     fn new(quota: Quota) -> Self {
         let start = 7_000_000_123;
         let clock = ManualClock::starting_at(start);
-        let limiter = RateLimiter::with_clock(quota, clock.clone());
+        let mut subject = S::new(RateLimiter::with_clock(quota, clock.clone()));
+        let most = most(subject.limiter());
         let finest = MILLION / grain(&quota).unwrap();
-        Self { limiter, clock, oracle: Oracle::new(&quota, start), quota, finest, highest_ns: start }
+        let mut oracle = Oracle::new(&quota.initial(quota.initial_level().min(most)).burst(most), start);
+        subject.look(&mut oracle);
+        Self { subject, clock, oracle, quota, most: most * MILLION, finest, highest_ns: start }
+    }
+
+    /// What is beside the word, for the subject's own calls.
+    fn beside(&self) -> u64 {
+        self.subject.parked() + self.subject.held()
+    }
+
+    /// So many were taken, and what is beside the word was `before`: the rest has gone to or fro.
+    fn moved(&mut self, before: u64, taken: u64) -> Result<(), TestCaseError> {
+        let after = self.beside();
+        if after + taken >= before {
+            let from_word = after + taken - before;
+            prop_assert!(self.oracle.fits(from_word), "{} were not there", from_word);
+            self.oracle.take(from_word);
+        } else {
+            self.oracle.refund(before - after - taken);
+        }
+        Ok(())
     }
 
     fn set(&mut self, now_ns: u64) {
         self.clock.set(now_ns);
-        self.oracle.set_now(now_ns);
+        self.subject.pass_to(&mut self.oracle, now_ns);
         self.highest_ns = self.highest_ns.max(now_ns);
     }
 
@@ -103,23 +140,26 @@ impl Pair {
     }
 
     fn take(&mut self, millionths: u64) -> Result<Option<Duration>, TestCaseError> {
-        let outcome = self.limiter.try_acquire_n(permits(millionths));
-        let level = self.oracle.available();
-        if millionths > self.quota.max_burst() * MILLION {
+        let (before, held, ahead) = (self.beside(), self.subject.held(), self.subject.ahead());
+        let fits = before >= millionths || self.oracle.fits(millionths - before);
+        let admitted = millionths == 0 || (fits && ahead == 0);
+        let outcome = self.subject.try_acquire_n(permits(millionths));
+        if millionths.saturating_sub(held) > self.most {
             prop_assert!(outcome.is_err_and(|denied| matches!(denied, Denied::Never { .. })), "never");
-            prop_assert!(!self.limiter.has_capacity(permits(millionths)));
+            prop_assert!(!self.subject.limiter().has_capacity(permits(millionths)));
             return Ok(None);
         }
-        prop_assert_eq!(outcome.is_ok(), self.oracle.fits(millionths), "{} of {}", millionths, level);
+        let level = self.oracle.available_with(before);
+        prop_assert_eq!(outcome.is_ok(), admitted, "{} of {}", millionths, level);
         match outcome {
             Ok(()) => {
-                self.oracle.take(millionths);
+                self.moved(before, millionths)?;
                 Ok(None)
             }
             Err(denied) => {
+                self.moved(before, 0)?;
                 let wait = denied.retry_after().unwrap();
-                prop_assert_eq!(nanos(wait), self.oracle.wait(millionths));
-                prop_assert_eq!(self.limiter.time_until(permits(millionths)), Ok(wait));
+                prop_assert_eq!(nanos(wait), self.oracle.wait_with(self.beside(), ahead + millionths));
                 Ok(Some(wait))
             }
         }
@@ -142,25 +182,36 @@ impl Pair {
             }
             Op::TakePatiently(n) => {
                 let n = exact(n);
-                if let Some(wait) = self.take(n)? {
+                if let Some(wait) = self.take(n)?
+                    && self.subject.ahead() == 0
+                {
                     self.step(wait.as_nanos() as u64 - 1);
-                    let early = self.limiter.try_acquire_n(permits(n));
+                    let early = self.subject.try_acquire_n(permits(n));
                     prop_assert_eq!(early.unwrap_err().retry_after(), Some(Duration::from_nanos(1)));
                     self.step(1);
                     prop_assert!(self.take(n)?.is_none(), "told to come back now");
                 }
             }
             Op::TakeUpTo(most) => {
-                let count = self.oracle.available().max(BigInt::ZERO).min(most.into());
-                let taken = self.limiter.try_acquire_up_to(most);
+                let (before, parked) = (self.beside(), self.subject.parked());
+                // What is parked is there even where the word is in debt, by a clock that has stepped back.
+                let there = if self.oracle.available() < BigInt::ZERO {
+                    BigInt::from(parked / MILLION)
+                } else {
+                    self.oracle.available_with(parked)
+                };
+                let count = if self.subject.ahead() > 0 { BigInt::ZERO } else { there.min(most.into()) };
+                let taken = self.subject.limiter().try_acquire_up_to(most);
                 prop_assert_eq!(BigInt::from(taken), count);
-                self.oracle.take(taken * MILLION);
+                self.moved(before, taken * MILLION)?;
             }
             Op::Charge(n) => {
-                let n = exact(n);
-                match self.limiter.charge(permits(n)) {
+                let (n, before) = (exact(n), self.beside());
+                match self.subject.limiter().charge(permits(n)) {
                     Ok(debt) => {
                         self.oracle.take(n);
+                        // Out of what is parked first.
+                        self.moved(before, 0)?;
                         prop_assert_eq!(nanos(debt), self.oracle.wait_until_paid());
                     }
                     Err(denied) => {
@@ -174,42 +225,70 @@ impl Pair {
             }
             Op::Refund(n) => {
                 let n = exact(n);
-                self.limiter.refund(permits(n)).unwrap();
+                self.subject.limiter().refund(permits(n)).unwrap();
                 self.oracle.refund(n);
             }
             Op::Reset => {
-                self.limiter.reset();
+                self.subject.limiter().reset();
                 self.oracle.reset();
             }
         }
+        self.subject.look(&mut self.oracle);
         self.compare()
     }
 
     fn compare(&self) -> Result<(), TestCaseError> {
-        prop_assert_eq!(BigInt::from(self.limiter.available()), self.oracle.available());
-        prop_assert_eq!(nanos(self.limiter.time_until_full()), self.oracle.wait_until_full());
+        let (limiter, parked) = (self.subject.limiter(), self.subject.parked());
+        prop_assert_eq!(BigInt::from(limiter.available()), self.oracle.available_with(parked));
+        prop_assert_eq!(nanos(limiter.time_until_full()), self.oracle.wait_until_full());
         for n in [0, self.finest, MILLION] {
-            prop_assert_eq!(self.limiter.has_capacity(permits(n)), self.oracle.fits(n), "{} millionths", n);
-            let wait = self.limiter.time_until(permits(n)).unwrap();
-            prop_assert_eq!(nanos(wait), self.oracle.wait(n), "{} millionths", n);
+            let ahead = if n == 0 { 0 } else { self.subject.ahead() };
+            let wait = self.oracle.wait_with(parked, ahead + n);
+            prop_assert_eq!(limiter.has_capacity(permits(n)), wait == BigInt::ZERO, "{} millionths", n);
+            prop_assert_eq!(nanos(limiter.time_until(permits(n)).unwrap()), wait, "{} millionths", n);
         }
         Ok(())
     }
 }
 
+fn agrees<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError> {
+    let mut pair = Pair::<S>::new(quota);
+    for op in ops {
+        pair.apply(op)?;
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn every_call_agrees_with_exact_arithmetic(quota in quota(), ops in ops()) {
-        let mut pair = Pair::new(quota);
-        for op in &ops {
-            pair.apply(op)?;
-        }
+        agrees::<Alone>(quota, &ops)?;
+    }
+
+    #[test]
+    fn every_call_agrees_under_contention(quota in quota(), ops in ops()) {
+        agrees::<Contended>(quota, &ops)?;
+    }
+
+    #[test]
+    fn every_call_agrees_while_somebody_waits(quota in quota(), ops in ops()) {
+        agrees::<Queued>(quota, &ops)?;
+    }
+
+    #[test]
+    fn every_call_agrees_by_slots(quota in quota(), ops in ops()) {
+        agrees::<InSlots>(quota, &ops)?;
+    }
+
+    #[test]
+    fn every_call_agrees_by_hand(quota in quota(), ops in ops()) {
+        agrees::<InHand>(quota, &ops)?;
     }
 
     /// The same after a thousand idle years, in which the word of a fast limiter has been renewed.
     #[test]
     fn a_thousand_years_later_too(quota in quota(), centuries in 1..6_u64, ops in ops()) {
-        let mut pair = Pair::new(quota);
+        let mut pair = Pair::<Alone>::new(quota);
         for _ in 0..centuries {
             pair.apply(&Op::Take(MILLION))?;
             pair.step(100 * YEAR_NS);

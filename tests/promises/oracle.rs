@@ -47,7 +47,7 @@ impl Oracle {
 
     /// Whole permits, rounded down.
     pub(crate) fn available(&self) -> BigInt {
-        self.level().div_floor(&(&self.millionth * MILLION))
+        self.available_with(0)
     }
 
     pub(crate) fn fits(&self, millionths: u64) -> bool {
@@ -56,10 +56,25 @@ impl Oracle {
 
     /// Nanoseconds until as much is there, rounded up.
     pub(crate) fn wait(&self, millionths: u64) -> BigInt {
+        self.wait_with(0, millionths)
+    }
+
+    /// The clock reading at which as much is there.
+    pub(crate) fn due_ns(&self, millionths: u64) -> BigInt {
+        &self.now / &self.nanosecond + self.wait(millionths)
+    }
+
+    /// As [`available`](Self::available), with so many millionths beside it.
+    pub(crate) fn available_with(&self, beside: u64) -> BigInt {
+        (self.level() + &self.millionth * beside).div_floor(&(&self.millionth * MILLION))
+    }
+
+    /// As [`wait`](Self::wait), with so many millionths beside it.
+    pub(crate) fn wait_with(&self, beside: u64, millionths: u64) -> BigInt {
         if millionths == 0 {
             return BigInt::zero();
         }
-        self.nanos(&(&self.millionth * millionths - self.level()))
+        self.nanos(&(&self.millionth * millionths - self.level() - &self.millionth * beside))
     }
 
     pub(crate) fn wait_until_full(&self) -> BigInt {
@@ -76,6 +91,11 @@ impl Oracle {
         if millionths.is_positive() {
             self.tat = self.tat.clone().max(self.now.clone()) + &self.millionth * millionths;
         }
+    }
+
+    /// Takes as much for somebody who has waited for it, and whose turn was less than a nanosecond ago.
+    pub(crate) fn take_in_turn(&mut self, millionths: u64) {
+        self.tat += &self.millionth * millionths;
     }
 
     pub(crate) fn refund(&mut self, millionths: u64) {

@@ -1,0 +1,225 @@
+//! What is held against the oracle: the limiter alone, under contention, with somebody in its queue, and by shares.
+//!
+//! The oracle is the limiter's word. What a share has taken from it is seen from outside, and is beside it.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Waker},
+    thread,
+    time::Duration,
+};
+
+use tidegate::{AcquireNOwned, Denied, Local, ManualClock, PerCore, Permits, RateLimiter};
+
+use super::oracle::{MILLION, Oracle};
+
+pub(crate) type Limiter = RateLimiter<ManualClock>;
+
+/// Amounts are in millionths of a permit.
+pub(crate) trait Subject {
+    fn new(limiter: Limiter) -> Self;
+
+    fn limiter(&self) -> &Limiter;
+
+    fn try_acquire_n(&mut self, n: Permits) -> Result<(), Denied> {
+        self.limiter().try_acquire_n(n)
+    }
+
+    /// What is parked for all.
+    fn parked(&self) -> u64 {
+        0
+    }
+
+    /// What is in a hand.
+    fn held(&self) -> u64 {
+        0
+    }
+
+    /// What those ask for who are in the queue.
+    fn ahead(&self) -> u64 {
+        0
+    }
+
+    /// The clock has been moved.
+    fn pass_to(&mut self, oracle: &mut Oracle, now_ns: u64) {
+        oracle.set_now(now_ns);
+    }
+
+    /// Something has happened.
+    fn look(&mut self, _oracle: &mut Oracle) {}
+}
+
+/// One limiter, one thread.
+pub(crate) struct Alone(Limiter);
+
+impl Subject for Alone {
+    fn new(limiter: Limiter) -> Self {
+        Self(limiter)
+    }
+
+    fn limiter(&self) -> &Limiter {
+        &self.0
+    }
+}
+
+/// Another thread goes on all the while with calls that change nothing.
+pub(crate) struct Contended {
+    limiter: Limiter,
+    over: Arc<AtomicBool>,
+    other: Option<thread::JoinHandle<()>>,
+}
+
+impl Subject for Contended {
+    fn new(limiter: Limiter) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let other = thread::spawn({
+            let (limiter, over) = (limiter.clone(), Arc::clone(&over));
+            // Relaxed: it says nothing about anything else.
+            move || {
+                while !over.load(Ordering::Relaxed) {
+                    idle_calls(&limiter);
+                }
+            }
+        });
+        Self { limiter, over, other: Some(other) }
+    }
+
+    fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+}
+
+fn idle_calls(limiter: &Limiter) {
+    let too_many = limiter.quota().max_burst() + 1;
+    limiter.try_acquire_n(0).unwrap();
+    limiter.try_acquire_n(too_many).unwrap_err();
+    limiter.acquire_within_blocking(too_many, Duration::ZERO).unwrap_err();
+    limiter.charge(0).unwrap();
+    limiter.refund(0).unwrap();
+    assert_eq!(limiter.try_acquire_up_to(0), 0);
+    drop(limiter.try_reserve(0).unwrap());
+    let _ = (limiter.available(), limiter.time_until(1), limiter.time_until_full(), limiter.waiting());
+}
+
+impl Drop for Contended {
+    fn drop(&mut self) {
+        // Relaxed: see `new`.
+        self.over.store(true, Ordering::Relaxed);
+        let outcome = self.other.take().map(thread::JoinHandle::join);
+        assert!(thread::panicking() || matches!(outcome, Some(Ok(()))));
+    }
+}
+
+/// Somebody waits for the whole burst, and another as soon as that one is served.
+pub(crate) struct Queued {
+    limiter: Limiter,
+    waiter: Option<Pin<Box<AcquireNOwned<ManualClock>>>>,
+}
+
+impl Queued {
+    fn burst(&self) -> u64 {
+        self.limiter.quota().max_burst() * MILLION
+    }
+
+    fn poll(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.waiter.as_mut().is_some_and(|waiter| waiter.as_mut().poll(&mut cx).is_ready())
+    }
+
+    fn serve(&mut self, oracle: &mut Oracle) {
+        oracle.take_in_turn(self.burst());
+        assert!(self.poll(), "due, and not served");
+        self.waiter = None;
+    }
+}
+
+impl Subject for Queued {
+    fn new(limiter: Limiter) -> Self {
+        Self { limiter, waiter: None }
+    }
+
+    fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    fn ahead(&self) -> u64 {
+        if self.waiter.is_some() { self.burst() } else { 0 }
+    }
+
+    /// The clock has stopped on its way when the waiter was due.
+    fn pass_to(&mut self, oracle: &mut Oracle, now_ns: u64) {
+        let due_ns = oracle.due_ns(self.burst());
+        if self.waiter.is_some() && due_ns <= now_ns.into() {
+            oracle.set_now(u64::try_from(due_ns).unwrap());
+            self.serve(oracle);
+        }
+        oracle.set_now(now_ns);
+    }
+
+    fn look(&mut self, oracle: &mut Oracle) {
+        if self.waiter.is_some() && oracle.fits(self.burst()) {
+            self.serve(oracle);
+        }
+        while self.waiter.is_none() {
+            self.waiter = Some(Box::pin(self.limiter.acquire_n_owned(self.limiter.quota().max_burst())));
+            let fits = oracle.fits(self.burst());
+            assert_eq!(self.poll(), fits, "{} are there", oracle.available());
+            if fits {
+                oracle.take(self.burst());
+                self.waiter = None;
+            }
+        }
+        assert_eq!(self.limiter.waiting(), 1);
+    }
+}
+
+/// A slot for each of four threads, of which there is one.
+pub(crate) struct InSlots(PerCore<ManualClock>);
+
+impl Subject for InSlots {
+    fn new(limiter: Limiter) -> Self {
+        Self(PerCore::builder(&limiter).slots(4).build().unwrap())
+    }
+
+    fn limiter(&self) -> &Limiter {
+        self.0.limiter()
+    }
+
+    fn try_acquire_n(&mut self, n: Permits) -> Result<(), Denied> {
+        self.0.try_acquire_n(n)
+    }
+
+    fn parked(&self) -> u64 {
+        self.0.report().iter().map(|slot| millionths(slot.parked)).sum()
+    }
+}
+
+/// A share in one hand.
+pub(crate) struct InHand(Local<ManualClock>);
+
+impl Subject for InHand {
+    fn new(limiter: Limiter) -> Self {
+        Self(PerCore::builder(&limiter).slots(1).build().unwrap().local())
+    }
+
+    fn limiter(&self) -> &Limiter {
+        self.0.limiter()
+    }
+
+    fn try_acquire_n(&mut self, n: Permits) -> Result<(), Denied> {
+        self.0.try_acquire_n(n)
+    }
+
+    fn held(&self) -> u64 {
+        millionths(self.0.held())
+    }
+}
+
+fn millionths(permits: Permits) -> u64 {
+    permits.whole() * MILLION + u64::from(permits.millionths())
+}
