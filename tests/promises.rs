@@ -3,6 +3,7 @@
 mod promises {
     mod drift;
     mod exact;
+    mod inexact;
     mod late_drops;
     mod late_timers;
     mod oracle;

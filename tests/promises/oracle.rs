@@ -77,6 +77,16 @@ impl Oracle {
         self.nanos(&(&self.millionth * millionths - self.level() - &self.millionth * beside))
     }
 
+    /// The whole permits there are with so many millionths beside it, if the level may be off by less than one of so
+    /// many parts of a permit: at least, and at most.
+    pub(crate) fn available_within(&self, beside: u64, parts: u64) -> (BigInt, BigInt) {
+        let permit = &self.millionth * MILLION * parts;
+        let level: BigInt = (self.level() + &self.millionth * beside) * parts;
+        let off: BigInt = &self.millionth * MILLION - 1;
+        let (least, most): (BigInt, BigInt) = (&level - &off, level + off);
+        (least.div_floor(&permit), most.div_floor(&permit))
+    }
+
     pub(crate) fn wait_until_full(&self) -> BigInt {
         self.nanos(&(&self.tat - &self.now))
     }
