@@ -20,6 +20,10 @@
 //!   the exchange succeeds (ABA). It then read, with Acquire, a value stored with Release after two publications;
 //!   so the second look at the sequence number sees both, and the caller takes its step back under the lock.
 //!
+//! What is left is a caller that swaps the word in time, and then is held up until there have been two publications
+//! before it takes its second look: it cannot tell this from the last case. It gives back if nobody has built on its
+//! word, and takes once more under the lock; else a permit of its is lost. None is ever made by that.
+//!
 //! So an exchange that has succeeded counts if the second look sees no more than one publication. (Where the word
 //! lingers, it has no parity, and the second look has to see none.)
 //!
