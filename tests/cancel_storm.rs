@@ -3,6 +3,9 @@
 //! The bucket is so large that it is never full, so the sum is exact: with the clock stopped, what time has
 //! brought is what was taken and what is left.
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -15,6 +18,8 @@ use std::{
 };
 
 use tidegate::{Clock, QuantaClock, Quota, RateLimiter};
+
+use random::Random;
 
 /// Follows real time until it is stopped.
 #[derive(Clone, Debug)]
@@ -39,19 +44,6 @@ impl Clock for Stoppable {
             0 => self.clock.now(),
             stopped => stopped,
         }
-    }
-}
-
-/// `SplitMix64`.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
     }
 }
 

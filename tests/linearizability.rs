@@ -4,6 +4,9 @@
 //! Histories are recorded, and searched for such an order (Wing and Gong 1993). How the threads interleave is up to
 //! the machine, so what fails is printed whole: the seed for the calls, and the history, which can be checked again.
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::{
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     task::Waker,
@@ -21,24 +24,12 @@ mod spec;
 mod wrong;
 
 use checker::{Entry, History, is_linearizable};
+use random::Random;
 use spec::{Answer, Call, Spec};
 
 /// How many histories; the environment may ask for more.
 fn histories() -> u64 {
     std::env::var("TIDEGATE_HISTORIES").map_or(2_000, |n| n.parse().expect("a number"))
-}
-
-/// `SplitMix64`.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
 }
 
 /// How often a clock was read.

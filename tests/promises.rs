@@ -1,5 +1,8 @@
 //! Random calls against exact rational arithmetic.
 
+#[path = "support/late_clock.rs"]
+mod late_clock;
+
 mod promises {
     mod drift;
     mod exact;

@@ -5,6 +5,11 @@
 //! A short run by default. `TIDEGATE_SOAK_SECONDS` sets how long in virtual time, `TIDEGATE_SOAK_REAL_SECONDS` in
 //! real time.
 
+#[path = "support/late_clock.rs"]
+mod late_clock;
+#[path = "support/random.rs"]
+mod random;
+
 mod soak {
     mod intervals;
     mod ledger;
@@ -15,25 +20,14 @@ mod soak {
     mod virtual_time;
 }
 
+use random::Random;
+
 /// A number from the environment.
 fn seconds(name: &str, default: f64) -> f64 {
     std::env::var(name).map_or(default, |text| text.parse().expect(name))
 }
 
-/// `SplitMix64`.
-#[derive(Debug)]
-struct Random(u64);
-
 impl Random {
-    /// From 0 to below `n`.
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-
     fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }

@@ -12,7 +12,8 @@ use std::{
 use proptest::prelude::*;
 use tidegate::{AcquireNOwned, Clock, Quota, RateLimiter};
 
-use super::windows::{LateClock, Log, check_windows};
+use super::windows::{Log, check_windows};
+use crate::late_clock::LateClock;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {

@@ -6,7 +6,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -15,6 +15,8 @@ use std::{
 
 use proptest::prelude::*;
 use tidegate::{AcquireN, Clock, ManualClock, Quota, RateLimiter};
+
+use crate::late_clock::LateClock;
 
 const MS: u64 = 1_000_000;
 
@@ -66,34 +68,6 @@ proptest! {
             }
         }
         check_windows(&quota, 0, &log)?;
-    }
-}
-
-/// A clock whose alarm rings when the test rings it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LateClock {
-    pub(crate) now: Arc<AtomicU64>,
-    alarm: Arc<Mutex<Option<(u64, Waker)>>>,
-}
-
-impl LateClock {
-    /// Rings, if the alarm is due.
-    pub(crate) fn ring(&self) {
-        let due = self.alarm.lock().unwrap().take_if(|(deadline, _)| *deadline <= self.now());
-        if let Some((_, alarm)) = due {
-            alarm.wake();
-        }
-    }
-}
-
-impl Clock for LateClock {
-    fn now(&self) -> u64 {
-        self.now.load(Ordering::Relaxed)
-    }
-
-    fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
-        *self.alarm.lock().unwrap() = Some((deadline, waker.clone()));
-        true
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn check(
 
 #[test]
 fn the_tree_finds_what_all_windows_find() {
-    let mut random = crate::Random(7);
+    let mut random = crate::random::Random(7);
     for _ in 0..200 {
         let mut calls: Vec<_> = (0..random.below(20))
             .map(|_| {

@@ -13,40 +13,14 @@ use std::{
 use tidegate::{AcquireNOwned, Clock, Local, PerCore, RateLimiter, Reservation};
 
 use super::ledger::Ledger;
+use crate::late_clock::LateClock;
 
 pub(crate) const MILLION: u64 = 1_000_000;
-
-/// A clock that is moved by hand, and whose alarm rings when it is told to.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LateClock {
-    now: Arc<AtomicU64>,
-    alarm: Arc<Mutex<Option<(u64, Waker)>>>,
-}
 
 impl LateClock {
     pub(crate) fn advance(&self, by_ns: u64) {
         // Relaxed: all of it is on one thread.
         self.now.fetch_add(by_ns, Ordering::Relaxed);
-    }
-
-    /// Rings, if the alarm is due.
-    pub(crate) fn ring(&self) {
-        let due = self.alarm.lock().unwrap().take_if(|(deadline, _)| *deadline <= self.now());
-        if let Some((_, alarm)) = due {
-            alarm.wake();
-        }
-    }
-}
-
-impl Clock for LateClock {
-    fn now(&self) -> u64 {
-        // Relaxed: see `advance`.
-        self.now.load(Ordering::Relaxed)
-    }
-
-    fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
-        *self.alarm.lock().unwrap() = Some((deadline, waker.clone()));
-        true
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use tidegate::{Clock, Local, PerCore, Quota, RateLimiter};
 
-use super::{super::Random, intervals::Call};
+use super::{super::random::Random, intervals::Call};
 
 /// Real time, which goes on in the same way on every core, until it is stopped.
 #[derive(Clone, Debug)]

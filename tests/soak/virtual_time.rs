@@ -8,9 +8,9 @@ use std::{
 use tidegate::{Clock, Inherit, Permits, Quota, RateLimiter};
 
 use super::{
-    super::{Random, seconds},
+    super::{late_clock::LateClock, random::Random, seconds},
     ledger::Ledger,
-    population::{Held, LateClock, MILLION, User, Waiter},
+    population::{Held, MILLION, User, Waiter},
 };
 
 const SECOND: u64 = 1_000_000_000;

@@ -19,7 +19,7 @@ use crate::{
     queue::WaitQueue,
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Counter(AtomicUsize);
@@ -36,19 +36,19 @@ impl Counter {
     }
 }
 
-fn limiter(burst: u64, initial: u64) -> (RateLimiter<ManualClock>, ManualClock) {
+pub(super) fn limiter(burst: u64, initial: u64) -> (RateLimiter<ManualClock>, ManualClock) {
     let clock = ManualClock::new();
     let quota = Quota::per_second(1).burst(burst).initial(initial);
     (RateLimiter::with_clock(quota, clock.clone()), clock)
 }
 
-type Waiter<'a> = Pin<Box<AcquireN<'a, ManualClock>>>;
+pub(super) type Waiter<'a> = Pin<Box<AcquireN<'a, ManualClock>>>;
 
-fn poll(waiter: &mut Waiter<'_>) -> Poll<Result<(), Denied>> {
+pub(super) fn poll(waiter: &mut Waiter<'_>) -> Poll<Result<(), Denied>> {
     waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn queued(limiter: &RateLimiter<ManualClock>, n: u64) -> Waiter<'_> {
+pub(super) fn queued(limiter: &RateLimiter<ManualClock>, n: u64) -> Waiter<'_> {
     let mut waiter = Box::pin(limiter.acquire_n(n));
     assert!(poll(&mut waiter).is_pending());
     waiter
@@ -102,40 +102,6 @@ fn an_alarm_for_one_who_left_is_moved_up() {
     clock.advance(SECOND);
     assert_eq!(limiter.waiting(), 0, "left to the alarm of the other");
     assert!(poll(&mut small).is_ready());
-}
-
-#[test]
-fn a_granted_waiter_that_is_dropped_hands_its_permit_on() {
-    let (limiter, clock) = limiter(1, 0);
-    let first = queued(&limiter, 1);
-    let mut second = queued(&limiter, 1);
-    clock.advance(SECOND);
-    drop(first);
-    assert!(poll(&mut second).is_ready());
-    assert_eq!(limiter.available(), 0);
-}
-
-#[test]
-fn a_granted_waiter_that_is_dropped_alone_gives_its_permit_back() {
-    let (limiter, clock) = limiter(1, 0);
-    let waiter = queued(&limiter, 1);
-    clock.advance(SECOND);
-    assert_eq!(limiter.available(), 0);
-    drop(waiter);
-    assert_eq!(limiter.available(), 1);
-}
-
-#[test]
-fn grants_dropped_long_after_their_busy_period_are_no_burst() {
-    let (limiter, clock) = limiter(100, 0);
-    let mut waiters: Vec<_> = (0..100).map(|_| queued(&limiter, 1)).collect();
-    clock.advance(100 * SECOND);
-    assert_eq!(limiter.waiting(), 0);
-    clock.advance(3600 * SECOND);
-    assert_eq!(limiter.try_acquire_up_to(100), 100);
-    // A hundred abandoned grants of an hour ago.
-    waiters.clear();
-    assert_eq!(limiter.available(), 0);
 }
 
 #[test]
@@ -323,144 +289,6 @@ fn a_refusal_leaves_the_word_as_it_was() {
     assert!(queue.try_take(3.into()).is_err());
     assert_eq!(queue.try_take_up_to(1), 0);
     assert_eq!(queue.meter.word.load(), before);
-}
-
-#[test]
-fn what_is_built_on_a_stale_step_is_kept() {
-    let quota = Quota::per_second(1).burst(2);
-    let queue = WaitQueue::new(quota, Scale::new(&quota).unwrap(), ManualClock::new());
-    let [before, after, last] = [(); 3].map(|()| {
-        let tat = queue.meter.word.load().tat();
-        let _ = queue.try_take(1.into());
-        tat
-    });
-    for (from, to, left) in [(before, after, 0), (after, last, 1)] {
-        queue.locked(|locked| locked.undo(from, to));
-        assert_eq!(queue.available(), left);
-    }
-}
-
-#[test]
-fn a_grant_that_is_dropped_late_is_no_second_burst() {
-    let clock = ManualClock::new();
-    let quota = Quota::per_second(1).burst(10).initial(0).catch_up(Duration::ZERO);
-    let limiter = RateLimiter::with_clock(quota, clock.clone());
-    let first = queued(&limiter, 10);
-    let mut second = queued(&limiter, 10);
-    clock.advance(20 * SECOND);
-    assert!(poll(&mut second).is_ready());
-    // Granted at 10 s: without it the bucket would have been full before the second came.
-    drop(first);
-    assert_eq!(limiter.available(), 0);
-}
-
-#[test]
-fn an_arrival_time_that_comes_back_is_no_proof_that_nothing_happened() {
-    let clock = ManualClock::new();
-    let quota = Quota::per_second(1).burst(10).catch_up(Duration::ZERO);
-    let limiter = RateLimiter::with_clock(quota, clock.clone());
-    limiter.try_acquire_n(10).unwrap();
-    let (older, newer) = (queued(&limiter, 5), queued(&limiter, 5));
-    clock.advance(10 * SECOND);
-    assert_eq!(limiter.waiting(), 0);
-    // The older goes back; a newcomer takes as much, almost too late; the newer must not go back as well.
-    drop(older);
-    clock.advance(Duration::from_millis(4_900));
-    let start = limiter.available();
-    limiter.try_acquire_n(5).unwrap();
-    drop(newer);
-    assert_eq!(5 + limiter.try_acquire_up_to(u64::MAX), u64::try_from(start).unwrap());
-}
-
-#[test]
-fn a_refund_fills_no_more_than_a_burst_for_those_who_wait_either() {
-    let clock = ManualClock::starting_at(100_000_000_000);
-    let quota = Quota::per_second(1).burst(2).initial(0).catch_up(SECOND);
-    let limiter = RateLimiter::with_clock(quota, clock.clone());
-    let (mut first, mut second) = (queued(&limiter, 2), queued(&limiter, 2));
-    limiter.refund(10).unwrap();
-    assert!(poll(&mut first).is_ready());
-    clock.advance(3 * SECOND / 2);
-    assert!(poll(&mut second).is_pending(), "what was beyond a burst has come back as catch-up");
-    clock.advance(SECOND / 2);
-    assert!(poll(&mut second).is_ready());
-}
-
-#[test]
-fn a_grant_from_before_a_refund_is_no_second_burst() {
-    let (limiter, _clock) = limiter(4, 4);
-    let all = limiter.try_reserve(4).unwrap();
-    // But for the reservation the bucket would have been full, and this nothing.
-    limiter.refund(3).unwrap();
-    limiter.try_reserve(3).unwrap().spend();
-    drop(all);
-    assert_eq!(limiter.available(), 0);
-}
-
-#[test]
-fn a_reset_makes_earlier_grants_worthless() {
-    let (limiter, clock) = limiter(1, 0);
-    let granted = queued(&limiter, 1);
-    clock.advance(SECOND);
-    limiter.reset();
-    limiter.try_acquire().unwrap();
-    drop(granted);
-    assert!(limiter.try_acquire().is_err());
-}
-
-#[test]
-fn a_waiter_that_left_early_costs_nobody_a_permit_later() {
-    for someone_left in [false, true] {
-        let (limiter, clock) = limiter(10, 0);
-        if someone_left {
-            drop(queued(&limiter, 1));
-        }
-        let mut waiters: Vec<_> = (0..30).map(|_| queued(&limiter, 1)).collect();
-        for _ in 0..12 {
-            clock.advance(SECOND);
-        }
-        assert_eq!(limiter.waiting(), 18);
-        drop(waiters.remove(0));
-        assert_eq!(limiter.waiting(), 17, "someone left: {someone_left}");
-    }
-}
-
-#[test]
-fn calls_without_the_lock_spoil_only_grants_from_before() {
-    let (limiter, clock) = limiter(10, 5);
-    let mut before = Box::pin(limiter.acquire_n(6));
-    assert!(poll(&mut before).is_pending());
-    clock.advance(SECOND);
-    // Granted; the bucket is empty, then has three, of which two go without the lock.
-    clock.advance(3 * SECOND);
-    limiter.try_acquire_n(2).unwrap();
-    let mut waiters: Vec<_> = (0..30).map(|_| queued(&limiter, 2)).collect();
-    for _ in 0..15 {
-        clock.advance(SECOND);
-    }
-    assert_eq!(limiter.waiting(), 30 - 8);
-    drop(waiters.remove(0));
-    assert_eq!(limiter.waiting(), 30 - 8 - 1, "what it had was handed on");
-}
-
-/// Beyond the horizon of its scale, a limiter counts from another origin; the calls without the lock that came
-/// before are not forgotten.
-#[test]
-fn a_new_origin_is_no_second_burst() {
-    let clock = ManualClock::new();
-    let quota = Quota::per_second(1_000_000_000_000).burst(1_000_000).catch_up(Duration::ZERO);
-    let horizon_ns = Scale::new(&quota).unwrap().horizon_ns;
-    let limiter = RateLimiter::with_clock(quota, clock.clone());
-    let mut cx = Context::from_waker(Waker::noop());
-    assert_eq!(limiter.try_acquire_up_to(u64::MAX), 1_000_000);
-    let mut granted = Box::pin(limiter.acquire_n(1_000_000));
-    assert!(granted.as_mut().poll(&mut cx).is_pending());
-    limiter.reset();
-    clock.advance(Duration::from_nanos(horizon_ns - 500));
-    limiter.try_acquire_n(1_000_000).unwrap();
-    clock.advance(Duration::from_nanos(600));
-    drop(granted);
-    assert_eq!(limiter.try_acquire_up_to(u64::MAX), 600_000);
 }
 
 #[test]
