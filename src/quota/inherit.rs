@@ -32,7 +32,7 @@ pub enum Inherit {
     #[default]
     AsIs,
     /// The permits that are missing stay missing: 4 of 10 become 14 of 20. If the new burst is smaller, this
-    /// may end in debt.
+    /// may end in debt. Those that are set aside for a [`PerCore`](crate::PerCore) and not parked count as missing.
     Additively,
     /// The bucket stays as full as it is: 4 of 10 become 8 of 20.
     Proportionally,
