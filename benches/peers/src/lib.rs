@@ -3,6 +3,7 @@
 
 pub mod arena;
 pub mod calls;
+pub mod fairness;
 pub mod machine;
 pub mod ratios;
 pub mod shares;

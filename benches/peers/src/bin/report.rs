@@ -2,7 +2,7 @@
 
 use tidegate_peers::{
     arena::{self, MEASURED, Plan},
-    machine, ratios, shares, waiters,
+    fairness, machine, ratios, shares, waiters,
 };
 
 /// How often the arena measures each cell.
@@ -13,6 +13,7 @@ fn main() {
     let effort = ratios::Effort::default();
     let calls = ratios::run(effort);
     let per_core = shares::run(effort);
+    let fairness = fairness::run();
     let cells = if full { arena::full() } else { arena::short() };
     let arena = arena::run(&Plan { cells, rounds: ROUNDS, measured: MEASURED });
     let waiters = waiters::run();
@@ -32,6 +33,9 @@ fn main() {
     println!("## One quota on every core\n");
     println!("{}\n", shares::EXPLANATION);
     print!("{}", per_core.tables);
+    println!("### With hogs on half the cores\n");
+    println!("{}\n", fairness::EXPLANATION);
+    print!("{}", fairness.tables);
     println!("## Hungry tasks\n");
     println!("{}\n", arena::EXPLANATION);
     println!("Medians of {ROUNDS} rounds of {} s a party.\n", MEASURED.as_secs());
@@ -42,6 +46,7 @@ fn main() {
     println!("## Where tidegate loses\n");
     let mut losses = calls;
     losses.losses.extend(per_core.losses);
+    losses.losses.extend(fairness.losses);
     losses.losses.extend(arena.losses);
     losses.losses.extend(waiters.losses);
     print!("{}", losses.losses());

@@ -1,7 +1,8 @@
-//! Prints what a call costs with shares: `cargo run --release --bin shares`.
+//! Prints what a call costs with shares, and how they are shared out: `cargo run --release --bin shares`.
 
-use tidegate_peers::{ratios::Effort, shares::run};
+use tidegate_peers::{fairness, ratios::Effort, shares};
 
 fn main() {
-    run(Effort::default()).print();
+    shares::run(Effort::default()).print();
+    fairness::run().print();
 }

@@ -1,0 +1,100 @@
+//! Hungry callers on every core, with hogs on half of them: how much of the quota is delivered, and what does the
+//! caller get that gets least?
+
+use std::{
+    fmt::Write,
+    hint::spin_loop,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tidegate::{Local, PerCore, Quota, RateLimiter};
+
+use crate::{Report, stats::median};
+
+/// What the table shows, in words.
+pub const EXPLANATION: &str = "A caller for every core, each hungry, and for every other core a thread that does \
+nothing but work; the bucket is empty at first. A caller that tries asks again at once, one that waits when it is \
+served. The last column is what the caller gets that gets least, as a part of an equal share. The system gives a \
+caller that shares its core with a hog half of that core.";
+
+const ROUNDS: usize = 5;
+const MEASURED: Duration = Duration::from_secs(1);
+
+/// What a caller does: makes one call; whether it was admitted.
+type Call = fn(&PerCore, &mut Local) -> bool;
+
+const WAYS: [(&str, u64, Call); 4] = [
+    ("`PerCore::try_acquire`", 1_000_000, |per_core, _| per_core.try_acquire().is_ok()),
+    ("`Local::try_acquire`", 1_000_000, |_, local| local.try_acquire().is_ok()),
+    ("`RateLimiter::try_acquire`", 1_000_000, |per_core, _| per_core.limiter().try_acquire().is_ok()),
+    ("`PerCore::acquire_blocking`", 1_000, |per_core, _| {
+        per_core.acquire_blocking();
+        true
+    }),
+];
+
+/// The part of the quota that was delivered, and the least part of an equal share that a caller got.
+fn measure(rate: u64, call: Call) -> (f64, f64) {
+    let cores = thread::available_parallelism().map_or(2, usize::from).max(2);
+    // Enough for what comes while everybody is held up, and little beside what comes in all.
+    let limiter = RateLimiter::new(Quota::per_second(rate).burst(rate / 10).initial(0));
+    let per_core = PerCore::new(&limiter);
+    let over = AtomicBool::new(false);
+    let began = Instant::now();
+    let counts: Vec<u64> = thread::scope(|scope| {
+        for _ in 0..cores / 2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    spin_loop();
+                }
+            });
+        }
+        let callers: Vec<_> = (0..cores)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut local, mut count) = (per_core.local(), 0);
+                    while !over.load(Ordering::Relaxed) {
+                        count += u64::from(call(&per_core, &mut local));
+                    }
+                    count
+                })
+            })
+            .collect();
+        thread::sleep(MEASURED);
+        over.store(true, Ordering::Relaxed);
+        callers.into_iter().map(|caller| caller.join().expect("a caller panicked")).collect()
+    });
+    let earned = began.elapsed().as_secs_f64() * rate as f64;
+    let total: u64 = counts.iter().sum();
+    let least = counts.iter().min().expect("there are callers");
+    (total as f64 / earned, *least as f64 * counts.len() as f64 / total as f64)
+}
+
+/// Measures everything.
+pub fn run() -> Report {
+    let mut report = Report::default();
+    let out = &mut report.tables;
+    writeln!(out, "| call | permits a second | delivered | least |\n|---|---:|---:|---:|").unwrap();
+    let mut results = WAYS.map(|_| (Vec::new(), Vec::new()));
+    for _ in 0..ROUNDS {
+        for ((_, rate, call), (delivered, least)) in WAYS.iter().zip(&mut results) {
+            let (all, one) = measure(*rate, *call);
+            delivered.push(all);
+            least.push(one);
+        }
+    }
+    for ((name, rate, _), (delivered, least)) in WAYS.iter().zip(results) {
+        let (delivered, least) = (median(delivered), median(least));
+        writeln!(out, "| {name} | {rate} | {:.2} % | {least:.2} |", 100.0 * delivered).unwrap();
+        if delivered < 0.999 {
+            report.losses.push(format!("with hogs, {name}: {:.2} % delivered", 100.0 * delivered));
+        }
+        if least < 0.5 {
+            report.losses.push(format!("with hogs, {name}: one caller gets {least:.2} of an equal share"));
+        }
+    }
+    report.tables.push('\n');
+    report
+}
