@@ -178,8 +178,26 @@ impl Slots {
         brought
     }
 
+    /// A drawer got `got.0` of the `got.1` permits that it has room for, if it got what it wanted at all: the
+    /// claim and the times that are left.
+    pub(crate) fn settle(
+        &self,
+        demand: &mut Demand,
+        held: u64,
+        got: (u64, u64),
+        granted: bool,
+        sizing: Sizing,
+        now_ns: u64,
+    ) {
+        let (more, room) = got;
+        let wanted = demand.after(more, room, sizing);
+        self.trim(demand, held, wanted);
+        demand.scarce = !granted || more < room;
+        demand.drawn_ns = now_ns;
+    }
+
     /// Gives up what is claimed beyond `wanted` and not held.
-    pub(crate) fn trim(&self, demand: &mut Demand, held: u64, wanted: u64) {
+    fn trim(&self, demand: &mut Demand, held: u64, wanted: u64) {
         let keep = wanted.max(held.div_ceil(Permits::MILLION));
         if demand.claim > keep {
             self.pool.give_up(demand.claim - keep);
@@ -207,25 +225,5 @@ impl Slots {
             }
         }
         parked
-    }
-}
-
-impl Slots {
-    /// A drawer got `got.0` of the `got.1` permits that it has room for, if it got what it wanted at all: the
-    /// claim and the times that are left.
-    pub(crate) fn settle(
-        &self,
-        demand: &mut Demand,
-        held: u64,
-        got: (u64, u64),
-        granted: bool,
-        sizing: Sizing,
-        now_ns: u64,
-    ) {
-        let (more, room) = got;
-        let wanted = demand.after(more, room, sizing);
-        self.trim(demand, held, wanted);
-        demand.scarce = !granted || more < room;
-        demand.drawn_ns = now_ns;
     }
 }

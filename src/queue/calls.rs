@@ -7,7 +7,7 @@ use super::{
     hand_off::By,
     inner::Grant,
     locked::{charged, not_yet},
-    wait_queue::WaitQueue,
+    wait_queue::{Stale, WaitQueue},
 };
 use crate::{
     clock::Clock,
@@ -33,15 +33,8 @@ impl<C: Clock> WaitQueue<C> {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn try_take_slow(
-        &self,
-        permits: Permits,
-        now_ns: u64,
-        stale: Option<(u64, u64)>,
-    ) -> Result<(), Denied> {
-        if let Some((before, after)) = stale {
-            self.locked(|locked| locked.undo(before, after));
-        }
+    pub(super) fn try_take_slow(&self, permits: Permits, now_ns: u64, stale: Stale) -> Result<(), Denied> {
+        self.undo(stale);
         if permits == Permits::ZERO {
             return Ok(());
         }
@@ -72,7 +65,7 @@ impl<C: Clock> WaitQueue<C> {
                 Fast::Slow if self.meter.queued() > 0 => self.refuse_behind_waiters(permits, now_ns),
                 Fast::Slow => self.try_take_locked(permits, None).map(drop),
                 Fast::Stale { before, after } => {
-                    self.locked(|locked| locked.undo(*before, *after));
+                    self.undo(Some((*before, *after)));
                     self.try_take_locked(permits, None).map(drop)
                 }
             };
@@ -173,7 +166,7 @@ impl<C: Clock> WaitQueue<C> {
         match fast {
             // Nothing there, or a clock that is behind: the latter is dealt with under the lock.
             Fast::Done(count, _) if count > 0 || most == 0 => return count,
-            Fast::Stale { before, after } => self.locked(|locked| locked.undo(before, after)),
+            Fast::Stale { before, after } => self.undo(Some((before, after))),
             Fast::Done(..) | Fast::Slow => {}
         }
         if self.meter.queued() > 0 {
@@ -226,7 +219,7 @@ impl<C: Clock> WaitQueue<C> {
         let (tat, frame) = match fast {
             Fast::Done(Some(tat), frame) => (tat, frame),
             Fast::Stale { before, after } => {
-                self.locked(|locked| locked.undo(before, after));
+                self.undo(Some((before, after)));
                 self.charge_locked(permits)?
             }
             Fast::Done(None, _) | Fast::Slow => self.charge_locked(permits)?,

@@ -1,7 +1,11 @@
 //! Between the word and the slots (see `shares.rs`): drawing shares, gathering what is parked, and the part of
 //! the burst that is set aside for it.
 
-use super::{hand_off::By, locked::Locked, wait_queue::WaitQueue};
+use super::{
+    hand_off::By,
+    locked::Locked,
+    wait_queue::{Stale, WaitQueue},
+};
 use crate::{
     clock::Clock,
     error::Denied,
@@ -10,9 +14,6 @@ use crate::{
     sync::{Ordering, fence},
     word::Mode,
 };
-
-/// Why nothing was drawn: the arrival times before and after, if it was by a scale that has been replaced.
-type Stale = Option<(u64, u64)>;
 
 /// What a single thread or task has drawn for itself alone.
 #[derive(Debug, Default)]
@@ -159,12 +160,6 @@ impl<C: Clock> WaitQueue<C> {
         // Only now: the permits were there by the right of the claim.
         if let Some(slots) = self.slots() {
             slots.pool().give_up(demand.claim);
-        }
-    }
-
-    fn undo(&self, stale: Stale) {
-        if let Some((before, after)) = stale {
-            self.locked(|locked| locked.undo(before, after));
         }
     }
 

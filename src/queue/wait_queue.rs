@@ -44,6 +44,10 @@ fn after(now_ns: u64, wait: Duration) -> u64 {
     now_ns.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// What a call without the lock leaves that did not take anything: the arrival times before and after, if it was by a
+/// scale that has been replaced.
+pub(super) type Stale = Option<(u64, u64)>;
+
 /// How a waiter came in.
 #[derive(Debug)]
 pub(super) enum Entered {
@@ -130,13 +134,13 @@ impl<C: Clock> WaitQueue<C> {
     /// Takes permits at once if they are there and nobody waits, without the lock.
     #[inline]
     pub(super) fn take_at_once(&self, permits: Permits, now_ns: u64) -> bool {
-        match self.meter.take_as_waiter(permits, now_ns) {
-            Ok(()) => true,
-            Err(None) => false,
-            Err(Some((before, after))) => {
-                self.locked(|locked| locked.undo(before, after));
-                false
-            }
+        self.meter.take_as_waiter(permits, now_ns).map_err(|stale| self.undo(stale)).is_ok()
+    }
+
+    /// Undoes what a call without the lock has done by a scale that had been replaced.
+    pub(super) fn undo(&self, stale: Stale) {
+        if let Some((before, after)) = stale {
+            self.locked(|locked| locked.undo(before, after));
         }
     }
 
