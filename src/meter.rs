@@ -137,7 +137,7 @@ impl Meter {
                 return Some(now);
             }
             let lingers = state.is(Mode::Linger) && now_ns < self.linger_until_ns();
-            (lingers && scale.is_fast()).then(|| now.saturating_sub(scale.catch_up))
+            lingers.then(|| now.saturating_sub(scale.catch_up))
         });
         taken.map(drop)
     }

@@ -11,6 +11,7 @@ mod no_barging;
 mod no_lost_wakeup;
 mod queued;
 mod quota_change;
+mod rounds;
 mod scale_change;
 mod several;
 mod shares;

@@ -16,6 +16,7 @@ mod locked;
 mod parking;
 mod requota;
 mod reservation;
+mod rounds;
 mod slack;
 mod timer;
 mod wait_queue;

@@ -11,7 +11,7 @@
 //! | 00 EVEN   | nobody waits; the scale is one of even number           | anybody, by compare-and-swap       |
 //! | 10 ODD    | nobody waits; the scale is one of odd number            | anybody, by compare-and-swap       |
 //! | 01 LINGER | the queue drained late and left credit                  | those who would wait, by compare-and-swap |
-//! | 11 QUEUED | somebody waits, or has the lock                         | the holder of the queue's lock     |
+//! | 11 QUEUED | somebody waits, or is waited for, or has the lock       | the holder of the queue's lock     |
 //!
 //! # Invariants
 //! 1. The mode changes only under the queue's lock.

@@ -9,11 +9,6 @@
 //!
 //! A task that has used up its cooperative budget keeps its place: it joins the queue first, and is asked
 //! to yield only when it would be Ready (Held).
-//!
-//! # Sharing credit
-//! A queue that drains late leaves credit (see `locked.rs`). A hungry task that comes back first would take all
-//! of it, every time. So whoever is served from it yields once (Held); except where permits come at more
-//! than 100,000 a second: there a yield takes as long as the next permit.
 
 use core::{
     fmt,
@@ -122,12 +117,6 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
             *this.stage = Stage::Queued;
             *this.stage = match this.queue.enter(place, request, cx.waker(), now_ns) {
                 Ok(Entered::Granted(grant)) => Stage::Held(grant),
-                Ok(Entered::Credited(grant)) => {
-                    // Behind the others that have just been released, whose credit it is as well.
-                    *this.stage = Stage::Held(grant);
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
                 Ok(Entered::Waiting) => Stage::Queued,
                 Err(denied) => {
                     *this.stage = Stage::Done;

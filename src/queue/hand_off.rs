@@ -17,13 +17,12 @@
 use super::{
     inner::{HandOff, Inner},
     locked::{Locked, Next},
-    timer::{Armed, LONGEST, current_runtime},
+    timer::{Armed, Times, current_runtime},
     wait_queue::WaitQueue,
     wake_batch::WakeBatch,
 };
 use crate::{
     clock::Clock,
-    gcra::nanos,
     sync::{Mutex, MutexGuard},
 };
 
@@ -116,13 +115,19 @@ impl<C: Clock> WaitQueue<C> {
         let now_ns = self.clock.now();
         let mut inner = self.inner.lock();
         inner.hand_off = HandOff::Running;
-        let next = {
+        let (next, then_ns) = {
             let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
             loop {
                 let next = locked.grant_due(&mut batch, *seen);
                 // What is parked at cores is for those who wait.
                 if matches!(next, Next::More | Next::Unsure(_)) || !locked.gather_for_queue() {
-                    break next;
+                    break match (next, locked.awaits_until()) {
+                        // Those who come back find an alarm that is set.
+                        (Next::Empty, Some(until_ns)) if locked.inner.timer.is_set() => {
+                            (Next::At(until_ns), None)
+                        }
+                        _ => (next, locked.after_next(next)),
+                    };
                 }
             }
         };
@@ -165,7 +170,7 @@ impl<C: Clock> WaitQueue<C> {
         }
         inner.armed = Some(due_ns);
         // A blocked thread is the better alarm: it is precise, and nobody has to drive it.
-        let thread = if inner.rings { None } else { inner.timekeeper() };
+        let thread = if inner.rings || inner.list.is_empty() { None } else { inner.timekeeper() };
         let mut timer = core::mem::take(&mut inner.timer);
         release(inner, &mut batch);
 
@@ -177,8 +182,9 @@ impl<C: Clock> WaitQueue<C> {
             thread.wake();
             Armed::Pending
         } else {
-            latest_ns = due_ns.min(now_ns.saturating_add(LONGEST.as_nanos() as u64));
-            timer.arm(nanos(due_ns.saturating_sub(now_ns)), &self.alarm, by == By::Task)
+            let times = Times::new(now_ns, due_ns, then_ns);
+            latest_ns = times.due_ns();
+            timer.arm(&times, &self.alarm, by == By::Task)
         };
         let mut inner = self.inner.lock();
         // If it has not rung already.

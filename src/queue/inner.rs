@@ -6,6 +6,7 @@ use super::{
     doubt::Doubt,
     gate::Gate,
     list::{List, Node, Verdict},
+    rounds::Rounds,
     slack::Slack,
     timer::{Runtime, Timer, current_runtime},
 };
@@ -42,6 +43,8 @@ pub(super) struct Entry {
     /// The clock reading by which it has to be due; `NEVER` if it waits for as long as it takes.
     pub(super) deadline_ns: u64,
     pub(super) waker: Option<Waker>,
+    /// In which round it is served.
+    pub(super) round: u64,
     /// The runtime it was polled on, as far as anybody asked.
     pub(super) runtime: Runtime,
     /// Whether it is a blocked thread.
@@ -161,6 +164,7 @@ pub(super) struct Inner {
     /// How many want QUEUED to stay set.
     pub(super) holds: usize,
     pub(super) doubt: Option<Doubt>,
+    pub(super) rounds: Rounds,
     pub(super) timer: Timer,
     /// The clock reading for which an alarm is set.
     pub(super) armed: Option<u64>,
@@ -188,6 +192,7 @@ impl Inner {
             lingers: false,
             holds: 0,
             doubt: None,
+            rounds: Rounds::default(),
             timer: Timer::default(),
             armed: None,
             rings: false,
@@ -197,7 +202,7 @@ impl Inner {
         }
     }
 
-    /// Puts a waiter at the back. QUEUED is set.
+    /// Puts a waiter at the back. QUEUED is set. Whether those who are held back can now go on.
     pub(super) fn join(
         &mut self,
         place: Pin<&Place>,
@@ -205,14 +210,16 @@ impl Inner {
         cost: u64,
         deadline_ns: u64,
         waker: Waker,
-    ) {
+    ) -> bool {
         let Request { permits, thread, gate, .. } = request;
         // A timer that can be relied on needs nobody to take its place, and to ask for a runtime costs more
         // than all the rest.
         let runtime = if thread || self.timer.is_steady() { None } else { current_runtime() };
-        let entry = Entry { permits, cost, deadline_ns, waker: Some(waker), runtime, thread, gate };
+        let round = self.rounds.next();
+        let entry = Entry { permits, cost, deadline_ns, waker: Some(waker), round, runtime, thread, gate };
         self.sum.add(&entry);
         self.list.push_back(place, entry);
+        self.rounds.joined()
     }
 
     /// The blocked thread that keeps the time, or the first that could, to be woken when the alarm changes.

@@ -9,9 +9,10 @@
 //! due time, however late the timer was: the bucket was busy, and the arrival time is not moved up to
 //! *now*. It is moved up to `now - catch_up`, so that a stalled runtime cannot release more than that.
 //!
-//! When the queue drains at a late timer, the arrival time may still lie before *now*. LINGER is then set
-//! for at most `catch_up`, so that the tasks just released, coming back at once, find the credit
-//! that the timer's lateness owes them; within that time the bucket counts as busy. `try_acquire` has no
+//! When the queue drains at a late timer, the arrival time may still lie before *now*. For at most `catch_up` the
+//! bucket then still counts as busy, so that the tasks just released, coming back at once, find the credit that the
+//! timer's lateness owes them. Where permits come fast they take it without the lock: LINGER is set. Else QUEUED
+//! stays set, and they take their turns under the lock (see `rounds.rs`). `try_acquire` has no
 //! part in that credit: it is decided under the lock by textbook GCRA, and what it is granted dates from
 //! *now*.
 //!
@@ -35,6 +36,7 @@ use super::{
     calls::cost,
     doubt::Refusal,
     inner::{Grant, Inner, NEVER, Outcome},
+    timer::TICK_NS,
     wake_batch::WakeBatch,
 };
 use crate::{
@@ -49,7 +51,7 @@ use crate::{
 /// A timer that is no later than this is in time.
 const IN_TIME_NS: u64 = 1_000;
 
-/// When the head is due.
+/// When the head is due, or can go on if it is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Nobody waits, or none of them for a time to come.
@@ -77,7 +79,7 @@ pub(super) struct Locked<'a> {
     pub(super) own_look: bool,
 }
 
-/// Writes the word back, also on the way out of a panic. QUEUED stays if somebody waits, or credit is left.
+/// Writes the word back, also on the way out of a panic. QUEUED stays if somebody waits, or is waited for.
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         if self.inner.sum.gates == 0 {
@@ -85,7 +87,7 @@ impl Drop for Locked<'_> {
         }
         self.inner.report_queued(self.meter, &self.frame, self.tat);
         let lingers = self.tat < self.now && self.now_ns < self.meter.linger_until_ns();
-        let queued = !self.inner.list.is_empty() || self.inner.holds > 0;
+        let queued = !self.inner.list.is_empty() || self.inner.holds > 0 || self.awaits_others(lingers);
         self.inner.closed = self.tat;
         self.inner.lingers = lingers;
         let mode = match (queued, lingers) {
@@ -251,11 +253,15 @@ impl<'a> Locked<'a> {
             if front.gate.is_some() {
                 return self.pass_gates(batch, seen);
             }
-            let (cost, deadline_ns) = (front.cost, front.deadline_ns);
+            let (cost, deadline_ns, round) = (front.cost, front.deadline_ns, front.round);
             let outcome = match decide(self.tat, self.now, self.floor, cost, limit) {
                 _ if batch.is_full() => return Next::More,
                 Decision::Admit(tat) => {
+                    if let Some(until_ns) = self.hold(round) {
+                        return Next::At(until_ns);
+                    }
                     self.admit(tat, self.floor);
+                    self.inner.rounds.released(self.now_ns);
                     Outcome::Granted(self.grant(cost))
                 }
                 Decision::NotBefore(tick) => match self.refuse(tick, seen) {
@@ -303,6 +309,24 @@ impl<'a> Locked<'a> {
         });
         self.inner.recheck = !all;
         all
+    }
+
+    /// When the alarm after the next is likely to be due: if somebody waits for longer than the next can be
+    /// late, it is when the second of them is due, or the tick after.
+    pub(super) fn after_next(&mut self, next: Next) -> Option<u64> {
+        let Next::At(due_ns) = next else { return None };
+        let ahead = u128::from(self.tat.max(self.floor));
+        let soonest_ns = due_ns.saturating_add(TICK_NS);
+        if self.inner.rings || self.frame.instant_of(ahead + self.inner.sum.ticks) <= soonest_ns {
+            return None;
+        }
+        let (mut then, mut left) = (ahead, 2);
+        self.inner.list.visit(|entry| {
+            then += u128::from(entry.cost);
+            left -= 1;
+            left > 0
+        });
+        Some(soonest_ns.max(self.frame.instant_of(then)))
     }
 
     /// When `cost` ticks can be had by a newcomer, after all who wait: the clock reading.

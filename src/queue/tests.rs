@@ -5,6 +5,7 @@ mod giving_back;
 mod inspect;
 mod list;
 mod refusals;
+mod rounds;
 #[cfg(not(miri))]
 mod slack;
 mod waiters;

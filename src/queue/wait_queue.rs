@@ -53,8 +53,6 @@ pub(super) type Stale = Option<(u64, u64)>;
 pub(super) enum Entered {
     /// Admitted without waiting.
     Granted(Grant),
-    /// Admitted without waiting, by credit that a drained queue has left to all whom it has just released.
-    Credited(Grant),
     /// In the queue.
     Waiting,
 }
@@ -156,9 +154,9 @@ impl<C: Clock> WaitQueue<C> {
         // A hint: what it misses is found under the lock. It spares a waker that would not be needed.
         let nobody_waits = self.meter.queued() == 0;
         if (nobody_waits || request.permits == Permits::ZERO)
-            && let Some(entered) = self.take_as_waiter(request.permits, now_ns)?
+            && let Some(grant) = self.take_as_waiter(&request, now_ns)?
         {
-            return Ok(entered);
+            return Ok(Entered::Granted(grant));
         }
         let deadline_ns = request.max_wait.map_or(NEVER, |wait| after(now_ns, wait));
         if deadline_ns == NEVER {
@@ -169,17 +167,13 @@ impl<C: Clock> WaitQueue<C> {
     }
 
     /// Takes the permits if they are there, credit of a drained queue included, and nobody waits.
-    fn take_as_waiter(&self, permits: Permits, now_ns: u64) -> Result<Option<Entered>, Denied> {
+    fn take_as_waiter(&self, request: &Request, now_ns: u64) -> Result<Option<Grant>, Denied> {
         self.locked_at(now_ns, |locked| {
-            let cost = locked.cost(permits)?;
+            let cost = locked.cost(request.permits)?;
             if cost > 0 && !locked.inner.list.is_empty() {
                 return Ok(None);
             }
-            // Nothing is no credit, and is had at once.
-            let credit = cost > 0 && locked.tat < locked.now;
-            let grant = locked.take(cost, true).ok();
-            let credited = credit && locked.tat < locked.now + cost;
-            Ok(grant.map(if credited { Entered::Credited } else { Entered::Granted }))
+            Ok(locked.take_in_turn(cost, request.max_wait.is_some()))
         })
     }
 
@@ -191,25 +185,27 @@ impl<C: Clock> WaitQueue<C> {
         now_ns: u64,
     ) -> Result<Entered, Denied> {
         let mut inner = self.inner.lock();
-        let first = inner.list.is_empty();
-        if first {
+        let look = if inner.list.is_empty() {
             let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
             let cost = locked.cost(request.permits)?;
-            if let Ok(grant) = locked.take(cost, true) {
+            if let Some(grant) = locked.take_in_turn(cost, false) {
                 return Ok(Entered::Granted(grant));
             }
+            let held_until = locked.inner.rounds.held_until();
             locked.inner.join(place, request, cost, NEVER, waker);
+            // Held back only until an alarm that is set.
+            let alarm = |until_ns| locked.inner.armed.is_some_and(|armed| armed <= until_ns);
+            !held_until.is_some_and(alarm)
         } else {
             // QUEUED is set and stays set, and nothing is decided: the word is left alone.
             let frame = self.meter.published.frame();
-            inner.join(place, request, cost(&frame, request.permits)?, NEVER, waker);
+            let go_on = inner.join(place, request, cost(&frame, request.permits)?, NEVER, waker);
             inner.report_queued(&self.meter, &frame, self.meter.word.load().tat());
-        }
-        // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
-        // hand-off itself.
-        // Who waits in other queues, too, may let others pass.
-        let look =
-            first || inner.sum.gates > 0 || (inner.hand_off == HandOff::Idle && self.is_late(&inner, now_ns));
+            // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
+            // hand-off itself. Who waits in other queues, too, may let others pass.
+            let late = inner.hand_off == HandOff::Idle && self.is_late(&inner, now_ns);
+            go_on || late || inner.sum.gates > 0
+        };
         drop(inner);
         if look {
             self.drive(By::entrant(request.thread));
@@ -233,7 +229,7 @@ impl<C: Clock> WaitQueue<C> {
             let entered = self.locked_at(latest_ns, |locked| {
                 let cost = locked.cost(request.permits).map_err(Err)?;
                 if locked.inner.list.is_empty()
-                    && let Ok(grant) = locked.take(cost, true)
+                    && let Some(grant) = locked.take_in_turn(cost, true)
                 {
                     return Ok(Entered::Granted(grant));
                 }

@@ -7,4 +7,12 @@ impl<C: Clock> WaitQueue<C> {
     pub(crate) fn word(&self) -> (State, u64, u64) {
         (self.meter.word.load(), self.meter.queued(), self.meter.published.frame().scale.per_permit)
     }
+
+    /// As if so many had just been released.
+    pub(crate) fn release(&self, away: usize) {
+        self.locked(|locked| {
+            let now_ns = locked.now_ns;
+            (0..away).for_each(|_| locked.inner.rounds.released(now_ns));
+        });
+    }
 }

@@ -1,0 +1,143 @@
+//! Rounds: those who come back first do not overtake those who were released with them.
+//!
+//! Hungry tasks ask again as soon as they are served. A timer that ticks in milliseconds releases many at a
+//! time, and some are back while others still wait for a worker. If permits are there, because the timer was
+//! late, they would be served twice before the others have come back once: order of arrival alone cannot
+//! help those who have not arrived.
+//!
+//! So the queue is served in rounds. Who joins it joins the next round. A round is over when all of it have
+//! been served; the next one begins when as many have joined as were released, or when nobody has been
+//! released for [`HOLD_NS`]. It can so begin several times within a tick, with nobody left out; and of hungry
+//! tasks, none is served twice before all have been served once.
+//!
+//! # Invariants
+//! 1. The rounds of those in the queue do not fall from front to back. So the order of service is that of
+//!    arrival; all that a round changes is when.
+//! 2. Who is due is held back for `HOLD_NS` after the latest release at most: an alarm is set for that.
+//! 3. Nobody who has a deadline is held back, nor anybody ahead of such a one.
+//! 4. Where permits come at more than 100,000 a second nobody is held back: there it would cost more than it is
+//!    worth, and those who come back take what is there without the lock (see `locked.rs`). Nor where alarms
+//!    are as precise as the clock, since nobody is released late.
+
+use super::{inner::Grant, locked::Locked};
+use crate::gcra::{Decision, decide};
+
+/// How long those who were released are waited for. Less than a tick, so that it is over by the next.
+pub(super) const HOLD_NS: u64 = 500_000;
+
+/// Which round it is.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    /// The one that is being served.
+    current: u64,
+    /// How many were released of late, less those who have joined since.
+    away: usize,
+    /// Until when they are waited for.
+    until_ns: u64,
+    /// Whether somebody is held back.
+    held: bool,
+}
+
+impl Rounds {
+    /// The round of those who join now.
+    pub(super) const fn next(&self) -> u64 {
+        self.current + 1
+    }
+
+    /// Somebody has joined. Whether those who are held back can now go on.
+    pub(super) const fn joined(&mut self) -> bool {
+        self.away = self.away.saturating_sub(1);
+        self.held && self.away == 0
+    }
+
+    /// Somebody is released.
+    pub(super) const fn released(&mut self, now_ns: u64) {
+        if !self.waits(self.away, now_ns) {
+            self.away = 0;
+        }
+        self.away += 1;
+        self.until_ns = now_ns.saturating_add(HOLD_NS);
+    }
+
+    /// Until when somebody of that round who is due is held back. Else that round begins.
+    pub(super) const fn hold(&mut self, round: u64, now_ns: u64) -> Option<u64> {
+        self.held = round > self.current && self.waits(self.away, now_ns);
+        if self.held { Some(self.until_ns) } else { self.begin(round) }
+    }
+
+    /// Somebody of that round is not held back.
+    const fn begin(&mut self, round: u64) -> Option<u64> {
+        self.held = false;
+        if round > self.current {
+            self.current = round;
+        }
+        None
+    }
+
+    /// Whether somebody is held back who has come to an empty queue, and not joined it.
+    pub(super) const fn hold_newcomer(&mut self, now_ns: u64) -> bool {
+        self.held = self.waits(self.away.saturating_sub(1), now_ns);
+        self.held
+    }
+
+    /// Somebody has come to an empty queue and is served at once.
+    pub(super) const fn passed(&mut self, now_ns: u64) {
+        self.current += 1;
+        self.away = self.away.saturating_sub(1);
+        self.released(now_ns);
+    }
+
+    /// Until when somebody is held back.
+    pub(super) const fn held_until(&self) -> Option<u64> {
+        if self.held { Some(self.until_ns) } else { None }
+    }
+
+    /// Until when those who were released are waited for.
+    pub(super) const fn awaits_until(&self, now_ns: u64) -> Option<u64> {
+        if self.waits(self.away, now_ns) { Some(self.until_ns) } else { None }
+    }
+
+    /// Whether so many are waited for. A clock that has stepped back prolongs nothing.
+    const fn waits(&self, away: usize, now_ns: u64) -> bool {
+        away > 0 && now_ns < self.until_ns && self.until_ns - now_ns <= HOLD_NS
+    }
+}
+
+impl Locked<'_> {
+    /// Whether waiters are served in rounds.
+    const fn has_rounds(&self) -> bool {
+        !self.inner.rings && !self.frame.scale.is_fast()
+    }
+
+    /// Until when somebody of that round who is due is held back. Else that round begins.
+    pub(super) fn hold(&mut self, round: u64) -> Option<u64> {
+        let holds = self.has_rounds() && self.inner.sum.deadlines == 0;
+        if holds { self.inner.rounds.hold(round, self.now_ns) } else { self.inner.rounds.begin(round) }
+    }
+
+    /// As `take`, for a waiter who has found the queue empty, and may have to let others come back first unless it
+    /// has a deadline.
+    pub(super) fn take_in_turn(&mut self, cost: u64, has_deadline: bool) -> Option<Grant> {
+        if cost > 0 && self.has_rounds() && !has_deadline {
+            let decision = decide(self.tat, self.now, self.floor, cost, self.frame.scale.limit);
+            if matches!(decision, Decision::Admit(_)) && self.inner.rounds.hold_newcomer(self.now_ns) {
+                return None;
+            }
+        }
+        let grant = self.take(cost, true).ok()?;
+        if cost > 0 {
+            self.inner.rounds.passed(self.now_ns);
+        }
+        Some(grant)
+    }
+
+    /// Until when those are waited for who have just been released.
+    pub(super) fn awaits_until(&self) -> Option<u64> {
+        self.inner.rounds.awaits_until(self.now_ns).filter(|_| self.has_rounds())
+    }
+
+    /// Whether those who come back, to `credit` or what else there is, have to ask under the lock.
+    pub(super) fn awaits_others(&self, credit: bool) -> bool {
+        self.has_rounds() && (credit || self.awaits_until().is_some())
+    }
+}
