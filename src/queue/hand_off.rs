@@ -17,12 +17,13 @@
 use super::{
     inner::{HandOff, Inner},
     locked::{Locked, Next},
-    timer::{Armed, Times, current_runtime},
+    timer::{Armed, Delay, LONGEST, current_runtime},
     wait_queue::WaitQueue,
     wake_batch::WakeBatch,
 };
 use crate::{
     clock::Clock,
+    gcra::nanos,
     sync::{Mutex, MutexGuard},
 };
 
@@ -182,9 +183,10 @@ impl<C: Clock> WaitQueue<C> {
             thread.wake();
             Armed::Pending
         } else {
-            let times = Times::new(now_ns, due_ns, then_ns);
-            latest_ns = times.due_ns();
-            timer.arm(&times, &self.alarm, by == By::Task)
+            latest_ns = due_ns.min(now_ns.saturating_add(LONGEST.as_nanos() as u64));
+            let until = |at_ns: u64| nanos(at_ns.saturating_sub(now_ns));
+            let delay = Delay { due: until(due_ns), then: then_ns.map(until) };
+            timer.arm(delay, &self.alarm, by == By::Task)
         };
         let mut inner = self.inner.lock();
         // If it has not rung already.

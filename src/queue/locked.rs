@@ -36,7 +36,7 @@ use super::{
     calls::cost,
     doubt::Refusal,
     inner::{Grant, Inner, NEVER, Outcome},
-    timer::TICK_NS,
+    timer::TICK,
     wake_batch::WakeBatch,
 };
 use crate::{
@@ -311,13 +311,13 @@ impl<'a> Locked<'a> {
         all
     }
 
-    /// When the alarm after the next is likely to be due: if somebody waits for longer than the next can be
-    /// late, it is when the second of them is due, or the tick after.
+    /// When the alarm after the next is likely to be wanted: if somebody waits for longer than the next can be late,
+    /// it is when the second of them is due.
     pub(super) fn after_next(&mut self, next: Next) -> Option<u64> {
         let Next::At(due_ns) = next else { return None };
         let ahead = u128::from(self.tat.max(self.floor));
-        let soonest_ns = due_ns.saturating_add(TICK_NS);
-        if self.inner.rings || self.frame.instant_of(ahead + self.inner.sum.ticks) <= soonest_ns {
+        let last_ns = self.frame.instant_of(ahead + self.inner.sum.ticks);
+        if self.inner.rings || last_ns <= due_ns.saturating_add(TICK.as_nanos() as u64) {
             return None;
         }
         let (mut then, mut left) = (ahead, 2);
@@ -326,7 +326,7 @@ impl<'a> Locked<'a> {
             left -= 1;
             left > 0
         });
-        Some(soonest_ns.max(self.frame.instant_of(then)))
+        Some(self.frame.instant_of(then))
     }
 
     /// When `cost` ticks can be had by a newcomer, after all who wait: the clock reading.

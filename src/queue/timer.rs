@@ -26,16 +26,14 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::gcra::nanos;
-
 /// The runtime that a waiter is polled on, if any.
 pub(super) type Runtime = Option<Id>;
 
 /// The longest single sleep; the queue looks again after it.
-const LONGEST: Duration = Duration::from_secs(86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// A runtime's timer ticks in milliseconds, and rounds up.
-pub(super) const TICK_NS: u64 = 1_000_000;
+pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// The runtime of the caller.
 pub(super) fn current_runtime() -> Runtime {
@@ -64,33 +62,42 @@ struct Timed {
     bells: [Bell; 2],
 }
 
-/// A sleep, and the clock reading for which it was last set.
+/// A sleep that has been set, or not yet.
 #[derive(Debug)]
 struct Bell {
     sleep: Pin<Box<Sleep>>,
-    set_ns: Option<u64>,
+    set: bool,
 }
 
 impl Bell {
     fn new() -> Self {
         // Panics if the runtime has no timer, with tokio's own message; nothing is held here.
-        Self { sleep: Box::pin(sleep_until(Instant::now())), set_ns: None }
+        Self { sleep: Box::pin(sleep_until(Instant::now())), set: false }
     }
 
     /// When it will ring.
-    fn pending_ns(&self) -> Option<u64> {
-        self.set_ns.filter(|_| !self.sleep.is_elapsed())
+    fn pending(&self) -> Option<Instant> {
+        (self.set && !self.sleep.is_elapsed()).then(|| self.sleep.deadline())
     }
 
-    /// Whether it will ring in the tick of that reading, or in one beside it.
-    fn serves(&self, due_ns: u64) -> bool {
-        self.pending_ns().is_some_and(|set_ns| set_ns.abs_diff(due_ns) <= TICK_NS)
+    /// Until when those deadlines lie that are in the tick after the one in which it has rung, or before.
+    fn next_tick(&self) -> Option<Instant> {
+        (self.set && self.sleep.is_elapsed()).then(|| self.sleep.deadline() + TICK)
+    }
+
+    /// Whether it rings no later than if it were set for `due`, which is still to come, and at most a tick earlier.
+    /// If it is set for a later time, that has to be in the tick after one in which `other` has rung: `due`
+    /// is in no earlier one.
+    fn serves(&self, due: Instant, other: &Self) -> bool {
+        self.pending().is_some_and(|set| {
+            if set > due { other.next_tick().is_some_and(|last| set <= last) } else { due - set <= TICK }
+        })
     }
 
     /// Sets it; `None` if its runtime is going down.
-    fn set(&mut self, times: &Times, due_ns: u64, alarm: &Waker) -> Option<Poll<()>> {
-        self.sleep.as_mut().reset(times.instant + nanos(due_ns.saturating_sub(times.now_ns)));
-        self.set_ns = Some(due_ns);
+    fn set(&mut self, deadline: Instant, alarm: &Waker) -> Option<Poll<()>> {
+        self.sleep.as_mut().reset(deadline);
+        self.set = true;
         let sleep = self.sleep.as_mut();
         // Unconstrained: out of its budget, a task would be told "pending" without being registered. Unwind
         // safe: a sleep that panics is dropped.
@@ -101,27 +108,12 @@ impl Bell {
     }
 }
 
-/// When an alarm is to ring, by the limiter's clock.
+/// How long until an alarm is due.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    instant: Instant,
-    now_ns: u64,
-    due_ns: u64,
-    /// When the one after it is likely to have to.
-    then_ns: Option<u64>,
-}
-
-impl Times {
-    pub(super) fn new(now_ns: u64, due_ns: u64, then_ns: Option<u64>) -> Self {
-        let longest_ns = now_ns.saturating_add(LONGEST.as_nanos() as u64);
-        let then_ns = then_ns.filter(|then_ns| (due_ns..longest_ns).contains(then_ns));
-        Self { instant: Instant::now(), now_ns, due_ns: due_ns.min(longest_ns), then_ns }
-    }
-
-    /// When it rings; the queue looks again after [`LONGEST`].
-    pub(super) const fn due_ns(&self) -> u64 {
-        self.due_ns
-    }
+pub(super) struct Delay {
+    pub(super) due: Duration,
+    /// Until the one after it is likely to be wanted, which is a tick later at the soonest.
+    pub(super) then: Option<Duration>,
 }
 
 impl Timer {
@@ -142,14 +134,16 @@ impl Timer {
 
     /// Whether all that was set has woken the alarm; if that was before its time, its runtime is going down.
     pub(super) fn has_fired(&self) -> bool {
-        self.0.as_ref().is_some_and(|timed| timed.bells.iter().all(|bell| bell.pending_ns().is_none()))
+        self.0.as_ref().is_some_and(|timed| timed.bells.iter().all(|bell| bell.pending().is_none()))
     }
 
-    /// Has `alarm` woken when it is due. New sleeps are made only if the caller is being polled by a runtime
-    /// (`may_create`): elsewhere, the current runtime may be one that is just going down.
+    /// Has `alarm` woken after that delay, or after [`LONGEST`] if that is sooner. New sleeps are made only if the
+    /// caller is being polled by a runtime (`may_create`): elsewhere, the current runtime may be one that is just
+    /// going down.
     ///
     /// The caller holds no lock: tokio may wake `alarm` from in here.
-    pub(super) fn arm(&mut self, times: &Times, alarm: &Waker, may_create: bool) -> Armed {
+    pub(super) fn arm(&mut self, delay: Delay, alarm: &Waker, may_create: bool) -> Armed {
+        let now = Instant::now();
         if self.0.is_none() {
             let Some(handle) = may_create.then(Handle::try_current).and_then(Result::ok) else {
                 return Armed::Missing;
@@ -158,17 +152,18 @@ impl Timer {
             self.0 = Some(Timed { runtime: handle.id(), steady, bells: [Bell::new(), Bell::new()] });
         }
         let Some(timed) = &mut self.0 else { return Armed::Missing };
+        let due = now + delay.due.min(LONGEST);
         let [one, other] = &mut timed.bells;
-        // The one that rings first, or does not ring, is set anew.
-        let (first, second) = if other.serves(times.due_ns) { (other, one) } else { (one, other) };
+        let (first, second) = if other.serves(due, one) { (other, one) } else { (one, other) };
         let mut polled = Some(Poll::Pending);
-        if !first.serves(times.due_ns) {
-            polled = first.set(times, times.due_ns, alarm);
+        if !first.serves(due, second) {
+            polled = first.set(due, alarm);
         }
-        if let (Some(Poll::Pending), Some(then_ns)) = (polled, times.then_ns)
-            && !second.serves(then_ns)
-        {
-            polled = second.set(times, then_ns, alarm);
+        if let (Some(Poll::Pending), Some(then)) = (polled, delay.then.filter(|&then| then < LONGEST)) {
+            let then = (now + then).max(first.sleep.deadline() + TICK);
+            if second.pending() != Some(then) {
+                polled = second.set(then, alarm);
+            }
         }
         match polled {
             Some(Poll::Pending) => Armed::Pending,

@@ -1,0 +1,113 @@
+//! tokio's timer, in paused time: every alarm rings in the millisecond in which it is due, rounded up, whatever was
+//! set before.
+
+#[path = "support/random.rs"]
+mod random;
+
+use std::time::Duration;
+
+use random::Random;
+use tidegate::{Denied, Quota, RateLimiter, TokioClock};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+const MILLI: Duration = Duration::from_millis(1);
+
+/// Longer than any of these wait; who has a deadline does not wait for others to come back.
+const LONG: Duration = Duration::from_secs(3_600);
+
+/// One who waits, and its end.
+#[derive(Clone, Copy, Debug)]
+struct Waiter {
+    cost: u64,
+    /// The millisecond in which it leaves, unless it has been served.
+    leaves: Option<u64>,
+}
+
+/// When each is served that does not leave: once what all ahead of it took has come, and its own, and those have
+/// left that were ahead of it. Who leaves in the millisecond in which it would be served leaves first: its timer was
+/// set before.
+fn expected(rate: u64, waiters: &[Waiter]) -> Vec<Option<u64>> {
+    let (mut sum, mut latest) = (0, 0);
+    let mut served = Vec::new();
+    for waiter in waiters {
+        let due = ((sum + waiter.cost) * 1_000).div_ceil(rate).max(latest);
+        match waiter.leaves {
+            Some(leaves) if leaves <= due => {
+                latest = latest.max(leaves);
+                served.push(None);
+            }
+            _ => {
+                sum += waiter.cost;
+                served.push(Some(due));
+            }
+        }
+    }
+    served
+}
+
+async fn observed(rate: u64, waiters: &[Waiter]) -> Vec<Option<u64>> {
+    let quota = Quota::per_second(rate).burst(5).initial(0);
+    let limiter = RateLimiter::with_clock(quota, TokioClock::new());
+    let start = Instant::now();
+    let mut all = JoinSet::new();
+    for (number, &Waiter { cost, leaves }) in waiters.iter().enumerate() {
+        let acquire = limiter.acquire_within_owned(cost, LONG);
+        all.spawn(async move {
+            let served = match leaves {
+                None => acquire.await,
+                Some(leaves) => tokio::select! {
+                    biased;
+                    () = sleep(leaves as u32 * MILLI) => return (number, None),
+                    served = acquire => served,
+                },
+            };
+            served.expect("it can wait for long");
+            (number, Some(start.elapsed().as_millis() as u64))
+        });
+    }
+    let mut served = all.join_all().await;
+    served.sort_unstable();
+    served.into_iter().map(|(_, at)| at).collect()
+}
+
+/// At rates of less than one a tick, one, and several; costs of one to five.
+#[tokio::test(start_paused = true)]
+async fn everybody_is_served_in_the_millisecond_that_is_due() {
+    for rate in [3, 250, 333, 700, 777, 1_000, 1_001, 1_500, 2_000, 9_999, 100_000] {
+        let mut random = Random(rate);
+        let waiters: Vec<_> = (0..200).map(|_| Waiter { cost: 1 + random.below(5), leaves: None }).collect();
+        assert_eq!(observed(rate, &waiters).await, expected(rate, &waiters), "{rate}/s");
+    }
+}
+
+/// Some leave: those behind them are served earlier than an alarm was set for.
+#[tokio::test(start_paused = true)]
+async fn who_moves_up_is_served_in_time() {
+    for rate in [30, 250, 700, 1_000, 1_500] {
+        let mut random = Random(rate);
+        let waiters: Vec<_> = (0..60)
+            .map(|number| {
+                let leaves = (random.below(2) == 0).then(|| 1 + random.below(1 + number * 2_000 / rate));
+                Waiter { cost: 1 + random.below(5), leaves }
+            })
+            .collect();
+        assert_eq!(observed(rate, &waiters).await, expected(rate, &waiters), "{rate}/s");
+    }
+}
+
+/// A wait of days is timed in several sleeps, of which none is the last but one.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_longer_than_days() {
+    let limiter =
+        RateLimiter::with_clock(Quota::new(1, Duration::from_secs(3 * 86_400)).initial(0), TokioClock::new());
+    let start = Instant::now();
+    for days in [3, 6] {
+        limiter.acquire().await;
+        assert_eq!(start.elapsed().as_secs(), days * 86_400);
+    }
+    let refused = limiter.acquire_within(1, LONG).await;
+    assert!(matches!(refused, Err(Denied::NotYet { .. })), "{refused:?}");
+}
