@@ -1,6 +1,8 @@
 //! Hungry tasks share alike: none is served twice before all have been served once, in whatever order they come
 //! back. And who is not hungry is not held up by that.
 
+#[path = "support/mute.rs"]
+mod mute;
 #[path = "support/random.rs"]
 mod random;
 
@@ -12,8 +14,9 @@ use std::{
     time::Duration,
 };
 
+use mute::Mute;
 use random::Random;
-use tidegate::{Clock, Quota, RateLimiter, TokioClock};
+use tidegate::{Quota, RateLimiter, TokioClock};
 use tokio::{
     runtime::{Builder, Runtime},
     task::{JoinSet, yield_now},
@@ -190,22 +193,6 @@ async fn who_cannot_wait_takes_those_ahead_along() {
     assert_eq!(Instant::now(), start);
 }
 
-/// A clock that is set by hand and has no alarms.
-#[derive(Clone, Debug, Default)]
-struct Dial(Arc<AtomicU64>);
-
-impl Dial {
-    fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_nanos() as u64, Relaxed);
-    }
-}
-
-impl Clock for Dial {
-    fn now(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
@@ -213,7 +200,7 @@ fn runtime() -> Runtime {
 /// The runtime that kept the time has gone with those who were released, and no alarm is set.
 #[test]
 fn who_is_held_back_sets_an_alarm_if_there_is_none() {
-    let clock = Dial::default();
+    let clock = Mute::default();
     let quota = Quota::per_second(10_000).burst(1).initial(0);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     runtime().block_on(async {

@@ -7,7 +7,7 @@ mod random;
 use std::time::Duration;
 
 use random::Random;
-use tidegate::{Denied, Quota, RateLimiter, TokioClock};
+use tidegate::{Quota, RateLimiter, TokioClock};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -96,18 +96,4 @@ async fn who_moves_up_is_served_in_time() {
             .collect();
         assert_eq!(observed(rate, &waiters).await, expected(rate, &waiters), "{rate}/s");
     }
-}
-
-/// A wait of days is timed in several sleeps, of which none is the last but one.
-#[tokio::test(start_paused = true)]
-async fn nobody_waits_for_longer_than_days() {
-    let limiter =
-        RateLimiter::with_clock(Quota::new(1, Duration::from_secs(3 * 86_400)).initial(0), TokioClock::new());
-    let start = Instant::now();
-    for days in [3, 6] {
-        limiter.acquire().await;
-        assert_eq!(start.elapsed().as_secs(), days * 86_400);
-    }
-    let refused = limiter.acquire_within(1, LONG).await;
-    assert!(matches!(refused, Err(Denied::NotYet { .. })), "{refused:?}");
 }

@@ -105,6 +105,7 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
             // can be given back.
             let now_ns = this.queue.clock().now();
             if !hold
+                && !this.queue.is_queued()
                 && let Poll::Ready(budget) = poll_proceed(cx)
                 && this.queue.take_at_once(permits, now_ns)
             {

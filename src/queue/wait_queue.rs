@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     clock::Clock, error::Denied, gcra::Scale, meter::Meter, permits::Permits, published::Frame, quota::Quota,
-    sync::Mutex,
+    sync::Mutex, word::Mode,
 };
 
 /// How late an alarm may be before arrivals do its work. A runtime's timer ticks in milliseconds; arrivals
@@ -129,6 +129,11 @@ impl<C: Clock> WaitQueue<C> {
         Node::new(self.list)
     }
 
+    /// Whether it would be in vain to try without the lock.
+    pub(super) fn is_queued(&self) -> bool {
+        self.meter.word.load().is(Mode::Queued)
+    }
+
     /// Takes permits at once if they are there and nobody waits, without the lock.
     #[inline]
     pub(super) fn take_at_once(&self, permits: Permits, now_ns: u64) -> bool {
@@ -200,11 +205,13 @@ impl<C: Clock> WaitQueue<C> {
             // QUEUED is set and stays set, and nothing is decided: the word is left alone.
             let frame = self.meter.published.frame();
             let go_on = inner.join(place, request, cost(&frame, request.permits)?, NEVER, waker);
-            inner.report_queued(&self.meter, &frame, self.meter.word.load().tat());
+            let tat = self.meter.word.load().tat();
+            inner.report_queued(&self.meter, &frame, tat);
             // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
             // hand-off itself. Who waits in other queues, too, may let others pass.
-            let late = inner.hand_off == HandOff::Idle && self.is_late(&inner, now_ns);
-            go_on || late || inner.sum.gates > 0
+            let late = inner.armed.is_none_or(|armed| armed.saturating_add(LATE_NS) <= now_ns)
+                || self.meter.is_behind(&frame, now_ns, tat);
+            go_on || inner.sum.gates > 0 || (late && inner.hand_off == HandOff::Idle)
         };
         drop(inner);
         if look {
@@ -260,12 +267,6 @@ impl<C: Clock> WaitQueue<C> {
                 }
             }
         }
-    }
-
-    /// Whether the alarm for those who wait should have rung already, or is not to be relied on.
-    fn is_late(&self, inner: &Inner, now_ns: u64) -> bool {
-        inner.armed.is_none_or(|armed| armed.saturating_add(LATE_NS) <= now_ns)
-            || self.meter.is_behind(&self.meter.published.frame(), now_ns, self.meter.word.load().tat())
     }
 
     /// Looks after a waiter that is polled again: another waker, another runtime, an alarm that was lost.
