@@ -11,6 +11,7 @@ mod late_clock;
 mod random;
 
 mod soak {
+    mod calls;
     mod intervals;
     mod ledger;
     mod meter;

@@ -27,9 +27,6 @@ use crate::{
     sync::{Mutex, MutexGuard},
 };
 
-/// How much earlier than due a runtime's timer may fire in the ordinary course of things.
-const LATEST_EARLY_NS: u64 = 5_000_000;
-
 /// Who runs the hand-off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
@@ -68,16 +65,7 @@ impl Drop for Reset<'_> {
 impl<C: Clock> WaitQueue<C> {
     /// The alarm rang.
     pub(super) fn alarm_rang(&self) {
-        let now_ns = self.clock.now();
-        let orphan = {
-            let mut inner = self.inner.lock();
-            let armed = inner.armed.take();
-            // Well before its time: the timer's runtime is going down, and to poll it again would panic; or
-            // this is the alarm of before, held up on its way, and the timer was set anew.
-            let early = armed.is_some_and(|due_ns| now_ns.saturating_add(LATEST_EARLY_NS) < due_ns);
-            (early && inner.timer.has_fired()).then(|| core::mem::take(&mut inner.timer))
-        };
-        drop(orphan);
+        self.inner.lock().armed = None;
         self.drive(By::Other);
     }
 

@@ -4,13 +4,14 @@
 //!
 //! The sleeps belong to a runtime, and live and die with it. If that runtime shuts down, its timer wakes
 //! the alarm before its time, and polling a sleep again would panic; [`Timer::arm`] then lets go of them,
-//! and the queue asks its waiters to bring others.
+//! and the queue asks its waiters to bring others. Where a sleep was due just then it cannot be told, and the
+//! panic is caught.
 //!
 //! # Why two
 //! While a runtime's driver has no timer set, whoever sets one has to interrupt it: a write to an event
 //! descriptor, and another return of the system call that the driver waits in. A single sleep that is set anew
-//! each time it has rung always finds it so, and half of what a tick costs is that. With the sleep after the
-//! next one set as well, there always is one, and an earlier one.
+//! each time it has rung always finds it so. With the one after the next set as well, there always is one, and an
+//! earlier one: a tick then takes two system calls less.
 
 use core::{
     future::Future,
@@ -75,6 +76,11 @@ impl Bell {
         Self { sleep: Box::pin(sleep_until(Instant::now())), set: false }
     }
 
+    /// Whether it has woken its alarm before its time: its runtime is going down, and to poll it would panic.
+    fn is_cut_short(&self, now: Instant) -> bool {
+        self.set && self.sleep.is_elapsed() && now < self.sleep.deadline()
+    }
+
     /// When it will ring.
     fn pending(&self) -> Option<Instant> {
         (self.set && !self.sleep.is_elapsed()).then(|| self.sleep.deadline())
@@ -132,11 +138,6 @@ impl Timer {
         self.0.as_ref().is_some_and(|timed| timed.steady)
     }
 
-    /// Whether all that was set has woken the alarm; if that was before its time, its runtime is going down.
-    pub(super) fn has_fired(&self) -> bool {
-        self.0.as_ref().is_some_and(|timed| timed.bells.iter().all(|bell| bell.pending().is_none()))
-    }
-
     /// Has `alarm` woken after that delay, or after [`LONGEST`] if that is sooner. New sleeps are made only if the
     /// caller is being polled by a runtime (`may_create`): elsewhere, the current runtime may be one that is just
     /// going down.
@@ -144,6 +145,7 @@ impl Timer {
     /// The caller holds no lock: tokio may wake `alarm` from in here.
     pub(super) fn arm(&mut self, delay: Delay, alarm: &Waker, may_create: bool) -> Armed {
         let now = Instant::now();
+        self.0.take_if(|timed| timed.bells.iter().any(|bell| bell.is_cut_short(now)));
         if self.0.is_none() {
             let Some(handle) = may_create.then(Handle::try_current).and_then(Result::ok) else {
                 return Armed::Missing;

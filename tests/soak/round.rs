@@ -13,7 +13,11 @@ use std::{
 
 use tidegate::{Clock, Local, PerCore, Quota, RateLimiter};
 
-use super::{super::random::Random, intervals::Call};
+use super::{
+    super::random::Random,
+    calls::{Call, Calls},
+    intervals,
+};
 
 /// Real time, which goes on in the same way on every core, until it is stopped.
 #[derive(Clone, Debug)]
@@ -53,8 +57,8 @@ pub(crate) type Limiter = RateLimiter<Wall>;
 /// What one of them was admitted.
 #[derive(Default)]
 pub(crate) struct Log {
-    pub(crate) tries: Vec<Call>,
-    pub(crate) waits: Vec<Call>,
+    pub(crate) tries: Vec<intervals::Call>,
+    pub(crate) waits: Vec<intervals::Call>,
     /// Charged and not refunded, in permits.
     pub(crate) charged: u64,
 }
@@ -77,12 +81,12 @@ impl Log {
 }
 
 /// Notes a call that has taken so many permits.
-fn note(calls: &mut Vec<Call>, limiter: &Limiter, call: impl FnOnce() -> u64) {
+fn note(calls: &mut Vec<intervals::Call>, limiter: &Limiter, call: impl FnOnce() -> u64) {
     let began = limiter.clock().now();
     let n = call();
     if n > 0 {
         let billionths = i128::from(n) * 1_000_000_000;
-        calls.push(Call { began, over: limiter.clock().now(), billionths });
+        calls.push(intervals::Call { began, over: limiter.clock().now(), billionths });
     }
 }
 
@@ -102,12 +106,23 @@ struct Scene {
     limiter: Limiter,
     plan: Plan,
     over: AtomicBool,
+    calls: Calls,
 }
 
 impl Scene {
     fn is_over(&self) -> bool {
         // Relaxed: it says nothing about anything else.
         self.over.load(Ordering::Relaxed)
+    }
+
+    /// Marks the beginning of a call, and its end by being dropped.
+    fn call(&self) -> Option<Call<'_>> {
+        self.plan.never_full.then(|| self.calls.begin())
+    }
+
+    /// Changes the quota, or what is set aside of it.
+    fn change<T>(&self, change: impl FnOnce() -> T) -> T {
+        if self.plan.never_full { self.calls.between(change) } else { change() }
     }
 }
 
@@ -116,6 +131,7 @@ async fn task(scene: Arc<Scene>, seed: u64) -> Log {
     let (limiter, mut random, mut log) = (&scene.limiter, Random(seed), Log::default());
     let mut forgotten = Vec::new();
     while !scene.is_over() {
+        let call = scene.call();
         let n = 1 + random.below(3);
         match random.below(64) {
             0 => tokio::task::block_in_place(|| {
@@ -126,7 +142,7 @@ async fn task(scene: Arc<Scene>, seed: u64) -> Log {
                     let began = limiter.clock().now();
                     limiter.acquire_n(n).await.unwrap();
                     let billionths = i128::from(n) * 1_000_000_000;
-                    log.waits.push(Call { began, over: limiter.clock().now(), billionths });
+                    log.waits.push(intervals::Call { began, over: limiter.clock().now(), billionths });
                 })
                 .await,
             ),
@@ -154,9 +170,10 @@ async fn task(scene: Arc<Scene>, seed: u64) -> Log {
                 let began = limiter.clock().now();
                 limiter.acquire_n(n).await.unwrap();
                 let billionths = i128::from(n) * 1_000_000_000;
-                log.waits.push(Call { began, over: limiter.clock().now(), billionths });
+                log.waits.push(intervals::Call { began, over: limiter.clock().now(), billionths });
             }
         }
+        drop(call);
         if scene.plan.hungry {
             tokio::task::yield_now().await;
         } else {
@@ -172,6 +189,7 @@ fn blocked(scene: &Scene, random: &mut Random) -> Log {
     for _ in 0..random.below(40) {
         let n = 1 + random.below(3);
         let soon = Duration::from_micros(random.below(3_000));
+        let call = scene.call();
         log.waited(limiter, || {
             let waited = if random.one_in(2) {
                 limiter.acquire_n_blocking(n)
@@ -180,6 +198,7 @@ fn blocked(scene: &Scene, random: &mut Random) -> Log {
             };
             waited.map_or(0, |()| n)
         });
+        drop(call);
         if !scene.plan.hungry {
             thread::sleep(Duration::from_micros(random.below(20_000)));
         }
@@ -197,10 +216,14 @@ fn by_core(scene: &Scene, random: &mut Random) -> Log {
         Hand(Local<Wall>),
     }
     let (limiter, mut log) = (&scene.limiter, Log::default());
-    let per_core = PerCore::builder(limiter).slots(2).build().unwrap();
-    let mut user = if random.one_in(2) { User::Hand(per_core.local()) } else { User::Core(per_core) };
+    let hand = random.one_in(2);
+    let mut user = scene.change(|| {
+        let per_core = PerCore::builder(limiter).slots(2).build().unwrap();
+        if hand { User::Hand(per_core.local()) } else { User::Core(per_core) }
+    });
     for _ in 0..random.below(500) {
         let n = 1 + random.below(2);
+        let call = scene.call();
         match &mut user {
             User::Core(per_core) if random.one_in(50) => {
                 log.waited(limiter, || per_core.acquire_n_blocking(n).map_or(0, |()| n));
@@ -211,6 +234,7 @@ fn by_core(scene: &Scene, random: &mut Random) -> Log {
             }
             User::Hand(local) => log.tried(limiter, || u64::from(local.try_acquire_n(n).is_ok()) * n),
         }
+        drop(call);
         if random.one_in(20) {
             thread::sleep(Duration::from_micros(random.below(1_000)));
         }
@@ -218,6 +242,7 @@ fn by_core(scene: &Scene, random: &mut Random) -> Log {
             break;
         }
     }
+    scene.change(|| drop(user));
     log
 }
 
@@ -227,15 +252,20 @@ fn change(scene: &Scene, random: &mut Random, quotas: &[Quota], never_full: bool
     let (limiter, mut log) = (&scene.limiter, Log::default());
     match random.below(4) {
         0 => {
+            let _call = scene.call();
             limiter.charge(10).unwrap();
             log.charged += 10;
         }
         1 if never_full => {
+            let _call = scene.call();
             limiter.charge(10).unwrap();
             limiter.refund(7).unwrap();
             log.charged += 3;
         }
-        _ => limiter.set_quota(quotas[random.below(quotas.len() as u64) as usize]).unwrap(),
+        _ => {
+            let quota = quotas[random.below(quotas.len() as u64) as usize];
+            scene.change(|| limiter.set_quota(quota)).unwrap();
+        }
     }
     thread::sleep(Duration::from_micros(random.below(5_000)));
     log
@@ -256,7 +286,12 @@ pub(crate) fn run(limiter: &Limiter, quotas: &[Quota], plan: Plan) -> Log {
     let Plan { seed, never_full, .. } = plan;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-    let scene = Arc::new(Scene { limiter: limiter.clone(), plan, over: AtomicBool::new(false) });
+    let scene = Arc::new(Scene {
+        limiter: limiter.clone(),
+        plan,
+        over: AtomicBool::new(false),
+        calls: Calls::default(),
+    });
     let tasks: Vec<_> = (0..12).map(|i| runtime.spawn(task(Arc::clone(&scene), seed + i))).collect();
     let log = thread::scope(|scope| {
         let scene = &*scene;
