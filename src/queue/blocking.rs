@@ -196,12 +196,13 @@ impl<C: Clock> WaitQueue<C> {
         let (keeper, look) = {
             let mut inner = self.inner.lock();
             let keeper = inner.keeper.take_if(|keeper| keeper.will_wake(waker));
-            let look = inner.keeper.is_none() && !inner.rings && !inner.list.is_empty();
-            if look {
-                // Whoever was to wake for it may have been this thread.
+            let unkept = inner.keeper.is_none() && !inner.rings;
+            if unkept {
+                // Whoever was to wake for it may have been this thread. Also if nobody waits: whoever comes next
+                // must not rely on it.
                 inner.armed = None;
             }
-            (keeper, look)
+            (keeper, unkept && !inner.list.is_empty())
         };
         drop(keeper);
         if look {

@@ -74,6 +74,17 @@ impl Rounds {
         None
     }
 
+    /// Nobody is held back.
+    const fn let_go(&mut self) {
+        self.held = false;
+    }
+
+    /// Nobody is waited for any more.
+    pub(super) const fn forget(&mut self) {
+        self.away = 0;
+        self.held = false;
+    }
+
     /// Whether somebody is held back who has come to an empty queue, and not joined it.
     pub(super) const fn hold_newcomer(&mut self, now_ns: u64) -> bool {
         self.held = self.waits(self.away.saturating_sub(1), now_ns);
@@ -118,9 +129,12 @@ impl Locked<'_> {
     /// As `take`, for a waiter who has found the queue empty, and may have to let others come back first unless it
     /// has a deadline.
     pub(super) fn take_in_turn(&mut self, cost: u64, has_deadline: bool) -> Option<Grant> {
-        if cost > 0 && self.has_rounds() && !has_deadline {
+        if cost > 0 {
             let decision = decide(self.tat, self.now, self.floor, cost, self.frame.scale.limit);
-            if matches!(decision, Decision::Admit(_)) && self.inner.rounds.hold_newcomer(self.now_ns) {
+            let due = matches!(decision, Decision::Admit(_));
+            // Whoever was held back before has left.
+            self.inner.rounds.let_go();
+            if due && self.has_rounds() && !has_deadline && self.inner.rounds.hold_newcomer(self.now_ns) {
                 return None;
             }
         }

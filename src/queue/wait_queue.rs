@@ -198,8 +198,12 @@ impl<C: Clock> WaitQueue<C> {
             }
             let held_until = locked.inner.rounds.held_until();
             locked.inner.join(place, request, cost, NEVER, waker);
-            // Held back only until an alarm that is set.
-            let alarm = |until_ns| locked.inner.armed.is_some_and(|armed| armed <= until_ns);
+            // Held back only until an alarm that is set, and rings whoever is there: not by a runtime that may have
+            // nobody to drive it, nor if it should have rung already.
+            let steady = locked.inner.timer.is_steady();
+            let alarm = |until_ns| {
+                steady && locked.inner.armed.is_some_and(|armed| now_ns < armed && armed <= until_ns)
+            };
             !held_until.is_some_and(alarm)
         } else {
             // QUEUED is set and stays set, and nothing is decided: the word is left alone.

@@ -1,0 +1,78 @@
+//! Whose alarm is relied on.
+
+use core::{task::Waker, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use tokio::{runtime::Builder, task::yield_now, time::sleep};
+
+use crate::{
+    Clock, Quota,
+    gcra::Scale,
+    queue::{AcquireOwned, WaitQueue},
+    word::Mode,
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A clock without alarms that moves only when it is set.
+#[derive(Debug, Default)]
+struct Dial(AtomicU64);
+
+impl Clock for Dial {
+    fn now(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn wake_at(&self, _: u64, _: &Waker) -> bool {
+        false
+    }
+}
+
+fn queue(quota: Quota) -> Arc<WaitQueue<Dial>> {
+    WaitQueue::new(quota, Scale::new(&quota).unwrap(), Dial::default())
+}
+
+/// A thread that kept the time is served before its alarm, and nobody is left: nor is its alarm.
+#[test]
+fn the_alarm_of_a_thread_leaves_with_it() {
+    let queue = queue(Quota::new(1, Duration::from_secs(10)).initial(0));
+    thread::scope(|scope| {
+        scope.spawn(|| queue.wait_blocking(1.into(), None).unwrap());
+        loop {
+            let inner = queue.inner.lock();
+            if inner.keeper.is_some() && inner.armed.is_some() {
+                break;
+            }
+            drop(inner);
+            thread::yield_now();
+        }
+        queue.clock.0.store(SECOND, Relaxed);
+        queue.reset();
+    });
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let next = tokio::spawn(AcquireOwned::new(queue.clone(), Ok(1.into()), None));
+        yield_now().await;
+        queue.clock.0.store(12 * SECOND, Relaxed);
+        sleep(Duration::from_secs(12)).await;
+        assert!(next.is_finished(), "it relies on the alarm of a thread that has left");
+    });
+}
+
+/// One was waited for long ago; since then there has been enough for everybody.
+#[test]
+fn who_need_not_wait_does_without_the_lock() {
+    let queue = queue(Quota::per_second(10_000).burst(1_000_000));
+    queue.locked(|locked| locked.inner.rounds.released(0));
+    for _ in 0..1_000 {
+        queue.clock.0.fetch_add(400_000, Relaxed);
+        queue.wait_blocking(1.into(), None).unwrap();
+    }
+    assert!(!queue.meter.word.load().is(Mode::Queued));
+}
