@@ -1,6 +1,7 @@
 //! Who is held back for the sake of fairness loses nothing by it: not its turn, not what it was due, and no more
 //! time than is said. And nobody is held back who need not be.
 
+use core::task::Waker;
 use std::{
     sync::{
         Arc,
@@ -273,4 +274,31 @@ async fn a_short_catch_up_delivers_the_rate_all_the_same() {
         shares.push((catch_up, count.load(Relaxed) * 1000 / allowed));
     }
     assert!(shares.iter().all(|&(_, share)| share >= 990), "{shares:?}");
+}
+
+/// A clock that counts how often an alarm is set.
+#[derive(Debug)]
+struct Counting(TokioClock, AtomicU64);
+
+impl Clock for Counting {
+    fn now(&self) -> u64 {
+        self.0.now()
+    }
+
+    fn wake_at(&self, _: u64, _: &Waker) -> bool {
+        self.1.fetch_add(1, Relaxed);
+        false
+    }
+}
+
+/// Who is alone holds nobody back, and needs no alarm for that.
+#[tokio::test(start_paused = true)]
+async fn who_is_alone_needs_one_alarm_a_permit() {
+    let clock = Counting(TokioClock::new(), AtomicU64::new(0));
+    let limiter = RateLimiter::with_clock(Quota::per_second(100).initial(0), clock);
+    for _ in 0..100 {
+        limiter.acquire().await;
+    }
+    let alarms = limiter.clock().1.load(Relaxed);
+    assert!(alarms <= 100, "{alarms} alarms for 100 permits");
 }

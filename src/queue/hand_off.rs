@@ -110,7 +110,7 @@ impl<C: Clock> WaitQueue<C> {
                 let next = locked.grant_due(&mut batch, *seen);
                 // What is parked at cores is for those who wait.
                 if matches!(next, Next::More | Next::Unsure(_)) || !locked.gather_for_queue() {
-                    break match (next, locked.awaits_until()) {
+                    break match (next, locked.may_hold_until()) {
                         // Those who come back find an alarm that is set.
                         (Next::Empty, Some(until_ns)) if locked.inner.timer.is_set() => {
                             (Next::At(until_ns), None)

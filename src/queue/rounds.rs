@@ -108,6 +108,11 @@ impl Rounds {
         if self.waits(self.away, now_ns) { Some(self.until_ns) } else { None }
     }
 
+    /// Until when whoever comes next may have to be held back: not for one who may be that one.
+    pub(super) const fn may_hold_until(&self, now_ns: u64) -> Option<u64> {
+        if self.waits(self.away.saturating_sub(1), now_ns) { Some(self.until_ns) } else { None }
+    }
+
     /// Whether so many are waited for. A clock that has stepped back prolongs nothing.
     const fn waits(&self, away: usize, now_ns: u64) -> bool {
         away > 0 && now_ns < self.until_ns && self.until_ns - now_ns <= HOLD_NS
@@ -146,8 +151,13 @@ impl Locked<'_> {
     }
 
     /// Until when those are waited for who have just been released.
-    pub(super) fn awaits_until(&self) -> Option<u64> {
+    fn awaits_until(&self) -> Option<u64> {
         self.inner.rounds.awaits_until(self.now_ns).filter(|_| self.has_rounds())
+    }
+
+    /// Until when whoever comes next may have to be held back.
+    pub(super) fn may_hold_until(&self) -> Option<u64> {
+        self.inner.rounds.may_hold_until(self.now_ns).filter(|_| self.has_rounds())
     }
 
     /// Whether those who come back, to `credit` or what else there is, have to ask under the lock.
