@@ -266,6 +266,7 @@ impl<'a> Locked<'a> {
                 }
                 Decision::NotBefore(tick) => match self.refuse(tick, seen) {
                     Refusal::Until(due_ns) if due_ns <= deadline_ns => {
+                        self.inner.rounds.fall_short();
                         let all = self.turn_away(batch);
                         return if all { Next::At(due_ns) } else { Next::More };
                     }

@@ -15,7 +15,10 @@
 //!    arrival; all that a round changes is when.
 //! 2. Who is due is held back for `HOLD_NS` after the latest release at most: an alarm is set for that.
 //! 3. Nobody who has a deadline is held back, nor anybody ahead of such a one.
-//! 4. Where permits come at more than 100,000 a second nobody is held back: there it would cost more than it is
+//! 4. Nobody is held back unless permits were short of late: somebody was served in the last [`SHORT_NS`] who had
+//!    had to wait for its time. Else callers who come once would be taken for hungry ones, and go on waiting for
+//!    each other although there is enough.
+//! 5. Where permits come at more than 100,000 a second nobody is held back: there it would cost more than it is
 //!    worth, and those who come back take what is there without the lock (see `locked.rs`). Nor where alarms
 //!    are as precise as the clock, since nobody is released late.
 
@@ -24,6 +27,9 @@ use crate::gcra::{Decision, decide};
 
 /// How long those who were released are waited for. Less than a tick, so that it is over by the next.
 pub(super) const HOLD_NS: u64 = 500_000;
+
+/// For how long permits count as short. More than a tick, and than a timer is late.
+pub(super) const SHORT_NS: u64 = 4_000_000;
 
 /// Which round it is.
 #[derive(Debug, Default)]
@@ -36,12 +42,29 @@ pub(super) struct Rounds {
     until_ns: u64,
     /// Whether somebody is held back.
     held: bool,
+    /// Whether the head has been seen to have to wait for its time.
+    short: bool,
+    /// Until when permits count as short.
+    short_until_ns: u64,
 }
 
 impl Rounds {
     /// The round of those who join now.
     pub(super) const fn next(&self) -> u64 {
         self.current + 1
+    }
+
+    /// The head has to wait for its time.
+    pub(super) const fn fall_short(&mut self) {
+        self.short = true;
+    }
+
+    /// Somebody is due: who has waited for that shows that permits are short.
+    const fn look_for_shortage(&mut self, now_ns: u64) {
+        if self.short {
+            self.short = false;
+            self.short_until_ns = now_ns.saturating_add(SHORT_NS);
+        }
     }
 
     /// Somebody has joined. Whether those who are held back can now go on.
@@ -61,6 +84,7 @@ impl Rounds {
 
     /// Until when somebody of that round who is due is held back. Else that round begins.
     pub(super) const fn hold(&mut self, round: u64, now_ns: u64) -> Option<u64> {
+        self.look_for_shortage(now_ns);
         self.held = round > self.current && self.waits(self.away, now_ns);
         if self.held { Some(self.until_ns) } else { self.begin(round) }
     }
@@ -115,7 +139,8 @@ impl Rounds {
 
     /// Whether so many are waited for. A clock that has stepped back prolongs nothing.
     const fn waits(&self, away: usize, now_ns: u64) -> bool {
-        away > 0 && now_ns < self.until_ns && self.until_ns - now_ns <= HOLD_NS
+        let short = now_ns < self.short_until_ns && self.short_until_ns - now_ns <= SHORT_NS;
+        away > 0 && short && now_ns < self.until_ns && self.until_ns - now_ns <= HOLD_NS
     }
 }
 

@@ -12,6 +12,8 @@ impl<C: Clock> WaitQueue<C> {
     pub(crate) fn release(&self, away: usize) {
         self.locked(|locked| {
             let now_ns = locked.now_ns;
+            locked.inner.rounds.fall_short();
+            locked.hold(0);
             (0..away).for_each(|_| locked.inner.rounds.released(now_ns));
         });
     }

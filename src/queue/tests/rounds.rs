@@ -1,10 +1,12 @@
-use crate::queue::rounds::{HOLD_NS, Rounds};
+use crate::queue::rounds::{HOLD_NS, Rounds, SHORT_NS};
 
 const NOW: u64 = 1_000_000_000;
 
 /// Two have been released now, and one is back.
 fn one_is_back() -> Rounds {
     let mut rounds = Rounds::default();
+    rounds.fall_short();
+    assert_eq!(rounds.hold(0, NOW), None);
     let first = rounds.next();
     for _ in 0..2 {
         assert_eq!(rounds.hold(first, NOW), None);
@@ -56,6 +58,8 @@ fn a_clock_that_has_stepped_back_prolongs_nothing() {
 #[test]
 fn a_newcomer_waits_for_the_others() {
     let mut rounds = Rounds::default();
+    rounds.fall_short();
+    assert_eq!(rounds.hold(0, NOW), None);
     assert_eq!(rounds.hold(1, NOW), None);
     rounds.released(NOW);
     assert!(!rounds.hold_newcomer(NOW));
@@ -70,9 +74,20 @@ fn a_newcomer_waits_for_the_others() {
 #[test]
 fn who_passes_is_one_who_was_released() {
     let mut rounds = Rounds::default();
+    rounds.fall_short();
+    assert_eq!(rounds.hold(0, NOW), None);
     rounds.passed(NOW);
     assert_eq!(rounds.next(), 2);
     assert_eq!(rounds.awaits_until(NOW), Some(NOW + HOLD_NS));
     rounds.passed(NOW + 1);
     assert!(!rounds.hold_newcomer(NOW + 1));
+}
+
+#[test]
+fn nobody_is_held_back_where_permits_are_not_short() {
+    let mut rounds = one_is_back();
+    rounds.released(NOW + SHORT_NS - 1);
+    rounds.released(NOW + SHORT_NS - 1);
+    assert!(rounds.hold(rounds.next(), NOW + SHORT_NS - 1).is_some());
+    assert_eq!(rounds.hold(rounds.next(), NOW + SHORT_NS), None);
 }
