@@ -1,6 +1,9 @@
 //! Who is held back for the sake of fairness loses nothing by it: not its turn, not what it was due, and no more
 //! time than is said. And nobody is held back who need not be.
 
+#[path = "support/mute.rs"]
+mod mute;
+
 use core::task::Waker;
 use std::{
     sync::{
@@ -11,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use mute::Mute;
 use tidegate::{Clock, Inherit, Quota, RateLimiter, TokioClock};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -20,22 +24,6 @@ use tokio::{
 
 const MILLI: Duration = Duration::from_millis(1);
 const MICRO: Duration = Duration::from_micros(1);
-
-/// A clock that is set by hand and has no alarms.
-#[derive(Clone, Debug, Default)]
-struct Dial(Arc<AtomicU64>);
-
-impl Dial {
-    fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_nanos() as u64, Relaxed);
-    }
-}
-
-impl Clock for Dial {
-    fn now(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
@@ -53,7 +41,7 @@ async fn settle() {
 }
 
 /// One who finds others awaited; it is served once the time is over, on a runtime of its own.
-fn is_served_in_time(limiter: &RateLimiter<Dial>) {
+fn is_served_in_time(limiter: &RateLimiter<Mute>) {
     runtime().block_on(async {
         let back = tokio::spawn(limiter.acquire_owned());
         settle().await;
@@ -66,7 +54,7 @@ fn is_served_in_time(limiter: &RateLimiter<Dial>) {
 #[test]
 fn who_is_held_back_does_not_rely_on_threads_that_have_left() {
     let quota = Quota::per_second(10_000).burst(1).initial(0);
-    let limiter = RateLimiter::with_clock(quota, Dial::default());
+    let limiter = RateLimiter::with_clock(quota, Mute::default());
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| limiter.acquire_blocking());
@@ -82,7 +70,7 @@ fn who_is_held_back_does_not_rely_on_threads_that_have_left() {
 #[test]
 fn who_is_held_back_does_not_rely_on_a_runtime_that_nobody_drives() {
     let quota = Quota::per_second(10_000).burst(1).initial(0);
-    let limiter = RateLimiter::with_clock(quota, Dial::default());
+    let limiter = RateLimiter::with_clock(quota, Mute::default());
     let idle = runtime();
     idle.block_on(async {
         let first = [limiter.acquire_owned(), limiter.acquire_owned()].map(tokio::spawn);
@@ -128,19 +116,29 @@ async fn who_is_held_back_is_due_when_the_quota_starts_anew() {
     assert!(back[0].is_finished());
 }
 
+/// A call that does not wait finds what it would find if nobody were held back.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_wait_lets_them_go_on() {
+    let limiter = limiter(10_000, 5);
+    let back = held(&limiter, 2, 1).await;
+    assert_eq!(limiter.waiting(), 1);
+    limiter.try_acquire().unwrap();
+    settle().await;
+    assert!(back[0].is_finished());
+}
+
 /// A refusal says when to come back, and nobody else comes.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_counts_those_who_are_held_back() {
     let limiter = limiter(10_000, 5);
-    let _back = held(&limiter, 2, 1).await;
-    assert_eq!(limiter.waiting(), 1);
-    let denied = limiter.try_acquire().unwrap_err();
-    let retry_after = denied.retry_after().unwrap();
+    let back = held(&limiter, 6, 4).await;
+    assert_eq!(limiter.waiting(), 4);
+    let retry_after = limiter.try_acquire_n(5).unwrap_err().retry_after().unwrap();
     // Without driving the timer, as a thread would that sleeps for so long.
     advance(retry_after).await;
+    limiter.try_acquire_n(5).unwrap();
     settle().await;
-    let again = limiter.try_acquire();
-    assert!(again.is_ok(), "after {retry_after:?}: {again:?}");
+    assert!(back.iter().all(JoinHandle::is_finished));
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,7 +224,7 @@ async fn a_refund_brings_the_next_grant_forward() {
 fn the_alarm_after_the_next_follows_the_clock() {
     let ten = Duration::from_secs(10);
     let quota = Quota::new(1, ten).burst(1).initial(0).catch_up(2 * ten);
-    let limiter = RateLimiter::with_clock(quota, Dial::default());
+    let limiter = RateLimiter::with_clock(quota, Mute::default());
     runtime().block_on(async {
         let _first = tokio::spawn(limiter.acquire_owned());
         let second = tokio::spawn(limiter.acquire_owned());

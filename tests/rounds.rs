@@ -96,6 +96,31 @@ async fn counts_differ_by_one_at_the_most() {
     }
 }
 
+/// One of them has a longest wait.
+#[tokio::test(start_paused = true)]
+async fn a_longest_wait_gives_no_more_than_a_share() {
+    let (limiter, counts) = (limiter(25_000, 1), Counts::new(10));
+    let mut all = JoinSet::new();
+    for task in 0..10 {
+        let (limiter, counts) = (limiter.clone(), counts.clone());
+        all.spawn(async move {
+            loop {
+                if task == 0 {
+                    limiter.acquire_within(1, Duration::from_secs(1)).await.unwrap();
+                } else {
+                    limiter.acquire().await;
+                    yield_now().await;
+                    yield_now().await;
+                }
+                counts.add(task);
+            }
+        });
+    }
+    sleep(200 * MILLI).await;
+    assert!(counts.each().sum::<u64>() > 4_900);
+    assert!(counts.apart() <= 1, "{:?}", counts.each().collect::<Vec<_>>());
+}
+
 /// Above 100,000 a second who comes back takes what is there.
 #[tokio::test(start_paused = true)]
 async fn above_that_rate_nobody_is_waited_for() {

@@ -13,11 +13,11 @@ impl<C: Clock> RateLimiter<C> {
     /// allocates nothing.
     ///
     /// # Fairness
-    /// First come, first served, among all who wait for this limiter. At up to 100,000 permits a second, a late
-    /// timer that has released several at once is followed by half a millisecond in which those are waited for
-    /// who have not come back: whoever comes back before them is then served in the same order as they are, and
-    /// none twice before the others once. So this call may wait, for up to a tick of the timer, although permits
-    /// are there. The forms with a longest wait do not, nor does [`try_acquire`](Self::try_acquire).
+    /// First come, first served, among all who wait for this limiter. At up to 100,000 permits a second, and while
+    /// permits are short, a late timer that has released several at once is followed by half a millisecond in which
+    /// those are waited for who have not come back: whoever comes back before them is served together with them, and
+    /// none twice before the others once. So this call may wait for up to a tick of the timer although permits are
+    /// there; but not beyond a longest wait. [`try_acquire`](Self::try_acquire) has no part in it.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the queue. A permit that had been granted but not yet reported goes back

@@ -73,7 +73,7 @@ fn a_call_that_does_not_wait_stops_nobody() {
 #[test]
 fn queued_is_cleared_when_nobody_is_waited_for() {
     check(2, || {
-        let queue = released(1);
+        let queue = released(2);
         assert!(queue.word().0.is(Mode::Queued));
         queue.clock().0.store(2 * SECOND, Ordering::Relaxed);
         let other = blocked(&queue);

@@ -92,12 +92,25 @@ impl<C: Clock> WaitQueue<C> {
             return self.try_take_locked(permits, None).map(drop);
         }
         let all = state.tat().saturating_add(queued).saturating_add(cost);
-        let tick = all.saturating_sub(frame.scale.limit);
-        Err(not_yet(frame.instant(tick), now_ns))
+        let due_ns = frame.instant(all.saturating_sub(frame.scale.limit));
+        if due_ns <= now_ns {
+            // The alarm is late, or somebody is held back.
+            return self.try_take_locked(permits, None).map(drop);
+        }
+        Err(not_yet(due_ns, now_ns))
+    }
+
+    /// Lets all go on who are held back although they are due (see `rounds.rs`).
+    fn let_go_on(&self) {
+        let held = self.meter.queued() > 0 && self.inner.lock().rounds.forget();
+        if held {
+            self.drive(By::Other);
+        }
     }
 
     /// `seen` is an arrival time that was seen before this call.
     fn try_take_locked(&self, permits: Permits, mut seen: Option<u64>) -> Result<Grant, Denied> {
+        self.let_go_on();
         loop {
             let now_ns = self.clock.now();
             let outcome = self.locked_at(now_ns, |locked| {

@@ -5,7 +5,7 @@
 //! # One runs it at a time
 //! | state   | means                                            | next                                |
 //! |---------|--------------------------------------------------|-------------------------------------|
-//! | Idle    | an alarm is set at or before the head's due time, or nobody waits | Running (`drive`)  |
+//! | Idle    | an alarm is set at or before the head's due time, or until when it is held back (`rounds.rs`), or nobody waits | Running (`drive`) |
 //! | Running | somebody grants, wakes, or sets the alarm         | Called, Idle                        |
 //! | Called  | as Running, and somebody has asked to look again  | Running: it goes round once more    |
 //!
@@ -190,7 +190,8 @@ impl<C: Clock> WaitQueue<C> {
             return Round::Again;
         }
         inner.hand_off = HandOff::Idle;
-        if armed == Armed::Missing { Round::Untimed } else { Round::Done }
+        let untimed = armed == Armed::Missing && !inner.list.is_empty();
+        if untimed { Round::Untimed } else { Round::Done }
     }
 
     /// Nobody times the queue. The next waiter that is polled can; so all are asked, once.

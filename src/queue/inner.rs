@@ -216,10 +216,12 @@ impl Inner {
         // than all the rest.
         let runtime = if thread || self.timer.is_steady() { None } else { current_runtime() };
         let round = self.rounds.next();
+        // A gate is not released by a hand-off, so that it is not one who was.
+        let go_on = gate.is_none() && self.rounds.joined(deadline_ns);
         let entry = Entry { permits, cost, deadline_ns, waker: Some(waker), round, runtime, thread, gate };
         self.sum.add(&entry);
         self.list.push_back(place, entry);
-        self.rounds.joined()
+        go_on
     }
 
     /// The blocked thread that keeps the time, or the first that could, to be woken when the alarm changes.
@@ -248,6 +250,9 @@ impl Inner {
     pub(super) fn remove(&mut self, place: Pin<&Place>) -> Option<Entry> {
         let entry = self.list.remove(place)?;
         self.sum.subtract(&entry);
+        if entry.gate.is_none() {
+            self.rounds.left();
+        }
         Some(entry)
     }
 

@@ -70,7 +70,7 @@ impl<C: Clock> WaitQueue<C> {
             let mut inner = self.inner.lock();
             let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
             // Nor held back, to be due by the new one.
-            locked.inner.rounds.forget();
+            let _held = locked.inner.rounds.forget();
             let changed = match locked.grant_due(&mut batch, seen) {
                 Next::Empty | Next::At(_) if locked.is_early() && seen != Some(locked.tat) => {
                     seen = Some(locked.tat);

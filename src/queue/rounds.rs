@@ -14,7 +14,8 @@
 //! 1. The rounds of those in the queue do not fall from front to back. So the order of service is that of
 //!    arrival; all that a round changes is when.
 //! 2. Who is due is held back for `HOLD_NS` after the latest release at most: an alarm is set for that.
-//! 3. Nobody who has a deadline is held back, nor anybody ahead of such a one.
+//! 3. Nobody is held back beyond the deadline of anybody who waits. Calls that do not wait see nothing of it: one that
+//!    finds somebody held back lets all go on first.
 //! 4. Nobody is held back unless permits were short of late: somebody was served in the last [`SHORT_NS`] who had
 //!    had to wait for its time. Else callers who come once would be taken for hungry ones, and go on waiting for
 //!    each other although there is enough.
@@ -22,7 +23,10 @@
 //!    worth, and those who come back take what is there without the lock (see `locked.rs`). Nor where alarms
 //!    are as precise as the clock, since nobody is released late.
 
-use super::{inner::Grant, locked::Locked};
+use super::{
+    inner::{Grant, Inner, NEVER},
+    locked::Locked,
+};
 use crate::gcra::{Decision, decide};
 
 /// How long those who were released are waited for. Less than a tick, so that it is over by the next.
@@ -42,6 +46,8 @@ pub(super) struct Rounds {
     until_ns: u64,
     /// Whether somebody is held back.
     held: bool,
+    /// The first deadline of those who are.
+    soonest_ns: u64,
     /// Whether the head has been seen to have to wait for its time.
     short: bool,
     /// Until when permits count as short.
@@ -68,9 +74,17 @@ impl Rounds {
     }
 
     /// Somebody has joined. Whether those who are held back can now go on.
-    pub(super) const fn joined(&mut self) -> bool {
+    pub(super) const fn joined(&mut self, deadline_ns: u64) -> bool {
         self.away = self.away.saturating_sub(1);
-        self.held && self.away == 0
+        if deadline_ns < self.soonest_ns {
+            self.soonest_ns = deadline_ns;
+        }
+        self.held && (self.away == 0 || self.soonest_ns < self.until_ns)
+    }
+
+    /// Somebody has left who was not served, and is as much awaited as before.
+    pub(super) const fn left(&mut self) {
+        self.away += 1;
     }
 
     /// Somebody is released.
@@ -82,10 +96,17 @@ impl Rounds {
         self.until_ns = now_ns.saturating_add(HOLD_NS);
     }
 
-    /// Until when somebody of that round who is due is held back. Else that round begins.
-    pub(super) const fn hold(&mut self, round: u64, now_ns: u64) -> Option<u64> {
+    /// Until when somebody of that round who is due is held back, unless somebody has a deadline before that. Else
+    /// that round begins.
+    pub(super) fn hold(&mut self, round: u64, now_ns: u64, soonest_ns: impl FnOnce() -> u64) -> Option<u64> {
         self.look_for_shortage(now_ns);
-        self.held = round > self.current && self.waits(self.away, now_ns);
+        if round <= self.current || !self.waits(self.away, now_ns) {
+            return self.begin(round);
+        }
+        if !self.held {
+            self.soonest_ns = soonest_ns();
+        }
+        self.held = self.until_ns <= self.soonest_ns;
         if self.held { Some(self.until_ns) } else { self.begin(round) }
     }
 
@@ -103,15 +124,16 @@ impl Rounds {
         self.held = false;
     }
 
-    /// Nobody is waited for any more.
-    pub(super) const fn forget(&mut self) {
+    /// Nobody is waited for any more. Whether somebody was held back.
+    pub(super) const fn forget(&mut self) -> bool {
         self.away = 0;
-        self.held = false;
+        core::mem::replace(&mut self.held, false)
     }
 
     /// Whether somebody is held back who has come to an empty queue, and not joined it.
-    pub(super) const fn hold_newcomer(&mut self, now_ns: u64) -> bool {
-        self.held = self.waits(self.away.saturating_sub(1), now_ns);
+    pub(super) const fn hold_newcomer(&mut self, now_ns: u64, deadline_ns: u64) -> bool {
+        self.soonest_ns = deadline_ns;
+        self.held = self.waits(self.away.saturating_sub(1), now_ns) && self.until_ns <= deadline_ns;
         self.held
     }
 
@@ -125,11 +147,6 @@ impl Rounds {
     /// Until when somebody is held back.
     pub(super) const fn held_until(&self) -> Option<u64> {
         if self.held { Some(self.until_ns) } else { None }
-    }
-
-    /// Until when those who were released are waited for.
-    pub(super) const fn awaits_until(&self, now_ns: u64) -> Option<u64> {
-        if self.waits(self.away, now_ns) { Some(self.until_ns) } else { None }
     }
 
     /// Until when whoever comes next may have to be held back: not for one who may be that one.
@@ -152,19 +169,33 @@ impl Locked<'_> {
 
     /// Until when somebody of that round who is due is held back. Else that round begins.
     pub(super) fn hold(&mut self, round: u64) -> Option<u64> {
-        let holds = self.has_rounds() && self.inner.sum.deadlines == 0;
-        if holds { self.inner.rounds.hold(round, self.now_ns) } else { self.inner.rounds.begin(round) }
+        let has_rounds = self.has_rounds();
+        let Inner { rounds, list, sum, .. } = &mut *self.inner;
+        if !has_rounds || sum.gates > 0 {
+            return rounds.begin(round);
+        }
+        // Once for those who are held back together.
+        let soonest_ns = || {
+            let mut soonest_ns = NEVER;
+            if sum.deadlines > 0 {
+                list.visit(|entry| {
+                    soonest_ns = soonest_ns.min(entry.deadline_ns);
+                    true
+                });
+            }
+            soonest_ns
+        };
+        rounds.hold(round, self.now_ns, soonest_ns)
     }
 
-    /// As `take`, for a waiter who has found the queue empty, and may have to let others come back first unless it
-    /// has a deadline.
-    pub(super) fn take_in_turn(&mut self, cost: u64, has_deadline: bool) -> Option<Grant> {
+    /// As `take`, for a waiter who has found the queue empty, and may have to let others come back first.
+    pub(super) fn take_in_turn(&mut self, cost: u64, deadline_ns: u64) -> Option<Grant> {
         if cost > 0 {
             let decision = decide(self.tat, self.now, self.floor, cost, self.frame.scale.limit);
             let due = matches!(decision, Decision::Admit(_));
             // Whoever was held back before has left.
             self.inner.rounds.let_go();
-            if due && self.has_rounds() && !has_deadline && self.inner.rounds.hold_newcomer(self.now_ns) {
+            if due && self.has_rounds() && self.inner.rounds.hold_newcomer(self.now_ns, deadline_ns) {
                 return None;
             }
         }
@@ -175,11 +206,6 @@ impl Locked<'_> {
         Some(grant)
     }
 
-    /// Until when those are waited for who have just been released.
-    fn awaits_until(&self) -> Option<u64> {
-        self.inner.rounds.awaits_until(self.now_ns).filter(|_| self.has_rounds())
-    }
-
     /// Until when whoever comes next may have to be held back.
     pub(super) fn may_hold_until(&self) -> Option<u64> {
         self.inner.rounds.may_hold_until(self.now_ns).filter(|_| self.has_rounds())
@@ -187,6 +213,6 @@ impl Locked<'_> {
 
     /// Whether those who come back, to `credit` or what else there is, have to ask under the lock.
     pub(super) fn awaits_others(&self, credit: bool) -> bool {
-        self.has_rounds() && (credit || self.awaits_until().is_some())
+        self.has_rounds() && (credit || self.may_hold_until().is_some())
     }
 }

@@ -5,7 +5,8 @@
 //! an alarm is set at or before the time the head is due, or somebody is just setting it.* It is kept by
 //! [`WaitQueue::drive`], which grants whoever is due and sets the alarm for the next; it is called
 //! - by the alarm itself,
-//! - by whoever comes to the head of an empty queue, or finds the head due,
+//! - by whoever comes to the head of an empty queue, unless an alarm that can be relied on is set already; or finds
+//!   the head due, or is the last who was waited for (see `rounds.rs`),
 //! - by whoever leaves from the head, gives permits back, or fills the bucket.
 //!
 //! The alarm belongs to the queue, not to a waiter: a waiter that was polled once and never again delays
@@ -156,14 +157,14 @@ impl<C: Clock> WaitQueue<C> {
         waker: &Waker,
         now_ns: u64,
     ) -> Result<Entered, Denied> {
+        let deadline_ns = request.max_wait.map_or(NEVER, |wait| after(now_ns, wait));
         // A hint: what it misses is found under the lock. It spares a waker that would not be needed.
         let nobody_waits = self.meter.queued() == 0;
         if (nobody_waits || request.permits == Permits::ZERO)
-            && let Some(grant) = self.take_as_waiter(&request, now_ns)?
+            && let Some(grant) = self.take_as_waiter(request.permits, deadline_ns, now_ns)?
         {
             return Ok(Entered::Granted(grant));
         }
-        let deadline_ns = request.max_wait.map_or(NEVER, |wait| after(now_ns, wait));
         if deadline_ns == NEVER {
             self.join(place, request, waker.clone(), now_ns)
         } else {
@@ -172,13 +173,18 @@ impl<C: Clock> WaitQueue<C> {
     }
 
     /// Takes the permits if they are there, credit of a drained queue included, and nobody waits.
-    fn take_as_waiter(&self, request: &Request, now_ns: u64) -> Result<Option<Grant>, Denied> {
+    fn take_as_waiter(
+        &self,
+        permits: Permits,
+        deadline_ns: u64,
+        now_ns: u64,
+    ) -> Result<Option<Grant>, Denied> {
         self.locked_at(now_ns, |locked| {
-            let cost = locked.cost(request.permits)?;
+            let cost = locked.cost(permits)?;
             if cost > 0 && !locked.inner.list.is_empty() {
                 return Ok(None);
             }
-            Ok(locked.take_in_turn(cost, request.max_wait.is_some()))
+            Ok(locked.take_in_turn(cost, deadline_ns))
         })
     }
 
@@ -193,7 +199,7 @@ impl<C: Clock> WaitQueue<C> {
         let look = if inner.list.is_empty() {
             let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
             let cost = locked.cost(request.permits)?;
-            if let Some(grant) = locked.take_in_turn(cost, false) {
+            if let Some(grant) = locked.take_in_turn(cost, NEVER) {
                 return Ok(Entered::Granted(grant));
             }
             let held_until = locked.inner.rounds.held_until();
@@ -240,7 +246,7 @@ impl<C: Clock> WaitQueue<C> {
             let entered = self.locked_at(latest_ns, |locked| {
                 let cost = locked.cost(request.permits).map_err(Err)?;
                 if locked.inner.list.is_empty()
-                    && let Some(grant) = locked.take_in_turn(cost, true)
+                    && let Some(grant) = locked.take_in_turn(cost, deadline_ns)
                 {
                     return Ok(Entered::Granted(grant));
                 }

@@ -1,18 +1,25 @@
-use crate::queue::rounds::{HOLD_NS, Rounds, SHORT_NS};
+use crate::queue::{
+    inner::NEVER,
+    rounds::{HOLD_NS, Rounds, SHORT_NS},
+};
 
 const NOW: u64 = 1_000_000_000;
+
+fn never() -> u64 {
+    NEVER
+}
 
 /// Two have been released now, and one is back.
 fn one_is_back() -> Rounds {
     let mut rounds = Rounds::default();
     rounds.fall_short();
-    assert_eq!(rounds.hold(0, NOW), None);
+    assert_eq!(rounds.hold(0, NOW, never), None);
     let first = rounds.next();
     for _ in 0..2 {
-        assert_eq!(rounds.hold(first, NOW), None);
+        assert_eq!(rounds.hold(first, NOW, never), None);
         rounds.released(NOW);
     }
-    assert!(!rounds.joined());
+    assert!(!rounds.joined(NEVER));
     rounds
 }
 
@@ -20,38 +27,39 @@ fn one_is_back() -> Rounds {
 fn the_next_round_waits_for_those_who_were_released() {
     let mut rounds = one_is_back();
     let second = rounds.next();
-    assert_eq!(rounds.hold(second, NOW), Some(NOW + HOLD_NS));
-    assert_eq!(rounds.hold(second, NOW + HOLD_NS - 1), Some(NOW + HOLD_NS));
+    assert_eq!(rounds.hold(second, NOW, never), Some(NOW + HOLD_NS));
+    assert_eq!(rounds.hold(second, NOW + HOLD_NS - 1, never), Some(NOW + HOLD_NS));
     // Still the round after the one that is served.
     assert_eq!(rounds.next(), second);
-    assert!(rounds.joined());
-    assert_eq!(rounds.hold(second, NOW), None);
+    assert!(rounds.joined(NEVER));
+    assert_eq!(rounds.hold(second, NOW, never), None);
     assert_eq!(rounds.next(), second + 1);
 }
 
 #[test]
 fn it_does_not_wait_for_long() {
     let mut rounds = one_is_back();
-    assert_eq!(rounds.hold(rounds.next(), NOW + HOLD_NS), None);
+    assert_eq!(rounds.hold(rounds.next(), NOW + HOLD_NS, never), None);
     // Nor for longer if one of it is released: those who did not come back are not counted any more.
     rounds.released(NOW + HOLD_NS);
-    assert!(!rounds.joined());
-    assert_eq!(rounds.hold(rounds.next(), NOW + HOLD_NS), None);
+    assert!(!rounds.joined(NEVER));
+    assert_eq!(rounds.hold(rounds.next(), NOW + HOLD_NS, never), None);
 }
 
 #[test]
 fn each_release_prolongs_it() {
     let mut rounds = one_is_back();
     rounds.released(NOW + HOLD_NS - 1);
-    assert_eq!(rounds.hold(rounds.next(), NOW + HOLD_NS), Some(NOW + 2 * HOLD_NS - 1));
+    assert_eq!(rounds.hold(rounds.next(), NOW + HOLD_NS, never), Some(NOW + 2 * HOLD_NS - 1));
 }
 
 #[test]
 fn a_clock_that_has_stepped_back_prolongs_nothing() {
     let mut rounds = one_is_back();
-    assert_eq!(rounds.awaits_until(NOW), Some(NOW + HOLD_NS));
-    assert_eq!(rounds.awaits_until(NOW - 1), None);
-    assert_eq!(rounds.hold(rounds.next(), NOW - 1), None);
+    rounds.left();
+    assert_eq!(rounds.may_hold_until(NOW), Some(NOW + HOLD_NS));
+    assert_eq!(rounds.may_hold_until(NOW - 1), None);
+    assert_eq!(rounds.hold(rounds.next(), NOW - 1, never), None);
 }
 
 /// The one who comes counts as one who is back.
@@ -59,15 +67,15 @@ fn a_clock_that_has_stepped_back_prolongs_nothing() {
 fn a_newcomer_waits_for_the_others() {
     let mut rounds = Rounds::default();
     rounds.fall_short();
-    assert_eq!(rounds.hold(0, NOW), None);
-    assert_eq!(rounds.hold(1, NOW), None);
+    assert_eq!(rounds.hold(0, NOW, never), None);
+    assert_eq!(rounds.hold(1, NOW, never), None);
     rounds.released(NOW);
-    assert!(!rounds.hold_newcomer(NOW));
+    assert!(!rounds.hold_newcomer(NOW, NEVER));
     rounds.released(NOW);
-    assert!(rounds.hold_newcomer(NOW));
+    assert!(rounds.hold_newcomer(NOW, NEVER));
     assert_eq!(rounds.held_until(), Some(NOW + HOLD_NS));
-    assert!(!rounds.joined());
-    assert!(rounds.joined());
+    assert!(!rounds.joined(NEVER));
+    assert!(rounds.joined(NEVER));
 }
 
 /// Who is served at once is back, and released again, in a round of its own.
@@ -75,12 +83,48 @@ fn a_newcomer_waits_for_the_others() {
 fn who_passes_is_one_who_was_released() {
     let mut rounds = Rounds::default();
     rounds.fall_short();
-    assert_eq!(rounds.hold(0, NOW), None);
+    assert_eq!(rounds.hold(0, NOW, never), None);
     rounds.passed(NOW);
     assert_eq!(rounds.next(), 2);
-    assert_eq!(rounds.awaits_until(NOW), Some(NOW + HOLD_NS));
+    // The next may be the same again.
+    assert_eq!(rounds.may_hold_until(NOW), None);
+    rounds.released(NOW);
+    assert_eq!(rounds.may_hold_until(NOW), Some(NOW + HOLD_NS));
     rounds.passed(NOW + 1);
-    assert!(!rounds.hold_newcomer(NOW + 1));
+    assert!(rounds.hold_newcomer(NOW + 1, NEVER));
+    assert!(!rounds.joined(NEVER));
+    assert!(rounds.joined(NEVER));
+}
+
+#[test]
+fn nobody_is_held_back_beyond_a_deadline() {
+    let until_ns = NOW + HOLD_NS;
+    for (deadline_ns, held) in [(until_ns, true), (until_ns - 1, false)] {
+        let mut rounds = one_is_back();
+        let next = rounds.next();
+        assert_eq!(rounds.hold(next, NOW, || deadline_ns).is_some(), held);
+        // That of one who joins them, too; the others are not asked again.
+        let mut rounds = one_is_back();
+        rounds.left();
+        assert!(rounds.hold(next, NOW, never).is_some());
+        assert_eq!(rounds.joined(deadline_ns), !held);
+        assert_eq!(rounds.hold(next, NOW, || unreachable!()).is_some(), held);
+        // And that of one who comes to an empty queue.
+        let mut rounds = one_is_back();
+        rounds.left();
+        assert_eq!(rounds.hold_newcomer(NOW, deadline_ns), held);
+    }
+}
+
+/// Who joins and leaves again was none of those who were released, or is still to come.
+#[test]
+fn who_leaves_is_as_much_awaited_as_before() {
+    let mut rounds = one_is_back();
+    let next = rounds.next();
+    assert!(rounds.hold(next, NOW, never).is_some());
+    assert!(rounds.joined(NEVER));
+    rounds.left();
+    assert!(rounds.hold(next, NOW, never).is_some());
 }
 
 #[test]
@@ -88,6 +132,6 @@ fn nobody_is_held_back_where_permits_are_not_short() {
     let mut rounds = one_is_back();
     rounds.released(NOW + SHORT_NS - 1);
     rounds.released(NOW + SHORT_NS - 1);
-    assert!(rounds.hold(rounds.next(), NOW + SHORT_NS - 1).is_some());
-    assert_eq!(rounds.hold(rounds.next(), NOW + SHORT_NS), None);
+    assert!(rounds.hold(rounds.next(), NOW + SHORT_NS - 1, never).is_some());
+    assert_eq!(rounds.hold(rounds.next(), NOW + SHORT_NS, never), None);
 }
