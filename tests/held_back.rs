@@ -148,6 +148,23 @@ async fn what_has_capacity_is_not_refused() {
     assert_eq!(limiter.has_capacity(1), limiter.try_acquire().is_ok());
 }
 
+/// What has come is kept for 10 ms; by the next tick some of it might be lost.
+#[tokio::test(start_paused = true)]
+async fn who_is_owed_much_is_not_held_back() {
+    for (late_us, at_once) in [(7_000, false), (9_000, true)] {
+        let limiter = limiter(10_000, 1);
+        let first = [limiter.acquire_owned(), limiter.acquire_owned()].map(tokio::spawn);
+        settle().await;
+        advance(late_us * MICRO).await;
+        for waiter in first {
+            waiter.await.unwrap();
+        }
+        let back = tokio::spawn(limiter.acquire_owned());
+        settle().await;
+        assert_eq!(back.is_finished(), at_once, "{late_us} µs");
+    }
+}
+
 /// A tenth of what there is is asked for, by callers who come once; nobody has to wait.
 #[tokio::test(start_paused = true)]
 async fn where_there_is_enough_nobody_is_held_back() {

@@ -158,6 +158,43 @@ async fn nobody_is_waited_for_in_vain() {
     assert!(granted <= allowed && allowed - granted <= 20, "{granted} of {allowed}");
 }
 
+/// A few are hungry, and in each tick somebody comes who does not come back. Those who are waited for in vain cost
+/// nothing that has come.
+#[tokio::test(start_paused = true)]
+async fn the_few_get_what_the_many_leave() {
+    for (hungry, catch_up) in [(1, 3), (3, 3), (1, 10), (3, 10)] {
+        let quota = Quota::per_second(10_000).burst(1).initial(0).catch_up(catch_up * MILLI);
+        let (limiter, counts) = (RateLimiter::with_clock(quota, TokioClock::new()), Counts::new(4));
+        let start = Instant::now();
+        let mut all = JoinSet::new();
+        for task in 0..hungry {
+            let (limiter, counts) = (limiter.clone(), counts.clone());
+            all.spawn(async move {
+                loop {
+                    limiter.acquire().await;
+                    counts.add(task);
+                }
+            });
+        }
+        for _ in 0..500 {
+            sleep(MILLI).await;
+            let (once, counts) = (limiter.acquire_owned(), counts.clone());
+            all.spawn(async move {
+                once.await;
+                counts.add(3);
+            });
+        }
+        let allowed = start.elapsed().as_micros() as u64 / 100;
+        let granted = counts.each().sum::<u64>();
+        // What is held in the end is not lost.
+        let kept = 10 * u64::from(catch_up) + 10;
+        assert!(
+            granted <= allowed && granted + kept >= allowed,
+            "{granted} of {allowed}, {hungry}, {catch_up} ms"
+        );
+    }
+}
+
 /// Releases so many late, of which one is back at once, and waits; there are permits for it.
 async fn held(limiter: &Limiter, released: usize) -> tokio::task::JoinHandle<Instant> {
     let first: Vec<_> = (0..released).map(|_| tokio::spawn(limiter.acquire_owned())).collect();

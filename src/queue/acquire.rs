@@ -118,6 +118,12 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
             *this.stage = Stage::Queued;
             *this.stage = match this.queue.enter(place, request, cx.waker(), now_ns) {
                 Ok(Entered::Granted(grant)) => Stage::Held(grant),
+                Ok(Entered::Shared(grant)) => {
+                    // Behind the others that the same worker has to run.
+                    *this.stage = Stage::Held(grant);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Ok(Entered::Waiting) => Stage::Queued,
                 Err(denied) => {
                     *this.stage = Stage::Done;

@@ -127,7 +127,7 @@ impl<C: Clock> WaitQueue<C> {
         let place = place.into_ref();
         let waiting = Waiting { queue: self, place, waker: &thread.waker };
         let leave = Leave(self, place);
-        if let Entered::Granted(_) = self.enter(place, request, &thread.waker, now_ns)? {
+        if let Entered::Granted(_) | Entered::Shared(_) = self.enter(place, request, &thread.waker, now_ns)? {
             core::mem::forget((leave, waiting));
             return Ok(());
         }

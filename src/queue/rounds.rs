@@ -19,7 +19,9 @@
 //! 4. Nobody is held back unless permits were short of late: somebody was served in the last [`SHORT_NS`] who had
 //!    had to wait for its time. Else callers who come once would be taken for hungry ones, and go on waiting for
 //!    each other although there is enough.
-//! 5. Where permits come at more than 100,000 a second nobody is held back: there it would cost more than it is
+//! 5. Nor if that could cost what has come already: it is kept for `catch_up` only. Whoever then goes past others
+//!    lets the tasks run first that wait for a worker (`acquire.rs`).
+//! 6. Where permits come at more than 100,000 a second nobody is held back: there it would cost more than it is
 //!    worth, and those who come back take what is there without the lock (see `locked.rs`). Nor where alarms
 //!    are as precise as the clock, since nobody is released late.
 
@@ -27,13 +29,19 @@ use super::{
     inner::{Grant, Inner, NEVER},
     locked::Locked,
 };
-use crate::gcra::{Decision, decide};
+use crate::{
+    gcra::{Decision, Scale, decide},
+    published::Frame,
+};
 
 /// How long those who were released are waited for. Less than a tick, so that it is over by the next.
 pub(super) const HOLD_NS: u64 = 500_000;
 
 /// For how long permits count as short. More than a tick, and than a timer is late.
 pub(super) const SHORT_NS: u64 = 4_000_000;
+
+/// How late an alarm may be.
+const LATE_NS: u64 = 2_000_000;
 
 /// Which round it is.
 #[derive(Debug, Default)]
@@ -156,9 +164,28 @@ impl Rounds {
 
     /// Whether so many are waited for. A clock that has stepped back prolongs nothing.
     const fn waits(&self, away: usize, now_ns: u64) -> bool {
-        let short = now_ns < self.short_until_ns && self.short_until_ns - now_ns <= SHORT_NS;
-        away > 0 && short && now_ns < self.until_ns && self.until_ns - now_ns <= HOLD_NS
+        away > 0 && self.is_short(now_ns) && now_ns < self.until_ns && self.until_ns - now_ns <= HOLD_NS
     }
+
+    /// Whether permits are short.
+    const fn is_short(&self, now_ns: u64) -> bool {
+        now_ns < self.short_until_ns && self.short_until_ns - now_ns <= SHORT_NS
+    }
+}
+
+/// Whether what has come so far were lost, in part, if it were not taken by the next tick.
+fn would_be_lost(scale: &Scale, tat: u64, now: u64) -> bool {
+    // No overflow: each is below 2^62.
+    tat + scale.catch_up < now + scale.span(LATE_NS)
+}
+
+/// Whether those who are held back and can go on do so at once: if all of them can, or something would be lost. Else
+/// they go with the alarm that is set. A part of a round would be a hand-off more in each tick, for which workers
+/// wake up and go to sleep again.
+pub(super) fn go_at_once(frame: &Frame, tat: u64, now_ns: u64, ticks: u128) -> bool {
+    let Some(now) = frame.tick(now_ns) else { return true };
+    let all = u128::from(tat) + ticks <= u128::from(now) + u128::from(frame.scale.limit);
+    all || would_be_lost(&frame.scale, tat, now)
 }
 
 impl Locked<'_> {
@@ -167,11 +194,21 @@ impl Locked<'_> {
         !self.inner.rings && !self.frame.scale.is_fast()
     }
 
+    /// Whether somebody who is due may be held back.
+    fn may_hold(&self) -> bool {
+        self.has_rounds() && !would_be_lost(&self.frame.scale, self.tat, self.now)
+    }
+
+    /// Whether hungry callers have what is there to share.
+    pub(super) fn is_shared(&self) -> bool {
+        self.has_rounds() && self.inner.rounds.is_short(self.now_ns)
+    }
+
     /// Until when somebody of that round who is due is held back. Else that round begins.
     pub(super) fn hold(&mut self, round: u64) -> Option<u64> {
-        let has_rounds = self.has_rounds();
+        let holds = self.may_hold();
         let Inner { rounds, list, sum, .. } = &mut *self.inner;
-        if !has_rounds || sum.gates > 0 {
+        if !holds || sum.gates > 0 {
             return rounds.begin(round);
         }
         // Once for those who are held back together.
@@ -195,7 +232,7 @@ impl Locked<'_> {
             let due = matches!(decision, Decision::Admit(_));
             // Whoever was held back before has left.
             self.inner.rounds.let_go();
-            if due && self.has_rounds() && self.inner.rounds.hold_newcomer(self.now_ns, deadline_ns) {
+            if due && self.may_hold() && self.inner.rounds.hold_newcomer(self.now_ns, deadline_ns) {
                 return None;
             }
         }

@@ -29,6 +29,7 @@ use super::{
     inner::{Grant, HandOff, Inner, NEVER, Outcome, Place, Request},
     list::{ListId, Node},
     locked::{Locked, not_yet},
+    rounds::go_at_once,
     timer::current_runtime,
 };
 use crate::{
@@ -54,6 +55,8 @@ pub(super) type Stale = Option<(u64, u64)>;
 pub(super) enum Entered {
     /// Admitted without waiting.
     Granted(Grant),
+    /// The same, where others may be about to come back who want it as well.
+    Shared(Grant),
     /// In the queue.
     Waiting,
 }
@@ -161,9 +164,9 @@ impl<C: Clock> WaitQueue<C> {
         // A hint: what it misses is found under the lock. It spares a waker that would not be needed.
         let nobody_waits = self.meter.queued() == 0;
         if (nobody_waits || request.permits == Permits::ZERO)
-            && let Some(grant) = self.take_as_waiter(request.permits, deadline_ns, now_ns)?
+            && let Some(entered) = self.take_as_waiter(request.permits, deadline_ns, now_ns)?
         {
-            return Ok(Entered::Granted(grant));
+            return Ok(entered);
         }
         if deadline_ns == NEVER {
             self.join(place, request, waker.clone(), now_ns)
@@ -178,13 +181,15 @@ impl<C: Clock> WaitQueue<C> {
         permits: Permits,
         deadline_ns: u64,
         now_ns: u64,
-    ) -> Result<Option<Grant>, Denied> {
+    ) -> Result<Option<Entered>, Denied> {
         self.locked_at(now_ns, |locked| {
             let cost = locked.cost(permits)?;
             if cost > 0 && !locked.inner.list.is_empty() {
                 return Ok(None);
             }
-            Ok(locked.take_in_turn(cost, deadline_ns))
+            let shared = cost > 0 && locked.is_shared();
+            let grant = locked.take_in_turn(cost, deadline_ns);
+            Ok(grant.map(if shared { Entered::Shared } else { Entered::Granted }))
         })
     }
 
@@ -214,8 +219,12 @@ impl<C: Clock> WaitQueue<C> {
         } else {
             // QUEUED is set and stays set, and nothing is decided: the word is left alone.
             let frame = self.meter.published.frame();
-            let go_on = inner.join(place, request, cost(&frame, request.permits)?, NEVER, waker);
+            let back = inner.join(place, request, cost(&frame, request.permits)?, NEVER, waker);
             let tat = self.meter.word.load().tat();
+            let go_on = back && go_at_once(&frame, tat, now_ns, inner.sum.ticks);
+            if back && !go_on {
+                inner.rounds.fall_short();
+            }
             inner.report_queued(&self.meter, &frame, tat);
             // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
             // hand-off itself. Who waits in other queues, too, may let others pass.

@@ -1,6 +1,11 @@
-use crate::queue::{
-    inner::NEVER,
-    rounds::{HOLD_NS, Rounds, SHORT_NS},
+use crate::{
+    gcra::Scale,
+    published::Frame,
+    queue::{
+        inner::NEVER,
+        rounds::{HOLD_NS, Rounds, SHORT_NS, go_at_once},
+    },
+    quota::Quota,
 };
 
 const NOW: u64 = 1_000_000_000;
@@ -134,4 +139,21 @@ fn nobody_is_held_back_where_permits_are_not_short() {
     rounds.released(NOW + SHORT_NS - 1);
     assert!(rounds.hold(rounds.next(), NOW + SHORT_NS - 1, never).is_some());
     assert_eq!(rounds.hold(rounds.next(), NOW + SHORT_NS, never), None);
+}
+
+/// Ten permits a millisecond, a burst of one, and what is kept for 10 ms.
+#[test]
+fn a_round_goes_at_once_if_all_of_it_can_or_something_would_be_lost() {
+    let quota = Quota::per_second(10_000).burst(1);
+    let frame = Frame { origin_ns: 0, scale: Scale::new(&quota).unwrap() };
+    let ticks = |permits: u64| permits * frame.scale.per_permit;
+    let owed = |permits: u64, round: u64| {
+        let tat = frame.tick(NOW).unwrap() - ticks(permits);
+        go_at_once(&frame, tat, NOW, ticks(round).into())
+    };
+    // The burst is there as well.
+    assert!(owed(9, 10) && !owed(8, 10));
+    assert!(owed(0, 1) && !owed(0, 2));
+    // In two milliseconds the oldest of 80 would be 10 ms old.
+    assert!(!owed(80, 1_000) && owed(81, 1_000));
 }
