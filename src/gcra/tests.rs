@@ -30,6 +30,22 @@ fn a_millionth_of_a_permit_is_a_whole_number_of_ticks_up_to_a_billion_a_second()
     }
 }
 
+/// No finer than that, or it would not last: by the finest that the word can hold, its origin would have to be moved
+/// every few hours.
+#[test]
+fn an_exact_scale_is_no_finer_than_it_needs_to_be() {
+    for (text, per_permit) in [
+        ("1000/s", 1_000_000),
+        ("3/s", 1_000_000_000),
+        ("1000000000/s", 1_000_000),
+        ("1/day", 86_400_000_000_000),
+        ("4/ns", 1_000),
+        ("7/10ns", 1_000_000),
+    ] {
+        assert_eq!(scale(text).per_permit, per_permit, "{text}");
+    }
+}
+
 #[test]
 fn instant_is_the_inverse_of_tick() {
     for text in ["3/s", "7/min", "999983/s", "1000000007/s", "1000000000000/s", "1/day burst 4294967295"] {
