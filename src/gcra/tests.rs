@@ -58,7 +58,15 @@ fn instant_is_the_inverse_of_tick() {
             assert!(scale.tick(ns).unwrap() >= tick, "{text} {tick}");
             assert!(ns == 0 || scale.tick(ns - 1).unwrap() < tick, "{text} {tick}");
         }
+        // Every tick around a permit, and the last that the word can hold.
+        for ns in (1..2_000).chain([scale.horizon_ns - 1, scale.horizon_ns]) {
+            let tick = scale.tick(ns).unwrap();
+            assert!(scale.instant(tick) <= ns && scale.instant(tick + 1) > ns, "{text} {ns}");
+        }
     }
+    // Less than a tick to a nanosecond.
+    let slow = scale("1/day burst 4294967295");
+    assert_eq!((slow.rate_whole, slow.instant(u64::MAX)), (0, u64::MAX));
 }
 
 #[test]
