@@ -47,6 +47,16 @@ fn an_exact_scale_is_no_finer_than_it_needs_to_be() {
 }
 
 #[test]
+fn fast_is_more_than_a_hundred_thousand_a_second() {
+    for text in ["100001/s", "1/9999ns", "1000000007/s", "1000000000000/s"] {
+        assert!(scale(text).is_fast(), "{text}");
+    }
+    for text in ["100000/s", "99999/s", "1/s", "1/day", "1/day burst 4294967295"] {
+        assert!(!scale(text).is_fast(), "{text}");
+    }
+}
+
+#[test]
 fn instant_is_the_inverse_of_tick() {
     for text in ["3/s", "7/min", "999983/s", "1000000007/s", "1000000000000/s", "1/day burst 4294967295"] {
         let scale = scale(text);
