@@ -4,6 +4,7 @@ mod giving_back;
 #[cfg(tidegate_loom)]
 mod inspect;
 mod list;
+mod locked;
 mod refusals;
 mod rounds;
 #[cfg(not(miri))]
