@@ -13,10 +13,10 @@ use crate::{
     word::Mode,
 };
 
-const START: u64 = 1_000_000_000_000;
+pub(super) const START: u64 = 1_000_000_000_000;
 const MS: u64 = 1_000_000;
 
-fn limiter(quota: &str) -> (RateLimiter<ManualClock>, ManualClock) {
+pub(super) fn limiter(quota: &str) -> (RateLimiter<ManualClock>, ManualClock) {
     let clock = ManualClock::starting_at(START);
     (RateLimiter::with_clock(quota.parse().unwrap(), clock.clone()), clock)
 }
