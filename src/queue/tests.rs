@@ -1,5 +1,6 @@
 //! Unit tests of the queue; they run under Miri too.
 
+mod deadlines;
 mod giving_back;
 #[cfg(tidegate_loom)]
 mod inspect;

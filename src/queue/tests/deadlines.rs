@@ -1,0 +1,103 @@
+//! Who can wait only for so long.
+
+use core::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use super::waiters::{SECOND, limiter, poll, queued};
+use crate::{Denied, ManualClock, RateLimiter};
+
+const NS: Duration = Duration::from_nanos(1);
+
+type Within<'a> = Pin<Box<dyn Future<Output = Result<(), Denied>> + 'a>>;
+
+fn within(limiter: &RateLimiter<ManualClock>, n: u64, longest: Duration) -> Within<'_> {
+    Box::pin(limiter.acquire_within(n, longest))
+}
+
+fn look(waiter: &mut Within<'_>) -> Poll<Result<(), Denied>> {
+    waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn late_by(wait: Duration) -> Poll<Result<(), Denied>> {
+    Poll::Ready(Err(Denied::NotYet { retry_after: wait }))
+}
+
+#[test]
+fn a_deadline_is_met_to_the_nanosecond_or_refused_at_once() {
+    let (limiter, clock) = limiter(3, 0);
+    assert_eq!(look(&mut within(&limiter, 1, SECOND - NS)), late_by(NS));
+    let mut first = within(&limiter, 1, SECOND);
+    assert_eq!(look(&mut first), Poll::Pending);
+    // After the first.
+    assert_eq!(look(&mut within(&limiter, 2, 3 * SECOND - 2 * NS)), late_by(2 * NS));
+    let mut second = within(&limiter, 2, 3 * SECOND);
+    assert_eq!(look(&mut second), Poll::Pending);
+    assert_eq!(limiter.waiting(), 2);
+    clock.advance(SECOND);
+    assert_eq!((look(&mut first), look(&mut second)), (Poll::Ready(Ok(())), Poll::Pending));
+    clock.advance(2 * SECOND);
+    assert_eq!(look(&mut second), Poll::Ready(Ok(())));
+}
+
+#[test]
+fn nobody_waits_for_what_is_there() {
+    let (limiter, _clock) = limiter(3, 3);
+    assert_eq!(look(&mut within(&limiter, 2, Duration::ZERO)), Poll::Ready(Ok(())));
+    assert_eq!(look(&mut within(&limiter, 0, Duration::ZERO)), Poll::Ready(Ok(())));
+    assert_eq!(look(&mut within(&limiter, 2, Duration::ZERO)), late_by(SECOND));
+    assert_eq!(limiter.available(), 1);
+}
+
+/// Who has no deadline stays, and so does who can still be served because another one goes.
+#[test]
+fn a_charge_sends_those_away_who_are_late_for_it() {
+    let (limiter, clock) = limiter(9, 0);
+    let mut tight = within(&limiter, 1, SECOND);
+    assert_eq!(look(&mut tight), Poll::Pending);
+    let mut patient = queued(&limiter, 1);
+    let mut just = within(&limiter, 1, 3 * SECOND);
+    let mut last = within(&limiter, 2, 6 * SECOND - NS);
+    assert_eq!((look(&mut just), look(&mut last)), (Poll::Pending, Poll::Pending));
+    limiter.charge(1).unwrap();
+    // The first goes, and with it what it asked for.
+    assert_eq!(look(&mut tight), late_by(SECOND));
+    assert_eq!((limiter.waiting(), look(&mut just), look(&mut last)), (3, Poll::Pending, Poll::Pending));
+    limiter.charge(1).unwrap();
+    assert_eq!(look(&mut just), late_by(SECOND));
+    assert_eq!((limiter.waiting(), look(&mut last)), (2, Poll::Pending));
+    clock.advance(3 * SECOND);
+    assert!(poll(&mut patient).is_ready());
+    clock.advance(2 * SECOND);
+    assert_eq!(look(&mut last), Poll::Ready(Ok(())));
+}
+
+#[test]
+fn more_than_a_batch_can_be_late_at_once() {
+    let (limiter, clock) = limiter(200, 0);
+    let mut waiters: Vec<_> = (1..=100).map(|n| within(&limiter, 1, n * SECOND)).collect();
+    assert!(waiters.iter_mut().all(|waiter| look(waiter).is_pending()));
+    let mut patient = queued(&limiter, 1);
+    limiter.charge(100).unwrap();
+    for (waiter, n) in waiters.iter_mut().zip(1..) {
+        assert_eq!(look(waiter), late_by((101 - n) * SECOND));
+    }
+    assert_eq!(limiter.waiting(), 1);
+    clock.advance(101 * SECOND);
+    assert!(poll(&mut patient).is_ready());
+}
+
+/// Its place is that of its arrival, whoever can wait for longer.
+#[test]
+fn who_leaves_lets_others_come_in_time() {
+    let (limiter, clock) = limiter(9, 0);
+    let first = queued(&limiter, 5);
+    assert_eq!(look(&mut within(&limiter, 1, 5 * SECOND)), late_by(SECOND));
+    drop(first);
+    let mut next = within(&limiter, 1, SECOND);
+    assert_eq!(look(&mut next), Poll::Pending);
+    clock.advance(SECOND);
+    assert_eq!(look(&mut next), Poll::Ready(Ok(())));
+}
