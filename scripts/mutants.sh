@@ -57,7 +57,8 @@ for round in "${!rounds[@]}"; do
         0 | 2 | 3) cp -r "$base/mutants.out" "$base/round-$round" ;;
         *) exit "$status" ;;
     esac
-    # Only what has not been caught so far.
+    # Only what has not been caught so far, by a test that fails or by one that does not end.
+    cat "$base/mutants.out/timeout.txt" >>"$base/mutants.out/caught.txt"
     options=(--iterate)
 done
 
@@ -68,11 +69,11 @@ my ($base, $explained, $date, $commit) = @ARGV;
 
 sub lines { open my $file, '<', $_[0] or return; chomp(my @lines = <$file>); return @lines }
 
-# How each ended; the later round has the last word.
+# How each ended; what one round has caught, another need not.
 my %ended;
 for my $round (sort glob "$base/round-*") {
     for my $how (qw(caught timeout unviable missed)) {
-        $ended{$_} = $how for lines("$round/$how.txt");
+        ($ended{$_} //= $how) =~ s/^missed$/$how/ for lines("$round/$how.txt");
     }
 }
 my %reasons;
