@@ -4,6 +4,7 @@ mod deadlines;
 mod giving_back;
 #[cfg(tidegate_loom)]
 mod inspect;
+mod late_alarms;
 mod list;
 mod locked;
 mod refusals;

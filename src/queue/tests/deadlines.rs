@@ -7,35 +7,21 @@ use core::{
 };
 
 use super::waiters::{SECOND, limiter, poll, queued};
-use crate::{Clock, Denied, ManualClock, Quota, RateLimiter, queue::hand_off::By};
+use crate::{Clock, Denied, RateLimiter};
 
 const NS: Duration = Duration::from_nanos(1);
 
-/// A clock whose alarms never ring.
-#[derive(Debug)]
-struct Silent(ManualClock);
+pub(super) type Within<'a> = Pin<Box<dyn Future<Output = Result<(), Denied>> + 'a>>;
 
-impl Clock for Silent {
-    fn now(&self) -> u64 {
-        self.0.now()
-    }
-
-    fn wake_at(&self, _: u64, _: &Waker) -> bool {
-        true
-    }
-}
-
-type Within<'a> = Pin<Box<dyn Future<Output = Result<(), Denied>> + 'a>>;
-
-fn within<C: Clock>(limiter: &RateLimiter<C>, n: u64, longest: Duration) -> Within<'_> {
+pub(super) fn within<C: Clock>(limiter: &RateLimiter<C>, n: u64, longest: Duration) -> Within<'_> {
     Box::pin(limiter.acquire_within(n, longest))
 }
 
-fn look(waiter: &mut Within<'_>) -> Poll<Result<(), Denied>> {
+pub(super) fn look(waiter: &mut Within<'_>) -> Poll<Result<(), Denied>> {
     waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn late_by(wait: Duration) -> Poll<Result<(), Denied>> {
+pub(super) fn late_by(wait: Duration) -> Poll<Result<(), Denied>> {
     Poll::Ready(Err(Denied::NotYet { retry_after: wait }))
 }
 
@@ -114,19 +100,4 @@ fn who_leaves_lets_others_come_in_time() {
     assert_eq!(look(&mut next), Poll::Pending);
     clock.advance(SECOND);
     assert_eq!(look(&mut next), Poll::Ready(Ok(())));
-}
-
-/// What an alarm was too late for is lost to all who wait, and who cannot wait for that is told at once.
-#[test]
-fn a_late_alarm_sends_those_away_who_are_late_for_it() {
-    let clock = ManualClock::new();
-    let quota = Quota::per_second(1).burst(1).initial(0).catch_up(Duration::ZERO);
-    let limiter = RateLimiter::with_clock(quota, Silent(clock.clone()));
-    let mut waiters = [2, 4, 3].map(|n| within(&limiter, 1, n * SECOND));
-    assert!(waiters.iter_mut().all(|waiter| look(waiter).is_pending()));
-    clock.advance(3 * SECOND / 2);
-    limiter.queue().drive(By::Other);
-    let [first, second, third] = &mut waiters;
-    assert_eq!((look(first), look(third)), (Poll::Ready(Ok(())), late_by(SECOND / 2)));
-    assert_eq!((look(second), limiter.waiting()), (Poll::Pending, 1));
 }
