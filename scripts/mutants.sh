@@ -34,6 +34,8 @@ export CARGO_INCREMENTAL=1
 export CARGO_PROFILE_DEV_DEBUG=0
 # A mutant that only few of the cases notice is noticed by other tests, too.
 export PROPTEST_CASES=${PROPTEST_CASES:-48}
+# One that goes round and round may take all the memory there is.
+ulimit -v 6000000
 # What is quick to build goes first.
 rounds=(
     "--lib"

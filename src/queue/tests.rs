@@ -1,6 +1,7 @@
 //! Unit tests of the queue; they run under Miri too.
 
 mod deadlines;
+mod doubt;
 mod giving_back;
 #[cfg(tidegate_loom)]
 mod inspect;

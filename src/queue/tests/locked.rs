@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(super) const START: u64 = 1_000_000_000_000;
-const MS: u64 = 1_000_000;
+pub(super) const MS: u64 = 1_000_000;
 
 pub(super) fn limiter(quota: &str) -> (RateLimiter<ManualClock>, ManualClock) {
     let clock = ManualClock::starting_at(START);
