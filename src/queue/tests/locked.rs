@@ -230,3 +230,22 @@ fn a_charge_notes_how_far_beyond_a_burst_it_goes() {
         assert!(locked.inner.recheck);
     });
 }
+
+/// What newcomers find ahead of them counts it in.
+#[test]
+fn what_gates_were_promised_is_kept_until_the_last_has_gone() {
+    let (limiter, _clock) = limiter("1000/s burst 5");
+    let queue = limiter.queue();
+    queue.locked(|locked| {
+        locked.inner.sum.gates = 1;
+        locked.inner.promised_ns = START + 20 * MS;
+    });
+    // The promise, and a burst that may have come until then.
+    let cost = queue.locked(|locked| {
+        assert_eq!(locked.inner.promised_ns, START + 20 * MS);
+        locked.frame.scale.per_permit
+    });
+    assert_eq!(queue.meter.queued(), 25 * cost);
+    queue.locked(|locked| locked.inner.sum.gates = 0);
+    assert_eq!((queue.meter.queued(), queue.locked(|locked| locked.inner.promised_ns)), (0, 0));
+}
