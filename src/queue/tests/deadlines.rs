@@ -28,11 +28,11 @@ pub(super) fn late_by(wait: Duration) -> Poll<Result<(), Denied>> {
 #[test]
 fn a_deadline_is_met_to_the_nanosecond_or_refused_at_once() {
     let (limiter, clock) = limiter(3, 0);
-    assert_eq!(look(&mut within(&limiter, 1, SECOND - NS)), late_by(NS));
+    assert_eq!(look(&mut within(&limiter, 1, Duration::from_nanos(999_999_999))), late_by(NS));
     let mut first = within(&limiter, 1, SECOND);
     assert_eq!(look(&mut first), Poll::Pending);
     // After the first.
-    assert_eq!(look(&mut within(&limiter, 2, 3 * SECOND - 2 * NS)), late_by(2 * NS));
+    assert_eq!(look(&mut within(&limiter, 2, Duration::from_nanos(2_999_999_998))), late_by(2 * NS));
     let mut second = within(&limiter, 2, 3 * SECOND);
     assert_eq!(look(&mut second), Poll::Pending);
     assert_eq!(limiter.waiting(), 2);
@@ -59,7 +59,7 @@ fn a_charge_sends_those_away_who_are_late_for_it() {
     assert_eq!(look(&mut tight), Poll::Pending);
     let mut patient = queued(&limiter, 1);
     let mut just = within(&limiter, 1, 3 * SECOND);
-    let mut last = within(&limiter, 2, 6 * SECOND - NS);
+    let mut last = within(&limiter, 2, Duration::from_nanos(5_999_999_999));
     assert_eq!((look(&mut just), look(&mut last)), (Poll::Pending, Poll::Pending));
     limiter.charge(1).unwrap();
     // The first goes, and with it what it asked for.
