@@ -7,7 +7,7 @@ use core::{
 };
 
 use super::waiters::{SECOND, limiter, poll, queued};
-use crate::{Clock, Denied, RateLimiter};
+use crate::{Clock, Denied, RateLimiter, queue::wake_batch::WakeBatch};
 
 const NS: Duration = Duration::from_nanos(1);
 
@@ -100,4 +100,23 @@ fn who_leaves_lets_others_come_in_time() {
     assert_eq!(look(&mut next), Poll::Pending);
     clock.advance(SECOND);
     assert_eq!(look(&mut next), Poll::Ready(Ok(())));
+}
+
+/// Under a clock that has stepped back everybody looks late.
+#[test]
+fn nobody_is_turned_away_by_a_clock_that_is_behind() {
+    for (back_ns, gone) in [(100_000_000, false), (0, true)] {
+        let (limiter, _clock) = super::locked::limiter("1000/s burst 5 initial 0");
+        let _patient = queued(&limiter, 1);
+        let mut second = within(&limiter, 1, Duration::from_millis(2));
+        assert_eq!(look(&mut second), Poll::Pending);
+        let mut batch = WakeBatch::new();
+        limiter.queue().locked_at(super::locked::START - back_ns, |locked| {
+            locked.inner.recheck = true;
+            locked.tat += 1;
+            assert!(locked.turn_away(&mut batch));
+            assert_eq!((batch.is_empty(), locked.inner.recheck), (!gone, !gone));
+        });
+        assert_eq!(limiter.waiting(), if gone { 1 } else { 2 });
+    }
 }

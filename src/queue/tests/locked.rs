@@ -249,3 +249,24 @@ fn what_gates_were_promised_is_kept_until_the_last_has_gone() {
     queue.locked(|locked| locked.inner.sum.gates = 0);
     assert_eq!((queue.meter.queued(), queue.locked(|locked| locked.inner.promised_ns)), (0, 0));
 }
+
+/// What calls without the lock compared with is known from one moment on; what was granted before the last such
+/// moment that is of no more use stays taken, though it need not have.
+#[test]
+fn a_grant_from_before_what_is_known_is_lost() {
+    let (limiter, clock) = limiter("1000/s burst 5 catch-up 0s");
+    let queue = limiter.queue();
+    let grant = queue.try_hold(1.into()).unwrap();
+    limiter.try_acquire_n(3).unwrap();
+    // They have compared with one permit at the least.
+    let known = queue.locked(|locked| locked.inner.unlocked.before);
+    clock.advance(Duration::from_micros(1_500));
+    limiter.try_acquire().unwrap();
+    queue.locked(|locked| {
+        assert_eq!(locked.inner.unlocked.lost_before, known);
+        assert!(grant.moment < known);
+        assert!(locked.inner.unlocked.least - locked.now >= grant.cost, "it would do but for that");
+        let held = locked.hold_for(grant);
+        assert!(held && !locked.give_back(grant, held));
+    });
+}
