@@ -77,12 +77,12 @@ fn a_charge_sends_those_away_who_are_late_for_it() {
 #[test]
 fn more_than_a_batch_can_be_late_at_once() {
     let (limiter, clock) = limiter(200, 0);
-    let mut waiters: Vec<_> = (1..=100).map(|n| within(&limiter, 1, n * SECOND)).collect();
-    assert!(waiters.iter_mut().all(|waiter| look(waiter).is_pending()));
     let mut patient = queued(&limiter, 1);
+    let mut waiters: Vec<_> = (2..=101).map(|n| within(&limiter, 1, n * SECOND)).collect();
+    assert!(waiters.iter_mut().all(|waiter| look(waiter).is_pending()));
     limiter.charge(100).unwrap();
-    for (waiter, n) in waiters.iter_mut().zip(1..) {
-        assert_eq!(look(waiter), late_by((101 - n) * SECOND));
+    for (waiter, n) in waiters.iter_mut().zip(2..) {
+        assert_eq!(look(waiter), late_by((102 - n) * SECOND));
     }
     assert_eq!(limiter.waiting(), 1);
     clock.advance(101 * SECOND);
