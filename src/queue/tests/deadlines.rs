@@ -120,3 +120,21 @@ fn nobody_is_turned_away_by_a_clock_that_is_behind() {
         assert_eq!(limiter.waiting(), if gone { 1 } else { 2 });
     }
 }
+
+/// Unless it is the head, and the clock will not be followed before that is due: then it is late by any reading.
+#[test]
+fn a_late_head_is_turned_away_by_a_clock_that_is_a_little_behind() {
+    let (limiter, _clock) = super::locked::limiter("1000/s burst 5 initial 0");
+    let mut head = within(&limiter, 1, Duration::from_millis(2));
+    assert_eq!(look(&mut head), Poll::Pending);
+    limiter.queue().locked_at(super::locked::START - 3_000_000, |locked| {
+        let debt = 2 * locked.frame.scale.per_permit;
+        locked.meter.set_debt(debt);
+        locked.tat += debt;
+        let mut batch = WakeBatch::new();
+        assert!(locked.is_behind());
+        locked.grant_due(&mut batch, Some(locked.tat));
+        assert!(!batch.is_empty());
+    });
+    assert_eq!(look(&mut head), late_by(Duration::from_millis(1)));
+}
