@@ -13,3 +13,4 @@ mod rounds;
 #[cfg(not(miri))]
 mod slack;
 mod waiters;
+mod wake_batch;
