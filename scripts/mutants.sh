@@ -59,6 +59,7 @@ for round in "${!rounds[@]}"; do
         0 | 2 | 3) cp -r "$base/mutants.out" "$base/round-$round" ;;
         *) exit "$status" ;;
     esac
+    [ -s "$base/mutants.out/missed.txt" ] || break
     # Only what has not been caught so far, by a test that fails or by one that does not end.
     cat "$base/mutants.out/timeout.txt" >>"$base/mutants.out/caught.txt"
     options=(--iterate)
