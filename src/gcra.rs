@@ -173,21 +173,10 @@ impl Scale {
         if self.rate_fraction == 0 {
             return tick.div_ceil(self.rate_whole);
         }
-        let wanted = u128::from(tick);
-        let shows = |ns: u128| {
-            ns * u128::from(self.rate_whole) + ((ns * u128::from(self.rate_fraction)) >> 64) >= wanted
-        };
-        // First guess from the rate in units of 2^-64 ticks; tick < 2^64, so it is at most a few
-        // nanoseconds off, and stepping mends that.
+        // In units of 2^-64 ticks. `tick` floors what this makes of a time; so the first that shows as much is the
+        // quotient, rounded up.
         let rate = (u128::from(self.rate_whole) << 64) | u128::from(self.rate_fraction);
-        let mut ns = divide_shifted(wanted, rate).min(u128::from(u64::MAX));
-        while ns > 0 && shows(ns - 1) {
-            ns -= 1;
-        }
-        while ns < u128::from(u64::MAX) && !shows(ns) {
-            ns += 1;
-        }
-        ns as u64
+        (u128::from(tick) << 64).div_ceil(rate).min(u128::from(u64::MAX)) as u64
     }
 
     /// Whether permits come at more than 100,000 a second.
@@ -253,11 +242,6 @@ fn shifted_quotient(rest: u128, p: u128) -> u64 {
         }
     }
     if rest == 0 { quotient } else { quotient.saturating_add(1) }
-}
-
-/// About `tick * 2^64 / rate`, for `tick < 2^64`.
-fn divide_shifted(tick: u128, rate: u128) -> u128 {
-    (tick << 64).checked_div(rate).unwrap_or(u128::MAX)
 }
 
 /// A duration of `ns` nanoseconds.

@@ -268,3 +268,6 @@ impl Meter {
 pub(crate) fn wait_until(frame: &Frame, tick: u64, now_ns: u64) -> Duration {
     nanos(frame.instant(tick).saturating_sub(now_ns))
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,3 +190,6 @@ fn pack(Frame { origin_ns, scale }: Frame) -> [u64; FIELDS] {
         scale.catch_up,
     ]
 }
+
+#[cfg(test)]
+mod tests;

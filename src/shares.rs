@@ -227,3 +227,6 @@ impl Slots {
         parked
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,3 +186,6 @@ impl fmt::Debug for Word {
         self.load().fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests;

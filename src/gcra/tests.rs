@@ -30,6 +30,32 @@ fn a_millionth_of_a_permit_is_a_whole_number_of_ticks_up_to_a_billion_a_second()
     }
 }
 
+/// No finer than that, or it would not last: by the finest that the word can hold, its origin would have to be moved
+/// every few hours.
+#[test]
+fn an_exact_scale_is_no_finer_than_it_needs_to_be() {
+    for (text, per_permit) in [
+        ("1000/s", 1_000_000),
+        ("3/s", 1_000_000_000),
+        ("1000000000/s", 1_000_000),
+        ("1/day", 86_400_000_000_000),
+        ("4/ns", 1_000),
+        ("7/10ns", 1_000_000),
+    ] {
+        assert_eq!(scale(text).per_permit, per_permit, "{text}");
+    }
+}
+
+#[test]
+fn fast_is_more_than_a_hundred_thousand_a_second() {
+    for text in ["100001/s", "1/9999ns", "1000000007/s", "1000000000000/s"] {
+        assert!(scale(text).is_fast(), "{text}");
+    }
+    for text in ["100000/s", "99999/s", "1/s", "1/day", "1/day burst 4294967295"] {
+        assert!(!scale(text).is_fast(), "{text}");
+    }
+}
+
 #[test]
 fn instant_is_the_inverse_of_tick() {
     for text in ["3/s", "7/min", "999983/s", "1000000007/s", "1000000000000/s", "1/day burst 4294967295"] {
@@ -42,7 +68,15 @@ fn instant_is_the_inverse_of_tick() {
             assert!(scale.tick(ns).unwrap() >= tick, "{text} {tick}");
             assert!(ns == 0 || scale.tick(ns - 1).unwrap() < tick, "{text} {tick}");
         }
+        // Every tick around a permit, and the last that the word can hold.
+        for ns in (1..2_000).chain([scale.horizon_ns - 1, scale.horizon_ns]) {
+            let tick = scale.tick(ns).unwrap();
+            assert!(scale.instant(tick) <= ns && scale.instant(tick + 1) > ns, "{text} {ns}");
+        }
     }
+    // Less than a tick to a nanosecond.
+    let slow = scale("1/day burst 4294967295");
+    assert_eq!((slow.rate_whole, slow.instant(u64::MAX)), (0, u64::MAX));
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! Unit tests of the queue; they run under Miri too.
 
 mod alarms;
+mod deadlines;
+mod doubt;
 mod giving_back;
 #[cfg(tidegate_loom)]
 mod inspect;
+mod late_alarms;
 mod list;
+mod locked;
 mod refusals;
 mod rounds;
 #[cfg(not(miri))]
 mod slack;
 mod waiters;
+mod wake_batch;

@@ -93,3 +93,25 @@ fn a_grant_crosses_threads() {
         granter.join().unwrap();
     }
 }
+
+/// The list would be left with a pointer to nothing. It is another process that comes to this end.
+#[test]
+#[cfg(all(unix, not(miri)))]
+fn a_node_that_goes_while_it_is_in_a_list_ends_the_process() {
+    const CHILD: &str = "TIDEGATE_DROPS_A_QUEUED_NODE";
+    if std::env::var_os(CHILD).is_some() {
+        let mut list = List::<u32, u32>::new();
+        let node = Box::pin(Node::new(list.id()));
+        list.push_back(node.as_ref(), 1);
+        drop(node);
+        std::process::exit(0);
+    }
+    let name = "queue::tests::list::a_node_that_goes_while_it_is_in_a_list_ends_the_process";
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env(CHILD, "")
+        .output()
+        .unwrap();
+    assert!(!child.status.success(), "{child:?}");
+    assert_eq!(child.status.code(), None, "not by a panic, which frees the node all the same: {child:?}");
+}

@@ -1,6 +1,11 @@
-//! A refusal writes nothing, and takes no lock.
+//! A refusal writes nothing, and takes no lock; nor does who finds permits there.
 
-use core::time::Duration;
+use core::{
+    future::Future,
+    pin::pin,
+    task::{Context, Waker},
+    time::Duration,
+};
 use std::sync::mpsc;
 
 use crate::{ManualClock, Quota, RateLimiter};
@@ -38,7 +43,30 @@ fn a_refusal_writes_nothing_and_takes_no_lock() {
     limiter.charge(2).unwrap();
     refuse(&limiter, "in debt");
     let mut waiter = Box::pin(limiter.acquire());
-    let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
+    let mut cx = Context::from_waker(Waker::noop());
     assert!(waiter.as_mut().poll(&mut cx).is_pending());
     refuse(&limiter, "behind a waiter");
+}
+
+#[test]
+fn who_finds_permits_there_takes_no_lock() {
+    let limiter = RateLimiter::with_clock(Quota::per_second(10), ManualClock::new());
+    let guard = limiter.queue().inner.lock();
+    let (done, wait) = mpsc::channel();
+    let other = limiter.clone();
+    let thread = std::thread::spawn(move || {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(other.try_acquire(), Ok(()));
+        assert!(pin!(other.acquire()).poll(&mut cx).is_ready());
+        assert!(pin!(other.acquire_within(2, Duration::ZERO)).poll(&mut cx).is_ready());
+        other.acquire_blocking();
+        assert_eq!(other.try_acquire_up_to(3), 3);
+        assert!(other.charge(1).is_ok());
+        let _ = done.send(());
+    });
+    let taken = wait.recv_timeout(Duration::from_secs(60));
+    drop(guard);
+    thread.join().expect("they are there");
+    assert_eq!(taken, Ok(()), "who takes waits for the lock");
+    assert_eq!(limiter.available(), 1);
 }

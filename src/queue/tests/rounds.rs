@@ -1,8 +1,10 @@
+use super::locked::{START, limiter};
 use crate::{
     gcra::Scale,
     published::Frame,
     queue::{
         inner::NEVER,
+        locked::Locked,
         rounds::{HOLD_NS, Rounds, SHORT_NS, go_at_once},
     },
     quota::Quota,
@@ -156,4 +158,72 @@ fn a_round_goes_at_once_if_all_of_it_can_or_something_would_be_lost() {
     assert!(owed(0, 1) && !owed(0, 2));
     // In two milliseconds the oldest of 80 would be 10 ms old.
     assert!(!owed(80, 1_000) && owed(81, 1_000));
+}
+
+/// Under the lock of a limiter, by alarms that are precise or not, after so many have been released.
+fn after_releases<T>(quota: &str, rings: bool, released: usize, f: impl FnOnce(&mut Locked<'_>) -> T) -> T {
+    let (limiter, _clock) = limiter(quota);
+    limiter.queue().locked(|locked| {
+        locked.inner.rings = rings;
+        locked.inner.rounds.fall_short();
+        assert_eq!(locked.inner.rounds.hold(0, START, never), None);
+        (0..released).for_each(|_| locked.inner.rounds.released(START));
+        f(locked)
+    })
+}
+
+const SLOW: &str = "1000/s burst 5";
+const FAST: &str = "1000000/s burst 5";
+
+#[test]
+fn there_are_rounds_where_timers_are_late_and_permits_slow() {
+    for (quota, rings, rounds) in
+        [(SLOW, false, true), (SLOW, true, false), (FAST, false, false), (FAST, true, false)]
+    {
+        after_releases(quota, rings, 2, |locked| {
+            let until_ns = rounds.then_some(START + HOLD_NS);
+            assert_eq!(locked.may_hold_until(), until_ns);
+            assert_eq!([false, true].map(|credit| locked.awaits_others(credit)), [rounds; 2]);
+            let next = locked.inner.rounds.next();
+            assert_eq!(locked.hold(next), until_ns);
+            let begun = if rounds { next } else { next + 1 };
+            assert_eq!(locked.inner.rounds.next(), begun, "the round has begun, or not");
+        });
+        after_releases(quota, rings, 0, |locked| {
+            assert_eq!(locked.may_hold_until(), None);
+            assert_eq!([false, true].map(|credit| locked.awaits_others(credit)), [false, rounds]);
+        });
+    }
+}
+
+#[test]
+fn a_newcomer_takes_its_turn() {
+    let cost = |locked: &Locked<'_>| locked.frame.scale.per_permit;
+    // Two have been released, of whom the newcomer may be one.
+    for (rings, released, deadline, takes) in [
+        (false, 2, NEVER, false),
+        (false, 1, NEVER, true),
+        (false, 2, START + HOLD_NS - 1, true),
+        (true, 2, NEVER, true),
+    ] {
+        after_releases(SLOW, rings, released, |locked| {
+            let (cost, next) = (cost(locked), locked.inner.rounds.next());
+            assert_eq!(locked.take_in_turn(cost, deadline).is_some(), takes);
+            assert_eq!(locked.inner.rounds.held_until().is_some(), !takes);
+            assert_eq!(locked.inner.rounds.next(), next + u64::from(takes), "it begins a round");
+        });
+    }
+    // Nothing can be had at any time, and is no turn.
+    after_releases(SLOW, false, 2, |locked| {
+        let next = locked.inner.rounds.next();
+        assert!(locked.take_in_turn(0, NEVER).is_some());
+        assert_eq!((locked.inner.rounds.next(), locked.inner.rounds.held_until()), (next, None));
+    });
+    // Who would have to wait in any case is not held back by others.
+    after_releases(SLOW, false, 2, |locked| {
+        let cost = cost(locked);
+        locked.tat = locked.now + locked.frame.scale.limit;
+        assert!(locked.take_in_turn(cost, NEVER).is_none());
+        assert_eq!(locked.inner.rounds.held_until(), None);
+    });
 }

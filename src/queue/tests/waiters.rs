@@ -195,6 +195,12 @@ fn nothing_is_taken_for_zero_or_for_never() {
     let mut invalid = Box::pin(limiter.acquire_n(-1));
     assert!(matches!(poll(&mut invalid), Poll::Ready(Err(Denied::Invalid(_)))));
     assert_eq!(limiter.available(), 1);
+    // In debt it does not wait for that to be paid.
+    limiter.charge(9).unwrap();
+    let mut none = Box::pin(limiter.acquire_n(0));
+    assert_eq!(poll(&mut none), Poll::Ready(Ok(())));
+    assert!(limiter.try_reserve(0).is_ok());
+    assert_eq!(limiter.available(), -8);
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! Readings of the clock that lie further behind the word than they can by rights.
+
+use super::locked::{MS, START, limiter};
+use crate::queue::{WaitQueue, doubt::Refusal};
+
+/// Of a thousand a second and five at once, all taken: it takes 5 ms to fill, and a reading may differ by 1 ms.
+const QUOTA: &str = "1000/s burst 5";
+
+/// What a request that is due then is told at this reading.
+fn refuse<C: crate::Clock>(queue: &WaitQueue<C>, now_ns: u64, due_ns: u64, seen: Option<u64>) -> Refusal {
+    queue.locked_at(now_ns, |locked| locked.refuse_at(due_ns, seen))
+}
+
+#[test]
+fn a_clock_is_doubted_by_a_reading_from_after_the_word_was_seen() {
+    let (limiter, _clock) = limiter(QUOTA);
+    limiter.try_acquire_n(5).unwrap();
+    let queue = limiter.queue();
+    let tat = queue.meter.word.load().tat();
+    // Not behind by more than it may be.
+    assert_eq!(refuse(queue, START - MS, START + 7, None), Refusal::Until(START + 7));
+    for seen in [None, Some(tat - 1)] {
+        assert_eq!(refuse(queue, START - 10 * MS, START + 7, seen), Refusal::Unsure(tat));
+        assert!(!queue.meter.doubted());
+    }
+    // To be followed when it has gone on for as long as it takes to fill, and a difference of readings.
+    let trusted = Refusal::Until(START - 4 * MS);
+    assert_eq!(refuse(queue, START - 10 * MS, START + 7, Some(tat)), trusted);
+    assert!(queue.meter.doubted());
+    // The doubt stands, whatever has been seen, and is no younger for that.
+    assert_eq!(refuse(queue, START - 5 * MS, START + 7, None), trusted);
+    assert_eq!(refuse(queue, START - 5 * MS, START - 5 * MS + 1, None), Refusal::Until(START - 5 * MS + 1));
+    // A reading from before it knows nothing of it.
+    assert_eq!(refuse(queue, START - 10 * MS - 1, START + 7, None), Refusal::Unsure(tat));
+}
+
+#[test]
+fn a_doubt_is_dropped_by_a_reading_that_is_not_behind() {
+    let (limiter, _clock) = limiter(QUOTA);
+    limiter.try_acquire_n(5).unwrap();
+    let queue = limiter.queue();
+    let tat = queue.meter.word.load().tat();
+    refuse(queue, START - 10 * MS, START, Some(tat));
+    assert_eq!(refuse(queue, START, START + 7, None), Refusal::Until(START + 7));
+    assert!(!queue.meter.doubted());
+    assert_eq!(refuse(queue, START - 10 * MS, START, None), Refusal::Unsure(tat));
+}
+
+#[test]
+fn a_doubt_stands_while_the_word_is_what_it_was() {
+    for change in [1, 0] {
+        let (limiter, _clock) = limiter(QUOTA);
+        limiter.try_acquire_n(5).unwrap();
+        let queue = limiter.queue();
+        let tat = queue.meter.word.load().tat();
+        refuse(queue, START - 10 * MS, START, Some(tat));
+        queue.locked_at(START - 9 * MS, |locked| locked.tat -= change);
+        let told = refuse(queue, START - 9 * MS, START + 7, None);
+        let expected =
+            if change > 0 { Refusal::Unsure(tat - change) } else { Refusal::Until(START - 4 * MS) };
+        assert_eq!(told, expected);
+    }
+}
+
+/// After a small step the word is in its rights again before the clock would be followed.
+#[test]
+fn a_small_step_back_is_waited_out() {
+    let (limiter, _clock) = limiter(QUOTA);
+    limiter.try_acquire_n(5).unwrap();
+    let queue = limiter.queue();
+    let tat = queue.meter.word.load().tat();
+    assert_eq!(refuse(queue, START - 3 * MS, START + 70 * MS, Some(tat)), Refusal::Until(START + 70 * MS));
+    assert!(queue.meter.doubted());
+}
+
+/// The bucket is taken to have been empty when the doubt arose, and deepest in debt.
+#[test]
+fn a_clock_that_has_been_behind_for_long_is_followed() {
+    for (debt, since, level) in [(0, 6, 6), (2, 8, 6), (2, 9, 7)] {
+        let (limiter, _clock) = limiter(QUOTA);
+        limiter.try_acquire_n(5).unwrap();
+        if debt > 0 {
+            limiter.charge(debt).unwrap();
+        }
+        let queue = limiter.queue();
+        let tat = queue.meter.word.load().tat();
+        let then = START - 100 * MS;
+        refuse(queue, then, START, Some(tat));
+        let trusted = then + (5 + debt + 1) * MS;
+        assert_eq!(refuse(queue, trusted - 1, START, None), Refusal::Until(trusted));
+        assert_eq!(queue.meter.word.load().tat(), tat, "left as it is until then");
+        queue.locked_at(then + since * MS, |locked| {
+            assert_eq!(locked.refuse_at(START, None), Refusal::Settled);
+            let cost = locked.frame.scale.per_permit;
+            assert_eq!((locked.now + locked.frame.scale.limit - locked.tat) / cost, level, "{debt} {since}");
+            assert!(!locked.is_behind());
+        });
+        assert!(!queue.meter.doubted());
+    }
+}

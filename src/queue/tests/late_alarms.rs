@@ -1,0 +1,75 @@
+//! Alarms that come late, or not at all.
+
+use core::{
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+use super::{
+    deadlines::{late_by, look, within},
+    waiters::SECOND,
+};
+use crate::{Clock, ManualClock, Quota, RateLimiter, queue::hand_off::By};
+
+/// A clock whose alarms never ring.
+#[derive(Debug)]
+struct Silent(ManualClock);
+
+impl Clock for Silent {
+    fn now(&self) -> u64 {
+        self.0.now()
+    }
+
+    fn wake_at(&self, _: u64, _: &Waker) -> bool {
+        true
+    }
+}
+
+/// By a permit a second, with none there.
+fn limiter(burst: u64) -> (RateLimiter<Silent>, ManualClock) {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1).burst(burst).initial(0).catch_up(Duration::ZERO);
+    (RateLimiter::with_clock(quota, Silent(clock.clone())), clock)
+}
+
+/// What an alarm was too late for is lost to all who wait, and who cannot wait for that is told at once.
+#[test]
+fn a_late_alarm_sends_those_away_who_are_late_for_it() {
+    let (limiter, clock) = limiter(1);
+    let mut waiters = [2, 4, 3].map(|n| within(&limiter, 1, n * SECOND));
+    assert!(waiters.iter_mut().all(|waiter| look(waiter).is_pending()));
+    clock.advance(3 * SECOND / 2);
+    limiter.queue().drive(By::Other);
+    let [first, second, third] = &mut waiters;
+    assert_eq!((look(first), look(third)), (Poll::Ready(Ok(())), late_by(SECOND / 2)));
+    assert_eq!((look(second), limiter.waiting()), (Poll::Pending, 1));
+}
+
+/// Those who come leave it to the alarm, unless that is two milliseconds late.
+#[test]
+fn a_newcomer_does_what_a_late_alarm_does_not() {
+    let (limiter, clock) = limiter(9);
+    let mut waiters = [(); 4].map(|()| Box::pin(limiter.acquire_n(1)));
+    let mut come = |which: usize| {
+        let mut cx = core::task::Context::from_waker(Waker::noop());
+        assert!(waiters[which].as_mut().poll(&mut cx).is_pending());
+        limiter.waiting()
+    };
+    assert_eq!(come(0), 1);
+    clock.advance(SECOND + Duration::from_nanos(1_999_999));
+    assert_eq!(come(1), 2);
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(come(2), 2, "the first has been granted");
+    // The next alarm is in time again.
+    assert_eq!(come(3), 3);
+}
+
+#[test]
+fn a_newcomer_with_a_deadline_does_not_wait_for_an_alarm() {
+    let (limiter, clock) = limiter(9);
+    let mut first = within(&limiter, 1, SECOND);
+    assert_eq!(look(&mut first), Poll::Pending);
+    clock.advance(SECOND);
+    assert_eq!(look(&mut within(&limiter, 1, 5 * SECOND)), Poll::Pending);
+    assert_eq!((look(&mut first), limiter.waiting()), (Poll::Ready(Ok(())), 0));
+}

@@ -1,0 +1,269 @@
+//! The steps under the lock on their own, and what they make of the word.
+
+use core::time::Duration;
+
+use super::waiters::{Waiter, queued};
+use crate::{
+    ManualClock, RateLimiter,
+    gcra::MAX_TAT,
+    queue::{
+        locked::{Next, charged},
+        timer::TICK,
+    },
+    word::Mode,
+};
+
+pub(super) const START: u64 = 1_000_000_000_000;
+pub(super) const MS: u64 = 1_000_000;
+
+pub(super) fn limiter(quota: &str) -> (RateLimiter<ManualClock>, ManualClock) {
+    let clock = ManualClock::starting_at(START);
+    (RateLimiter::with_clock(quota.parse().unwrap(), clock.clone()), clock)
+}
+
+/// What the next but one alarm would be for if these waited, and the first of them was due at its time.
+fn after_next(quota: &str, costs: &[u64], rings: bool) -> Option<u64> {
+    let (limiter, _clock) = limiter(quota);
+    let _waiters: Vec<Waiter<'_>> = costs.iter().map(|&cost| queued(&limiter, cost)).collect();
+    limiter.queue().locked(|locked| {
+        locked.inner.rings = rings;
+        let due_ns =
+            locked.frame.instant_of(u128::from(locked.tat + locked.inner.list.front_mut().unwrap().cost));
+        let then_ns = locked.after_next(Next::At(due_ns));
+        assert_eq!(locked.after_next(Next::Empty), None);
+        locked.inner.rings = true;
+        then_ns.map(|then_ns| then_ns - START)
+    })
+}
+
+#[test]
+fn the_alarm_after_the_next_is_for_the_second() {
+    assert_eq!(TICK.as_nanos(), MS.into());
+    assert_eq!(after_next("1000/s burst 5 initial 0", &[1, 1, 1], false), Some(2 * MS));
+    assert_eq!(after_next("1000/s burst 5 initial 0", &[1, 2, 1, 1], false), Some(3 * MS));
+    // The timer makes it a tick later.
+    assert_eq!(after_next("2000/s burst 5 initial 0", &[1, 1, 1, 1], false), Some(MS));
+    // All of them are due by then.
+    assert_eq!(after_next("1000/s burst 5 initial 0", &[1, 1], false), None);
+    assert_eq!(after_next("2000/s burst 5 initial 0", &[1, 1, 1], false), None);
+    // An alarm that is precise is set for each.
+    assert_eq!(after_next("1000/s burst 5 initial 0", &[1, 1, 1], true), None);
+}
+
+#[test]
+fn a_newcomer_has_its_turn_after_all_others() {
+    let (limiter, _clock) = limiter("1000/s burst 5 initial 0");
+    let _waiters = [queued(&limiter, 2), queued(&limiter, 3)];
+    limiter.queue().locked(|locked| {
+        let cost = locked.frame.scale.per_permit;
+        assert_eq!(locked.turn(4 * cost), START + 9 * MS);
+        // One that could have come before does not come sooner by that, but for what is made up for.
+        locked.floor = locked.tat + cost;
+        assert_eq!(locked.turn(4 * cost), START + 10 * MS);
+    });
+}
+
+/// A timer that was late by no more than a microsecond was in time.
+#[test]
+fn a_late_timer_leaves_credit_for_as_long_as_is_made_up_for() {
+    let (limiter, _clock) = limiter("1000/s burst 5 catch-up 7ms");
+    limiter.queue().locked(|locked| {
+        for (late_ns, until_ns) in [(0, START), (1_000, START), (1_001, START + 7 * MS)] {
+            locked.tat = locked.now - locked.frame.scale.span(late_ns);
+            locked.drained();
+            assert_eq!(locked.meter.linger_until_ns(), until_ns, "{late_ns}");
+        }
+    });
+}
+
+#[test]
+fn credit_lingers_while_there_is_some() {
+    for (late, until_ns, lingers) in [
+        (1, START + 1, true),
+        (0, START + 1, false),
+        (1, START, false),
+        (1, START - 1, false),
+        (0, START, false),
+    ] {
+        let (limiter, _clock) = limiter("1000/s burst 5 catch-up 7ms");
+        let queue = limiter.queue();
+        queue.locked(|locked| {
+            // Where alarms are precise nobody has to take turns for it.
+            locked.inner.rings = true;
+            locked.tat = locked.now - late;
+            locked.meter.set_linger_until_ns(until_ns);
+        });
+        let state = queue.meter.word.load();
+        assert_eq!(state.is(Mode::Linger), lingers, "{late} {until_ns}");
+        assert!(state.is(Mode::Linger) || state.is(Mode::Even));
+        // The floor goes back while it does.
+        queue.locked(|locked| {
+            let back = if lingers { locked.frame.scale.catch_up } else { 0 };
+            assert_eq!(locked.now - locked.floor, back, "{late} {until_ns}");
+        });
+        let later = |now_ns| queue.locked_at(now_ns, |locked| locked.now - locked.floor);
+        assert_eq!(later(until_ns.max(START)), 0);
+    }
+}
+
+#[test]
+fn who_has_to_take_turns_finds_the_word_taken() {
+    let (limiter, _clock) = limiter("1000/s burst 5 catch-up 7ms");
+    let queue = limiter.queue();
+    let mode_after = |late, until_ns, holds| {
+        queue.locked(|locked| {
+            locked.tat = locked.now - late;
+            locked.meter.set_linger_until_ns(until_ns);
+            locked.inner.holds = holds;
+        });
+        queue.meter.word.load().mode()
+    };
+    assert_eq!(mode_after(1, START + 1, 0), Mode::Queued);
+    assert_eq!(mode_after(0, START + 1, 0), Mode::Even);
+    assert_eq!(mode_after(0, START + 1, 1), Mode::Queued);
+    assert_eq!(mode_after(1, START, 0), Mode::Even);
+}
+
+/// As far back as a call without the lock can have compared: to where the arrival time was when they were let in.
+#[test]
+fn calls_without_the_lock_are_noted_once() {
+    let (limiter, clock) = limiter("1000/s burst 5");
+    let queue = limiter.queue();
+    let noted = || {
+        queue.locked(|locked| {
+            let unlocked = locked.inner.unlocked;
+            assert!(unlocked.before <= locked.inner.slack.moment());
+            (unlocked.before, unlocked.least, unlocked.lost_before)
+        })
+    };
+    let start = queue.meter.word.load().tat();
+    assert_eq!([noted(), noted()], [(0, MAX_TAT, 0); 2]);
+    limiter.try_acquire().unwrap();
+    // Older than the present, of use to what was granted before.
+    assert_eq!([noted(), noted()], [(1, start, 0); 2]);
+    limiter.try_acquire().unwrap();
+    // The clock is there: what was granted before the first moment is lost, and the second begins anew.
+    let cost = queue.locked(|locked| locked.frame.scale.per_permit);
+    assert_eq!(noted(), (2, start + cost, 1));
+    limiter.try_acquire().unwrap();
+    assert_eq!(noted(), (3, start + cost, 1));
+    clock.advance(Duration::from_millis(9));
+    limiter.try_acquire().unwrap();
+    assert_eq!(noted(), (4, start + 3 * cost, 3));
+}
+
+#[test]
+fn a_reading_is_early_if_the_word_is_further_ahead_than_it_can_be_by_it() {
+    let (limiter, _clock) = limiter("1000/s burst 5");
+    limiter.queue().locked(|locked| {
+        let limit = locked.frame.scale.limit;
+        for (debt, ahead, early) in
+            [(0, limit, false), (0, limit + 1, true), (9, limit + 9, false), (9, limit + 10, true)]
+        {
+            locked.meter.set_debt(debt);
+            locked.tat = locked.now + ahead;
+            assert_eq!(locked.is_early(), early, "{debt} {ahead}");
+        }
+        locked.tat = locked.now;
+    });
+}
+
+/// The arrival time may have fallen behind the clock by as much as the least slack, and no more.
+#[test]
+fn a_grant_goes_back_if_the_arrival_time_was_ahead_by_its_cost_ever_since() {
+    for (short, back) in [(0, true), (1, false)] {
+        let (limiter, clock) = limiter("1000/s burst 5 catch-up 0s");
+        let queue = limiter.queue();
+        let first = queue.try_hold(2.into()).unwrap();
+        // The second is compared when the first is all that is left, or a nanosecond of it has passed.
+        clock.advance(Duration::from_nanos(short));
+        queue.try_hold(1.into()).unwrap();
+        let held = queue.locked(|locked| locked.hold_for(first));
+        assert_eq!((held, queue.locked(|locked| locked.inner.holds)), (back, usize::from(back)));
+        let before = queue.meter.word.load().tat();
+        assert_eq!(queue.locked(|locked| locked.give_back(first, held)), back);
+        let cost = if back { first.cost } else { 0 };
+        assert_eq!(before - queue.meter.word.load().tat(), cost);
+        assert_eq!(queue.locked(|locked| locked.inner.holds), 0);
+    }
+}
+
+/// So it is with calls without the lock, of which only the least that they can have seen is known.
+#[test]
+fn calls_without_the_lock_count_from_where_the_arrival_time_was_before() {
+    for (passed_ns, back) in [(0, true), (1, false)] {
+        let (limiter, clock) = limiter("1000/s burst 5 catch-up 0s");
+        let queue = limiter.queue();
+        let first = queue.try_hold(2.into()).unwrap();
+        limiter.try_acquire().unwrap();
+        clock.advance(Duration::from_nanos(passed_ns));
+        let held = queue.locked(|locked| locked.hold_for(first));
+        assert!(held, "no slack has been noted that is less");
+        assert_eq!(queue.locked(|locked| locked.give_back(first, held)), back);
+        if back {
+            // Without it, less was seen.
+            let least = queue.locked(|locked| locked.inner.unlocked.least - locked.now);
+            assert_eq!(least, 0);
+        }
+    }
+}
+
+#[test]
+fn a_charge_fits_the_word_or_not() {
+    assert_eq!(charged(5, 3, MAX_TAT - 5), Some(MAX_TAT));
+    assert_eq!(charged(3, 5, MAX_TAT - 5), Some(MAX_TAT));
+    assert_eq!([charged(5, 3, MAX_TAT - 4), charged(1, 0, u64::MAX)], [None; 2]);
+}
+
+#[test]
+fn a_charge_notes_how_far_beyond_a_burst_it_goes() {
+    let (limiter, _clock) = limiter("1000/s burst 5");
+    limiter.queue().locked(|locked| {
+        let cost = locked.frame.scale.per_permit;
+        locked.charge(5 * cost).unwrap();
+        assert_eq!(locked.meter.debt(), 0);
+        locked.charge(3 * cost).unwrap();
+        assert_eq!(locked.meter.debt(), 3 * cost);
+        assert!(locked.inner.recheck);
+    });
+}
+
+/// What newcomers find ahead of them counts it in.
+#[test]
+fn what_gates_were_promised_is_kept_until_the_last_has_gone() {
+    let (limiter, _clock) = limiter("1000/s burst 5");
+    let queue = limiter.queue();
+    queue.locked(|locked| {
+        locked.inner.sum.gates = 1;
+        locked.inner.promised_ns = START + 20 * MS;
+    });
+    // The promise, and a burst that may have come until then.
+    let cost = queue.locked(|locked| {
+        assert_eq!(locked.inner.promised_ns, START + 20 * MS);
+        locked.frame.scale.per_permit
+    });
+    assert_eq!(queue.meter.queued(), 25 * cost);
+    queue.locked(|locked| locked.inner.sum.gates = 0);
+    assert_eq!((queue.meter.queued(), queue.locked(|locked| locked.inner.promised_ns)), (0, 0));
+}
+
+/// What calls without the lock compared with is known from one moment on; what was granted before the last such
+/// moment that is of no more use stays taken, though it need not have.
+#[test]
+fn a_grant_from_before_what_is_known_is_lost() {
+    let (limiter, clock) = limiter("1000/s burst 5 catch-up 0s");
+    let queue = limiter.queue();
+    let grant = queue.try_hold(1.into()).unwrap();
+    limiter.try_acquire_n(3).unwrap();
+    // They have compared with one permit at the least.
+    let known = queue.locked(|locked| locked.inner.unlocked.before);
+    clock.advance(Duration::from_micros(1_500));
+    limiter.try_acquire().unwrap();
+    queue.locked(|locked| {
+        assert_eq!(locked.inner.unlocked.lost_before, known);
+        assert!(grant.moment < known);
+        assert!(locked.inner.unlocked.least - locked.now >= grant.cost, "it would do but for that");
+        let held = locked.hold_for(grant);
+        assert!(held && !locked.give_back(grant, held));
+    });
+}
