@@ -1,6 +1,6 @@
-//! Claim: QUEUED is set and cleared rightly. Once nobody is at it, it is set exactly if somebody waits; and the
-//! arrival time is then the exact sum of all that was taken and given back, so that no change of the word, with
-//! the lock or without, has overwritten another.
+//! Claim: QUEUED is set and cleared rightly. Once nobody is at it, it is set exactly if somebody waits, or is waited
+//! for; and the arrival time is then the exact sum of all that was taken and given back, so that no change of the
+//! word, with the lock or without, has overwritten another.
 
 use core::task::Waker;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::{
 fn assert_quiet(queue: &WaitQueue<ModelClock>, taken: u64, waiting: u64) {
     let (word, asked, per_permit) = queue.word();
     assert_eq!(word.tat(), taken * per_permit, "{word:?}");
-    assert_eq!(word.is(Mode::Queued), waiting > 0, "{word:?}");
+    assert_eq!(word.is(Mode::Queued), waiting > 0 || queue.awaits_others(), "{word:?}");
     assert!(!word.is(Mode::Linger), "{word:?}");
     assert_eq!(asked, waiting * per_permit);
     assert_eq!(queue.waiting() > 0, waiting > 0);
@@ -80,7 +80,13 @@ fn one_comes_as_another_tries() {
         let granted = granted || poll(&mut waiter, Waker::noop());
         // One was taken at first; what was given back went to one of them, or to nobody yet.
         assert!(!(granted && taken == 1), "three of two");
-        assert_quiet(&queue, taken + 2 * u64::from(granted), if granted { 0 } else { 2 });
+        let (taken, waiting) = (taken + 2 * u64::from(granted), if granted { 0 } else { 2 });
+        assert_quiet(&queue, taken, waiting);
+        // Who has just been served is waited for. Half a second later nobody is, and whoever looks finds that.
+        clock.set(SECOND / 2);
+        assert!(queue.try_take(2.into()).is_err());
+        assert!(!queue.awaits_others());
+        assert_quiet(&queue, taken, waiting);
     });
 }
 

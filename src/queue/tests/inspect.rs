@@ -8,6 +8,11 @@ impl<C: Clock> WaitQueue<C> {
         (self.meter.word.load(), self.meter.queued(), self.meter.published.frame().scale.per_permit)
     }
 
+    /// Whether those are waited for who have just been released.
+    pub(crate) fn awaits_others(&self) -> bool {
+        self.locked(|locked| locked.awaits_others(false))
+    }
+
     /// As if so many had just been released.
     pub(crate) fn release(&self, away: usize) {
         self.locked(|locked| {
