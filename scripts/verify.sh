@@ -18,12 +18,13 @@ measure() {
     change=$(git status --porcelain -- . ':!docs' | head -n 1)
     commit=$(git rev-parse --short HEAD)${change:++}
     echo "=================== $part"
-    rm -f "$scratch/$part"
+    rm -f "$scratch/$part" "$kept/$part.md"
     if [ "$part" = mutants ]; then
-        MUTANTS_REPORT=$scratch/mutants bash scripts/mutants.sh
-    else
-        bash "scripts/verify/$part.sh" "$scratch/$part"
+        # What it writes says by itself when and where; and is worth keeping also where a mutant has survived.
+        MUTANTS_REPORT=$kept/mutants.md bash scripts/mutants.sh || [ -s "$kept/mutants.md" ]
+        return
     fi
+    bash "scripts/verify/$part.sh" "$scratch/$part"
     { echo "# $(date +%F) $commit"; cat "$scratch/$part"; } >"$kept/$part.txt"
 }
 

@@ -4,7 +4,7 @@ set -euo pipefail
 
 case $1 in
     loom)
-        awk '
+        awk -v there="$(cat src/models/*.rs | grep -c '^#\[test\]')" '
             { sum += $3 }
             $7 == "all" { all++; every += $5 }
             $7 == "some" { some++ }
@@ -13,7 +13,7 @@ case $1 in
                 rows = rows ($7 == "all" ? $5 " | " $6 : "more than " $5 " | not within " $6) " |\n"
             }
             END {
-                print NR " models. With the bound that each names, all end, after " sum " executions. Without any bound"
+                print NR " of " there " models. With the bound that each names, these end, after " sum " executions. Without any bound"
                 print all + 0 " end, after " every + 0 " executions, and are exhaustive; " some + 0 " do not in the time they were given."
                 print ""
                 print "| model | bound on preemptions | executions | s | executions without bound | s |"
@@ -49,7 +49,7 @@ case $1 in
             $1 == "suite" && $2 == "doc" { doc = $3 }
             $1 == "suite" && $2 != "unit" && $2 != "doc" { whole += $3; files++ }
             $1 == "property" { properties++; cases += $4; rows = rows "| `" $2 "` `" $3 "` | " $4 " |\n" }
-            $1 == "timelines" && $2 == "limiter" { timelines += $4; steps += $5 }
+            $1 == "timelines" && $2 == "limiter" { timelines += $4; steps += $5; rejected += $6 }
             $1 == "histories" { histories = $2; calls = $3; overlapping = $4 }
             END {
                 print "| what | how many |\n|---|---:|"
@@ -59,7 +59,8 @@ case $1 in
                 print "| of these with random cases (property tests) | " properties " |"
                 print "| cases they tried | " cases " |"
                 print "| conformance timelines, from the tests and issues of other limiters | " timelines " |"
-                print "| steps of these | " steps " |"
+                print "| of these with a quota that is refused as one | " rejected " |"
+                print "| steps of the others | " steps " |"
                 print "| recorded histories that were searched for an order (linearizability) | " histories " |"
                 print "| of these with calls of two threads at the same time | " overlapping " |"
                 print "| calls in all histories | " calls " |"
