@@ -5,7 +5,7 @@
 # Each runs with the bound on preemptions that it names, which has to end; and, with LOOM_SECONDS, again without any
 # bound for so many seconds, which may not be enough. A failed model fails the run.
 #
-# LOOM_TABLE names a file for the numbers, one model a line: its name, its bound, executions and seconds; and, without
+# LOOM_TABLE names a file for the numbers, one model a line as it ends: its name, its bound, executions and seconds; and, without
 # any bound, executions, seconds, and `all` or `some`.
 source "$(dirname "$0")/../.ci/lib.sh"
 
@@ -38,8 +38,9 @@ chosen() {
 }
 
 mapfile -t models < <(chosen "${@:-}")
-table=()
+count=0
 failed=0
+[ -z "${LOOM_TABLE:-}" ] || : >"$LOOM_TABLE"
 for model in "${models[@]}"; do
     bounded=$(unset LOOM_MAX_DURATION; run "$model") || { failed=1; continue; }
     read -r executions bound seconds _ <<<"$bounded"
@@ -49,11 +50,9 @@ for model in "${models[@]}"; do
         read -r executions _ seconds outcome <<<"$unbounded"
         line+=" $executions $seconds $outcome"
     fi
-    table+=("$line")
+    count=$((count + 1))
     echo "$line"
+    [ -z "${LOOM_TABLE:-}" ] || echo "$line" >>"$LOOM_TABLE"
 done
-if [ -n "${LOOM_TABLE:-}" ]; then
-    printf '%s\n' "${table[@]}" >"$LOOM_TABLE"
-fi
-echo "${#table[@]} models"
+echo "$count of ${#models[@]} models"
 exit "$failed"

@@ -114,10 +114,12 @@ cat <<'TEXT'
 # Verification
 
 What is promised, what shows it, and how to see for yourself. Written by `scripts/verify.sh` from the results in
-`docs/verification/`; run it again rather than change this page. No number here was counted by hand.
+`docs/verification/`; run it again rather than change this page. No number here was counted by hand. Seconds and
+speeds are those of a small machine that had other work as well.
 
-The promises are those of the [README](../README.md#promises), which has their full text. A fault is a change of the
-sources that makes a promise false: it is seeded, and a test or model has to fail.
+The promises are those of the [README](../README.md#promises), which has their full text. A seeded fault is a mistake
+made on purpose in a copy of the sources: a test or a model has to fail. What is not shown by any of this is said
+[at the end](#what-is-not-proved).
 
 ## The promises
 
@@ -170,12 +172,17 @@ for job in miri tsan; do
     measured $job
     if has $job; then
         bash $here/tables.sh traced <(result $job) | thousands
-        echo
+    else
+        printf 'What `.ci/%s.sh` runs:\n\n```sh\n' $job
+        # With the lines that go on, and the flags, which say how many seeds.
+        awk '/FLAGS=|cargo \+nightly/ || more { print; more = /\\$/ }' .ci/$job.sh
+        printf '```\n'
     fi
+    echo
 done
 
 printf '## Mutants\n\n'
-echo 'Changes that a program makes everywhere, rather than a person where it hurts.'
+echo 'A mutant is a change that a program makes, one at every place where it can, and not where a person would.'
 echo
 if [ -s "$kept/mutants.md" ]; then
     cat "$kept/mutants.md"

@@ -13,8 +13,8 @@ case $1 in
                 rows = rows ($7 == "all" ? $5 " | " $6 : "more than " $5 " | not within " $6) " |\n"
             }
             END {
-                print NR " of " there " models. With the bound that each names, these end, after " sum " executions. Without any bound"
-                print all + 0 " end, after " every + 0 " executions, and are exhaustive; " some + 0 " do not in the time they were given."
+                print "There are " there " models. With the bound on preemptions that each names, " NR " were run, and end after"
+                print sum " executions. Without any bound " all + 0 " end, after " every + 0 " executions, and are exhaustive; " some + 0 " do not in the time they were given."
                 print ""
                 print "| model | bound on preemptions | executions | s | executions without bound | s |"
                 print "|---|---:|---:|---:|---:|---:|"
@@ -22,8 +22,8 @@ case $1 in
             }' "$2"
         ;;
     faults)
-        awk '
-            { count[$2]++; kind[$4 == "model" ? "models" : $4 == "unit" ? "unit tests" : "tests of `tests/`"]++ }
+        awk -v there="$(ls faults/*.fault | wc -l)" '
+            $2 == "killed" { killed++; by[$4 == "model" || $4 == "unit" ? $4 : "test"]++ }
             {
                 text = ""
                 file = "faults/" $1 ".fault"
@@ -32,12 +32,8 @@ case $1 in
                 rows = rows "| `" $1 "` | " text " | " $2 " | " $4 " `" $5 "` |\n"
             }
             END {
-                printf "%d faults:", NR
-                for (verdict in count) printf " %d %s", count[verdict], verdict
-                printf "; "
-                n = 0
-                for (k in kind) printf "%s%d by %s", n++ ? ", " : "", kind[k], k
-                print ".\n"
+                print "There are " there + 0 " faults. Of " NR " that were seeded " killed + 0 " were noticed: " by["model"] + 0 " by models,"
+                print by["unit"] + 0 " by unit tests, " by["test"] + 0 " by tests of `tests/`.\n"
                 print "| fault | what is wrong | verdict | by |"
                 print "|---|---|---|---|"
                 printf "%s", rows
