@@ -21,7 +21,7 @@ log=$CARGO_TARGET_DIR/model.log
 # Runs a model: its executions, bound, seconds, and whether those were all executions. The time that loom is told is a
 # matter between executions, so there is another limit, for one that does not end.
 run() {
-    timeout "${LOOM_LIMIT:-600}" "$tests" --exact --nocapture "models::$1" >"$log" 2>&1 \
+    timeout "${LOOM_LIMIT:-3600}" "$tests" --exact --nocapture "models::$1" >"$log" 2>&1 \
         || { cat "$log" >&2; echo "FAILED: $1" >&2; return 1; }
     sed -nE "s/^(test .*)?model $1: ([0-9]+) executions, bound ([a-z0-9]+), ([0-9.]+) s(, not all)?\$/\2 \3 \4 all\5/p" "$log" \
         | sed 's/all, not all$/some/' | grep . || { echo "it said nothing: $1" >&2; return 1; }

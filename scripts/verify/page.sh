@@ -175,7 +175,7 @@ for job in miri tsan; do
     else
         printf 'What `.ci/%s.sh` runs:\n\n```sh\n' $job
         # With the lines that go on, and the flags, which say how many seeds.
-        awk '/FLAGS=|cargo \+nightly/ || more { print; more = /\\$/ }' .ci/$job.sh
+        awk '!/^echo/ && /FLAGS=|cargo \+nightly/ || more { print; more = /\\$/ }' .ci/$job.sh
         printf '```\n'
     fi
     echo
