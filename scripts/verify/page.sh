@@ -35,6 +35,13 @@ named() { echo "promises.txt names what is not there: $*" >&2; exit 1; }
 # Those of a kind that are named in promises.txt for a promise: `FIRST OTHERS` a line.
 lines() { sed -n "s/^$1 $2 //p" $here/promises.txt; }
 
+# Names those that were not run, for which there are no numbers: `missing WHAT`, their names a line each.
+missing() {
+    local names
+    mapfile -t names
+    [ ${#names[@]} -eq 0 ] || printf '\nWithout numbers, for they were not run, or not to their end, of the %s: %s.\n' "$1" "$(quoted "${names[@]}")"
+}
+
 # `a`, `b`
 quoted() { printf '`%s`, ' "$@" | sed 's/, $//'; }
 
@@ -150,11 +157,16 @@ echo
 measured loom
 if has loom; then
     bash $here/tables.sh loom <(result loom) | thousands
+    missing models < <(grep -A1 '^#\[test\]' src/models/*.rs | sed -nE 's/^src\/models\/(.*)\.rs-fn ([a-z_0-9]+)\(.*/\1::\2/p' \
+        | grep -vxFf <(result loom | cut -d ' ' -f 1))
 fi
 
 printf '\n## Seeded faults\n\n'
 measured faults
-has faults && bash $here/tables.sh faults <(result faults)
+if has faults; then
+    bash $here/tables.sh faults <(result faults)
+    missing faults < <(printf '%s\n' faults/*.fault | sed -E 's/.*\/(.*)\.fault/\1/' | grep -vxFf <(result faults | cut -d ' ' -f 1))
+fi
 
 printf '\n## Tests\n\n'
 measured tests
