@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# The documentation builds without warnings: no broken links, nothing public without a word.
+# The documentation builds without warnings: no broken links, nothing public without a word. And the page of what was
+# verified is what is made of the results that are kept.
 source "$(dirname "$0")/lib.sh"
 
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features --document-private-items
+bash scripts/verify.sh --check

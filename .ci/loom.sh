@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The loom models: every interleaving with up to LOOM_MAX_PREEMPTIONS preemptions.
+# The loom models: every interleaving with up to LOOM_MAX_PREEMPTIONS preemptions. Each says how many executions it took.
 source "$(dirname "$0")/lib.sh"
 
 export RUSTFLAGS="--cfg tidegate_loom"
 export CARGO_TARGET_DIR="$base/loom"
 echo "LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-as each model says}"
-cargo test --release --lib models::
+cargo test --release --lib models:: -- --nocapture

@@ -10,7 +10,8 @@
 # The table at the end says `killed`, or what is the matter: SURVIVED, DOES NOT APPLY, DOES NOT BUILD, or, for a
 # test that is not there or fails without any fault, BAD TEST. Anything but `killed` fails the run.
 #
-# FAULT_SECONDS bounds each test; one that does not end is killed.
+# FAULT_SECONDS bounds each test; one that does not end is killed. FAULT_TABLE names a file for the table, one fault a
+# line: its name, the verdict, the seconds, and who is to catch it, with blanks only in the last of these.
 source "$(dirname "$0")/../.ci/lib.sh"
 
 base=$(realpath -m "$base")
@@ -94,6 +95,7 @@ outcome() {
 
 table=()
 failed=0
+[ -z "${FAULT_TABLE:-}" ] || : >"$FAULT_TABLE"
 declare -A sound
 for name in "${names[@]}"; do
     test=$(header "$name" "killed by")
@@ -119,6 +121,7 @@ for name in "${names[@]}"; do
     [ "$verdict" = killed ] || { failed=1; cp -f "$log" "$base/faults/$name.log" 2>/dev/null || true; }
     table+=("$(printf '%-28s %-15s %4d s  %s' "$name" "$verdict" $((SECONDS - start)) "$test")")
     echo "${table[-1]}"
+    [ -z "${FAULT_TABLE:-}" ] || echo "$name ${verdict// /-} $((SECONDS - start)) $test" >>"$FAULT_TABLE"
 done
 
 echo

@@ -2,7 +2,10 @@
 //!
 //! Run with `RUSTFLAGS="--cfg tidegate_loom" cargo test --release --lib models::`. The number of
 //! preemptions explored is bounded by `LOOM_MAX_PREEMPTIONS`, or else by what each model names;
-//! `LOOM_MAX_PREEMPTIONS=0` is taken to mean none at all, and a large number to mean exhaustive.
+//! `LOOM_MAX_PREEMPTIONS=0` is taken to mean none at all, and [`EXHAUSTIVE`] or more to mean any number.
+//! `LOOM_MAX_DURATION` ends each after so many seconds.
+//!
+//! With `-- --nocapture` each says how many executions it took; `scripts/loom.sh` makes a table of that.
 
 mod admission;
 mod cancel;
@@ -23,7 +26,7 @@ use core::{
     pin::Pin,
     task::{Context, Poll, Waker},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use loom::sync::{
     Condvar,
@@ -40,11 +43,33 @@ use crate::{
 /// One second, the period of all models.
 const SECOND: u64 = 1_000_000_000;
 
-/// Runs a model with a bound on preemptions, which the environment overrides.
+/// As a bound on preemptions: none. (loom counts them in eight bits.)
+const EXHAUSTIVE: usize = 255;
+
+/// Runs a model with a bound on preemptions, which the environment overrides. Says what came of it.
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(preemptions);
-    builder.check(model);
+    // Without any bound loom has fewer executions to look at than with a large one.
+    builder.preemption_bound =
+        Some(builder.preemption_bound.unwrap_or(preemptions)).filter(|bound| *bound < EXHAUSTIVE);
+    // loom looks at its time once in so many executions.
+    builder.checkpoint_interval = 100;
+    let executions = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = Arc::clone(&executions);
+    let start = Instant::now();
+    builder.check(move || {
+        // Relaxed: it only counts. (It is none of loom's, which would explore it.)
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        model();
+    });
+
+    let (seconds, most) = (start.elapsed(), builder.max_duration);
+    let executions = executions.load(std::sync::atomic::Ordering::Relaxed);
+    let bound = builder.preemption_bound.map_or("none".into(), |bound| bound.to_string());
+    let thread = std::thread::current();
+    let name = thread.name().and_then(|name| name.strip_prefix("models::")).unwrap_or("?");
+    let end = if most.is_some_and(|most| seconds >= most) { ", not all" } else { "" };
+    eprintln!("model {name}: {executions} executions, bound {bound}, {:.2} s{end}", seconds.as_secs_f64());
 }
 
 /// A clock with one alarm. It moves only when [`ring`](ModelClock::ring) runs, which jumps to the alarm.

@@ -134,10 +134,24 @@ fn record(seed: u64) -> (Spec, History) {
     (Spec::new(&quota), history)
 }
 
+/// Whether a call of one thread was made while one of another was.
+fn overlaps(history: &History) -> bool {
+    let meet = |a: &Entry, b: &Entry| a.from < b.to && b.from < a.to;
+    history.iter().enumerate().any(|(i, thread)| {
+        let others = || history[..i].iter().flatten();
+        thread.iter().any(|entry| others().any(|other| meet(entry, other)))
+    })
+}
+
 #[test]
 fn every_history_has_an_order() {
+    let (mut calls, mut overlapping) = (0, 0);
     for seed in 0..histories() {
         let (spec, history) = record(seed);
         assert!(is_linearizable(&spec, &history), "seed {seed}, {spec:?}: {history:#?}");
+        calls += history.iter().map(Vec::len).sum::<usize>();
+        overlapping += usize::from(overlaps(&history));
     }
+    println!("{} histories, {calls} calls, {overlapping} histories with calls at the same time", histories());
+    assert!(overlapping > 0, "the calls of no two threads have met");
 }

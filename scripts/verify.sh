@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Writes docs/VERIFICATION.md from what was measured: `scripts/verify.sh` puts the page together from the results kept
+# in docs/verification/. `scripts/verify.sh loom fuzz` measures these parts anew first, `scripts/verify.sh all` all
+# but the mutants and the soak, which take hours; with SOAK=1 the soak too. With `--check` it writes nothing, and fails
+# unless the page is what would be written.
+#
+# The parts: loom (LOOM_SECONDS for each model without any bound, 60 unless set), faults, tests, fuzz (FUZZ_SECONDS for
+# each target, 30), miri, tsan, soak, and mutants. What a part keeps begins with the day and the commit it was
+# measured at, which ends in `+` if the tree had other changes than those of this page.
+source "$(dirname "$0")/../.ci/lib.sh"
+
+kept=docs/verification
+scratch=$base/verify
+mkdir -p "$kept" "$scratch"
+
+measure() {
+    local part=$1 change commit
+    change=$(git status --porcelain -- . ':!docs' | head -n 1)
+    commit=$(git rev-parse --short HEAD)${change:++}
+    echo "=================== $part"
+    rm -f "$scratch/$part" "$kept/$part.md"
+    if [ "$part" = mutants ]; then
+        # What it writes says by itself when and where; and is worth keeping also where a mutant has survived.
+        MUTANTS_REPORT=$kept/mutants.md bash scripts/mutants.sh || [ -s "$kept/mutants.md" ]
+        return
+    fi
+    bash "scripts/verify/$part.sh" "$scratch/$part"
+    { echo "# $(date +%F) $commit"; cat "$scratch/$part"; } >"$kept/$part.txt"
+}
+
+parts=()
+for part in "$@"; do
+    case $part in
+        --check) ;;
+        all)
+            parts+=(loom faults tests fuzz miri tsan)
+            [ -z "${SOAK:-}" ] || parts+=(soak)
+            ;;
+        *) parts+=("$part") ;;
+    esac
+done
+for part in "${parts[@]}"; do
+    measure "$part"
+done
+
+bash scripts/verify/page.sh "$kept" >"$scratch/page"
+if [ "${1:-}" = --check ]; then
+    diff "$scratch/page" docs/VERIFICATION.md || { echo "docs/VERIFICATION.md is not what scripts/verify.sh writes"; exit 1; }
+else
+    cp "$scratch/page" docs/VERIFICATION.md
+fi

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Makes Markdown of what a part has measured: `tables.sh PART FILE`.
+set -euo pipefail
+
+case $1 in
+    loom)
+        awk -v there="$(cat src/models/*.rs | grep -c '^#\[test\]')" '
+            { sum += $3 }
+            $7 == "all" { all++; every += $5 }
+            $7 == "some" { some++ }
+            {
+                rows = rows "| `" $1 "` | " $2 " | " $3 " | " $4 " | "
+                rows = rows ($7 == "all" ? $5 " | " $6 : "more than " $5 " | not within " $6) " |\n"
+            }
+            END {
+                print "There are " there " models. With the bound on preemptions that each names, " NR " were run, and end after"
+                print sum " executions. Without any bound " all + 0 " end, after " every + 0 " executions, and are exhaustive; " some + 0 " do not in the time they were given."
+                print ""
+                print "| model | bound on preemptions | executions | s | executions without bound | s |"
+                print "|---|---:|---:|---:|---:|---:|"
+                printf "%s", rows
+            }' "$2"
+        ;;
+    faults)
+        awk -v there="$(ls faults/*.fault | wc -l)" '
+            $2 == "killed" { killed++; by[$4 == "model" || $4 == "unit" ? $4 : "test"]++ }
+            {
+                text = ""
+                file = "faults/" $1 ".fault"
+                if ((getline text < file) > 0) sub(/^# /, "", text)
+                close(file)
+                rows = rows "| `" $1 "` | " text " | " $2 " | " $4 " `" $5 "` |\n"
+            }
+            END {
+                print "There are " there + 0 " faults. Of " NR " that were seeded " killed + 0 " were noticed: " by["model"] + 0 " by models,"
+                print by["unit"] + 0 " by unit tests, " by["test"] + 0 " by tests of `tests/`.\n"
+                print "| fault | what is wrong | verdict | by |"
+                print "|---|---|---|---|"
+                printf "%s", rows
+            }' "$2"
+        ;;
+    tests)
+        awk '
+            $1 == "suite" && $2 == "unit" { unit = $3 }
+            $1 == "suite" && $2 == "doc" { doc = $3 }
+            $1 == "suite" && $2 != "unit" && $2 != "doc" { whole += $3; files++ }
+            $1 == "property" { properties++; cases += $4; rows = rows "| `" $2 "` `" $3 "` | " $4 " |\n" }
+            $1 == "timelines" && $2 == "limiter" { timelines += $4; steps += $5; rejected += $6 }
+            $1 == "histories" { histories = $2; calls = $3; overlapping = $4 }
+            END {
+                print "| what | how many |\n|---|---:|"
+                print "| unit tests | " unit " |"
+                print "| tests of `tests/`, in " files " files | " whole " |"
+                print "| documentation tests | " doc " |"
+                print "| of these with random cases (property tests) | " properties " |"
+                print "| cases they tried | " cases " |"
+                print "| conformance timelines, from the tests and issues of other limiters | " timelines " |"
+                print "| of these with a quota that is refused as one | " rejected " |"
+                print "| steps of the others | " steps " |"
+                print "| recorded histories that were searched for an order (linearizability) | " histories " |"
+                print "| of these with calls of two threads at the same time | " overlapping " |"
+                print "| calls in all histories | " calls " |"
+                print "\n| test with random cases | cases |\n|---|---:|"
+                printf "%s", rows
+            }' "$2"
+        ;;
+    fuzz)
+        echo "Edges and features are libFuzzer's, of the target and all crates that it is built from."
+        echo
+        echo "| target | seeds | edges by the seeds | s | executions | executions a second | edges | features | corpus |"
+        echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+        awk '{ printf "| `%s` | %s | %s | %s | %s | %s | %s of %s | %s | %s |\n",
+            $1, $3, $4, $2, $6, $7, $8, $11, $9, $10 }' "$2"
+        ;;
+    traced)
+        echo "| command | seeds | tests passed, over all seeds |"
+        echo "|---|---:|---:|"
+        awk '{ seeds = $1; passed = $2; sub(/^[^ ]+ [^ ]+ /, ""); print "| `" $0 "` | " seeds " | " passed " |" }' "$2"
+        ;;
+    soak)
+        echo "| virtual time, s | real time, s | tests passed | it took, s |"
+        echo "|---:|---:|---:|---:|"
+        awk '{ print "| " $1 " | " $2 " | " $3 " | " $4 " |" }' "$2"
+        ;;
+esac
