@@ -8,7 +8,8 @@
 //! | Done    | nothing                          | nothing                                         |
 //!
 //! A task that has used up its cooperative budget keeps its place: it joins the queue first, and is asked
-//! to yield only when it would be Ready (Held).
+//! to yield only when it would be Ready (Held). One that is served without queueing while permits are short yields
+//! once before it is Ready, so that others of its worker can come back first (`rounds.rs`).
 
 use core::{
     fmt,

@@ -5,10 +5,10 @@
 //! late, they would be served twice before the others have come back once: order of arrival alone cannot
 //! help those who have not arrived.
 //!
-//! So the queue is served in rounds. Who joins it joins the next round. A round is over when all of it have
-//! been served; the next one begins when as many have joined as were released, or when nobody has been
-//! released for [`HOLD_NS`]. It can so begin several times within a tick, with nobody left out; and of hungry
-//! tasks, none is served twice before all have been served once.
+//! So the queue is served in rounds. Who joins it joins the next round. A round is over when all of it have been
+//! served. The next one begins when as many have joined as were released, if there is enough for all of it; else with
+//! the alarm after nobody has been released for [`HOLD_NS`]. So there may be several in a tick, with nobody left out;
+//! and of hungry tasks, none is served twice before all have been served once.
 //!
 //! # Invariants
 //! 1. The rounds of those in the queue do not fall from front to back. So the order of service is that of
