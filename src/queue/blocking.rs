@@ -20,7 +20,7 @@ use std::{
 
 use super::{
     hand_off::By,
-    inner::{NEVER, Outcome, Place, Request},
+    inner::{Keeper, NEVER, Outcome, Place, Request},
     wait_queue::{Entered, WaitQueue},
 };
 use crate::{
@@ -97,7 +97,14 @@ struct Waiting<'a, C: Clock> {
 
 impl<C: Clock> Drop for Waiting<'_, C> {
     fn drop(&mut self) {
-        self.queue.resign(self.waker);
+        self.queue.resign(self.address());
+    }
+}
+
+impl<C: Clock> Waiting<'_, C> {
+    /// The address of its place.
+    fn address(&self) -> usize {
+        core::ptr::from_ref(self.place.get_ref()).addr()
     }
 }
 
@@ -179,10 +186,10 @@ impl<C: Clock> WaitQueue<C> {
             return Watch::Drive;
         }
         if inner.keeper.is_none() {
-            inner.keeper = Some(waiting.waker.clone());
+            inner.keeper = Some(Keeper { place: waiting.address(), waker: waiting.waker.clone() });
         }
         let keeps =
-            !inner.rings && inner.keeper.as_ref().is_some_and(|keeper| keeper.will_wake(waiting.waker));
+            !inner.rings && inner.keeper.as_ref().is_some_and(|keeper| keeper.place == waiting.address());
         match inner.armed {
             _ if !keeps && deadline_ns == NEVER => Watch::Park,
             _ if !keeps => Watch::ParkUntil(deadline_ns),
@@ -192,10 +199,10 @@ impl<C: Clock> WaitQueue<C> {
     }
 
     /// A thread is out of the queue: others may be without a keeper.
-    fn resign(&self, waker: &Waker) {
+    fn resign(&self, place: usize) {
         let (keeper, look) = {
             let mut inner = self.inner.lock();
-            let keeper = inner.keeper.take_if(|keeper| keeper.will_wake(waker));
+            let keeper = inner.keeper.take_if(|keeper| keeper.place == place);
             let unkept = inner.keeper.is_none() && !inner.rings;
             if unkept {
                 // Whoever was to wake for it may have been this thread. Also if nobody waits: whoever comes next

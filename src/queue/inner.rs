@@ -107,6 +107,14 @@ pub(super) struct Unlocked {
     pub(super) lost_before: u64,
 }
 
+/// A blocked thread that wakes for the alarm.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    /// The address of its place, by which it is known: a waker need not be equal to its clone.
+    pub(super) place: usize,
+    pub(super) waker: Waker,
+}
+
 /// What those in the queue come to.
 #[derive(Debug, Default)]
 pub(super) struct Sum {
@@ -171,7 +179,7 @@ pub(super) struct Inner {
     /// Whether the clock has alarms of its own, as far as is known.
     pub(super) rings: bool,
     /// The blocked thread that wakes for the alarm, if one does.
-    pub(super) keeper: Option<Waker>,
+    pub(super) keeper: Option<Keeper>,
     /// Whether some of these may have become impossible to meet.
     pub(super) recheck: bool,
     pub(super) hand_off: HandOff,
@@ -227,7 +235,7 @@ impl Inner {
     /// The blocked thread that keeps the time, or the first that could, to be woken when the alarm changes.
     pub(super) fn timekeeper(&mut self) -> Option<Waker> {
         if self.keeper.is_some() || self.sum.threads == 0 {
-            return self.keeper.clone();
+            return self.keeper.as_ref().map(|keeper| keeper.waker.clone());
         }
         let mut found = None;
         self.list.visit(|entry| {
