@@ -28,6 +28,7 @@
 use super::{
     inner::{Grant, Inner, NEVER},
     locked::Locked,
+    wait_queue::LATE_NS,
 };
 use crate::{
     gcra::{Decision, Scale, decide},
@@ -39,9 +40,6 @@ pub(super) const HOLD_NS: u64 = 500_000;
 
 /// For how long permits count as short. More than a tick, and than a timer is late.
 pub(super) const SHORT_NS: u64 = 4_000_000;
-
-/// How late an alarm may be.
-const LATE_NS: u64 = 2_000_000;
 
 /// Which round it is.
 #[derive(Debug, Default)]

@@ -39,7 +39,7 @@ use crate::{
 
 /// How late an alarm may be before arrivals do its work. A runtime's timer ticks in milliseconds; arrivals
 /// that did not leave it to the timer would grant one by one what it grants in a batch.
-const LATE_NS: u64 = 2_000_000;
+pub(super) const LATE_NS: u64 = 2_000_000;
 
 /// The clock reading so much later.
 fn after(now_ns: u64, wait: Duration) -> u64 {
