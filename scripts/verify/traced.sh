@@ -1,16 +1,25 @@
 #!/usr/bin/env bash
 # Runs a job of .ci/ and counts what passed: `traced.sh JOB FILE`. A line a command of it: how many seeds, how many
-# tests passed in all of them, and the command.
+# tests passed in all of them, and the command. A command of which nothing passed fails the run.
 source "$(dirname "$0")/../../.ci/lib.sh"
 
 log=$base/verify/$1.log
+mkdir -p "$(dirname "$log")"
 bash -x ".ci/$1.sh" >"$log" 2>&1 || { tail -n 50 "$log"; exit 1; }
 awk '
-    function flush() { if (command) print seeds, passed, command; passed = 0 }
+    function flush() { if (command) print seeds, passed + 0, command; command = ""; passed = 0 }
     BEGIN { seeds = 1 }
-    /^\++ (export )?.?MIRIFLAGS=/ { seeds = $0; sub(/.*many-seeds=0\.\./, "", seeds); sub(/[^0-9].*/, "", seeds) }
-    /^\++ .*cargo \+nightly (miri )?test/ { flush(); command = $0; sub(/.*cargo/, "cargo", command) }
-    /test result: ok/ { sub(/.*test result/, "test result"); passed += $4 }
+    # Before the command that they are for, and after the one before. Of several the last counts.
+    /^\++ (export )?.?MIRIFLAGS=/ {
+        flush()
+        seeds = 1
+        if (sub(/.*many-seeds=0\.\./, "")) { sub(/[^0-9].*/, ""); seeds = $0 }
+        next
+    }
+    /^\++ .*cargo \+nightly (miri )?test/ { flush(); command = $0; sub(/.*cargo/, "cargo", command); next }
+    # Several seeds run at a time, and write what they have to say in pieces: this is one of the pieces.
+    { while (match($0, /[0-9]+ passed; 0 failed/)) { passed += substr($0, RSTART); $0 = substr($0, RSTART + RLENGTH) } }
     END { flush() }
 ' "$log" | tee "$2"
 grep -q . "$2"
+! grep -E '^[0-9]+ 0 ' "$2" || { echo "nothing passed"; exit 1; }
