@@ -41,7 +41,8 @@ rounds=(
     "--lib"
     "--test=conformance --test=promises --test=peers --test=wakers"
     "--test=several --test=rounds --test=reservation --test=replay --test=panicking_clocks --test=late_readings
-        --test=virtual_time --test=threads --test=per_core --test=no_alloc --test=cancel_storm"
+        --test=virtual_time --test=threads --test=per_core --test=no_alloc --test=cancel_storm
+        --test=held_back --test=timers"
 )
 
 rm -rf "$base"/mutants.out "$base"/mutants.out.old "$base"/round-*
