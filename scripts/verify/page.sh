@@ -94,6 +94,7 @@ commands() {
         echo "cargo test --all-features$suites"
         lines "$1" models | sed 's/^/scripts\/loom.sh /'
         lines "$1" faults | sed 's/^/scripts\/faults.sh /'
+        lines "$1" fuzz | sed 's/.*/bash .ci\/run fuzz/'
     } | sed 's/.*/`&`<br>/' | tr -d '\n' | sed 's/<br>$//'
 }
 
@@ -170,11 +171,19 @@ fi
 
 printf '\n## Tests\n\n'
 measured tests
-has tests && bash $here/tables.sh tests <(result tests) | thousands
+if has tests; then
+    bash $here/tables.sh tests <(result tests) | thousands
+    missing "files of tests" < <(printf '%s\n' tests/*.rs | sed -E 's/tests\/(.*)\.rs/\1/' \
+        | grep -vxFf <(result tests | sed -n 's/^suite \([^ ]*\) .*/\1/p'))
+fi
 
 printf '\n## Fuzzing\n\n'
 measured fuzz
-has fuzz && bash $here/tables.sh fuzz <(result fuzz) | thousands
+if has fuzz; then
+    bash $here/tables.sh fuzz <(result fuzz) | thousands
+    missing targets < <(printf '%s\n' fuzz/fuzz_targets/*.rs | sed -E 's/.*\/(.*)\.rs/\1/' \
+        | grep -vxFf <(result fuzz | cut -d ' ' -f 1))
+fi
 
 printf '\n## Miri and ThreadSanitizer\n\n'
 echo 'Miri interprets the tests and finds undefined behaviour, in the interleavings of several seeds; it runs the only'
@@ -182,13 +191,13 @@ echo 'part with `unsafe` code, `src/queue/list.rs`. ThreadSanitizer finds data r
 echo
 for job in miri tsan; do
     measured $job
+    printf 'What `.ci/%s.sh` runs:\n\n```sh\n' $job
+    # With the lines that go on, and the flags, which say how many seeds.
+    awk '!/^echo/ && /FLAGS=|cargo \+nightly/ || more { print; more = /\\$/ }' .ci/$job.sh
+    printf '```\n'
     if has $job; then
+        echo
         bash $here/tables.sh traced <(result $job) | thousands
-    else
-        printf 'What `.ci/%s.sh` runs:\n\n```sh\n' $job
-        # With the lines that go on, and the flags, which say how many seeds.
-        awk '!/^echo/ && /FLAGS=|cargo \+nightly/ || more { print; more = /\\$/ }' .ci/$job.sh
-        printf '```\n'
     fi
     echo
 done

@@ -65,12 +65,16 @@ case $1 in
             }' "$2"
         ;;
     fuzz)
-        echo "Edges and features are libFuzzer's, of the target and all crates that it is built from."
+        echo "Edges and features are libFuzzer's, of the target and all crates that it is built from, whether it uses them or not."
+        echo "The last three columns count only edges that come from a line of \`src/\`: those by the seeds, those by the seeds"
+        echo "and the corpus, and all."
         echo
-        echo "| target | seeds | edges by the seeds | s | executions | executions a second | edges | features | corpus |"
-        echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
-        awk '{ printf "| `%s` | %s | %s | %s | %s | %s | %s of %s | %s | %s |\n",
-            $1, $3, $4, $2, $6, $7, $8, $11, $9, $10 }' "$2"
+        echo "| target | seeds | edges by the seeds | s | executions | executions a second | edges | features | corpus | of \`src/\`, by the seeds | by the corpus | all |"
+        echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+        awk '
+            function known(number) { return number == "" ? "?" : number }
+            { printf "| `%s` | %s | %s | %s | %s | %s | %s of %s | %s | %s | %s | %s | %s |\n",
+                $1, $3, $4, $2, $6, $7, $8, $11, $9, $10, known($12), known($13), known($14) }' "$2"
         ;;
     traced)
         echo "| command | seeds | tests passed, over all seeds |"
