@@ -1,5 +1,5 @@
-//! Claim: a waiter that is dropped at any moment, before, while or after it is granted, loses no permit
-//! and invents none, and whoever stands behind it is granted.
+//! Claim: a waiter that is dropped at any moment, before, while or after it is granted, wherever it stands, and also
+//! as the quota changes, loses no permit and invents none, and whoever stands behind it is granted.
 
 use core::{
     future::Future,
@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use loom::{future::block_on, thread};
 
-use super::{ModelClock, SECOND, check, queue, queued};
+use super::{ModelClock, SECOND, check, poll, queue, queued};
 use crate::{
-    Clock, Quota,
+    Clock, Inherit, Quota,
     gcra::Scale,
     queue::{AcquireNOwned, By, WaitQueue},
     sync::Mutex,
@@ -60,6 +60,45 @@ fn the_next_in_line_gets_what_a_dropped_waiter_gives_back() {
         alarm.join().unwrap();
         assert_eq!(queue.waiting(), 0);
         assert!(queue.available() >= 0, "nothing was invented: {}", queue.available());
+    });
+}
+
+/// It is neither the first nor the last, and all three are due.
+#[test]
+fn one_in_the_middle_leaves_as_all_are_granted() {
+    check(3, || {
+        let clock = ModelClock::new();
+        let queue = queue(3, 0, &clock);
+        let [mut first, middle, mut last] = [1, 1, 1].map(|n| queued(&queue, n));
+        clock.set(3 * SECOND);
+        let hand_off = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.drive(By::Other))
+        };
+        drop(middle);
+        hand_off.join().unwrap();
+        assert!(poll(&mut first, Waker::noop()) && poll(&mut last, Waker::noop()));
+        assert_eq!((queue.waiting(), queue.available()), (0, 1));
+    });
+}
+
+/// It is granted by the old quota or the new one, or gone before: it keeps nothing. (Of the slack that tells whether a
+/// grant can go back, models keep two notes. Another burst would take a third.)
+#[test]
+fn one_leaves_as_the_rate_changes() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let queue = queue(2, 0, &clock);
+        let (leaves, mut stays) = (queued(&queue, 2), queued(&queue, 1));
+        clock.set(2 * SECOND);
+        let change = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.set_quota(Quota::per_second(2).burst(2), Inherit::AsIs).unwrap())
+        };
+        drop(leaves);
+        change.join().unwrap();
+        assert!(poll(&mut stays, Waker::noop()), "two are there, and it asks for one");
+        assert_eq!((queue.waiting(), queue.available()), (0, 1));
     });
 }
 
