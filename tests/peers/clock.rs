@@ -104,6 +104,24 @@ fn steps_back_mint_nothing() {
     }
 }
 
+/// A clock that goes on a second behind, and comes forward again before the bucket can have filled: it is not followed,
+/// and only what was earned meanwhile is there.
+#[test]
+fn a_short_stay_behind_mints_nothing() {
+    let (limiter, clock) = at(10 * SECOND, Quota::per_second(1_000).burst(5));
+    let mut admitted = drain(&limiter);
+    for stay in 0..100 {
+        let now_ns = 10 * SECOND + stay * 4 * MILLI;
+        for ms in 0..=4 {
+            clock.set(now_ns - SECOND + ms * MILLI);
+            admitted += drain(&limiter);
+        }
+        clock.set(now_ns + 4 * MILLI);
+        admitted += drain(&limiter);
+    }
+    assert_eq!(admitted, 5 + 400);
+}
+
 /// A clock that jumps far ahead fills the bucket and no more; one that jumps ahead and back again within
 /// the burst's time is forgotten.
 #[test]

@@ -18,7 +18,7 @@ const SMALL_STEP_NS: u64 = 1_000_000;
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// So many thousandths of the time of one permit, and so many nanoseconds on top.
+    /// So many thousandths of the time of one permit, and so many nanoseconds on top. (For "one" see `Pair::unit`.)
     Advance(u64, u64),
     StepBack(u64),
     Take(u64),
@@ -68,6 +68,15 @@ fn quota() -> impl Strategy<Value = Quota> {
         .prop_filter("no exact scale", |quota| grain(quota).is_some())
 }
 
+/// One a year, and a trillion a second, of which a nanosecond brings a thousand.
+fn ends() -> impl Strategy<Value = Quota> {
+    let year = (1..70_u64).prop_map(|burst| Quota::new(1, Duration::from_nanos(YEAR_NS)).burst(burst));
+    let trillion = prop_oneof![1_000..20_000_u64, 20_000..1_000_000_u64]
+        .prop_map(|burst| Quota::per_second(1_000_000_000_000).burst(burst));
+    (prop_oneof![year, trillion], any::<prop::sample::Index>())
+        .prop_map(|(quota, initial)| quota.initial(initial.index(quota.max_burst() as usize + 1) as u64))
+}
+
 /// The subject and its oracle side by side.
 struct Pair<S> {
     subject: S,
@@ -78,6 +87,8 @@ struct Pair<S> {
     most: u64,
     /// The finest amount that is exact, in millionths.
     finest: u64,
+    /// What one of an operation stands for: what a nanosecond brings, if that is more, or a part of the burst.
+    unit: u64,
     highest_ns: u64,
 }
 
@@ -106,9 +117,11 @@ impl<S: Subject> Pair<S> {
         let mut subject = S::new(RateLimiter::with_clock(quota, clock.clone()));
         let most = most(subject.limiter());
         let finest = MILLION / grain(&quota).unwrap();
+        let unit = u128::from(quota.permits()) / quota.period().as_nanos();
+        let unit = unit.min(u128::from(quota.max_burst() / 10)).max(1) as u64;
         let mut oracle = Oracle::new(&quota.initial(quota.initial_level().min(most)).burst(most), start);
         subject.look(&mut oracle);
-        Self { subject, clock, oracle, quota, most: most * MILLION, finest, highest_ns: start }
+        Self { subject, clock, oracle, quota, most: most * MILLION, finest, unit, highest_ns: start }
     }
 
     /// What is beside the word, for the subject's own calls.
@@ -166,10 +179,11 @@ impl<S: Subject> Pair<S> {
     }
 
     fn apply(&mut self, op: &Op) -> Result<(), TestCaseError> {
-        let exact = |millionths: u64| millionths / self.finest * self.finest;
+        let (finest, unit) = (self.finest, self.unit);
+        let exact = |millionths: u64| millionths * unit / finest * finest;
         match *op {
             Op::Advance(thousandths, more) => {
-                let one = self.quota.period().as_nanos() * u128::from(thousandths);
+                let one = self.quota.period().as_nanos() * u128::from(thousandths * unit);
                 let ns = one.div_ceil(u128::from(self.quota.permits()) * 1000) as u64;
                 self.step(ns + more);
             }
@@ -193,6 +207,7 @@ impl<S: Subject> Pair<S> {
                 }
             }
             Op::TakeUpTo(most) => {
+                let most = most * unit;
                 let (before, parked) = (self.beside(), self.subject.parked());
                 // What is parked is there even where the word is in debt, by a clock that has stepped back.
                 let there = if self.oracle.available() < BigInt::ZERO {
@@ -282,6 +297,15 @@ proptest! {
 
     #[test]
     fn every_call_agrees_by_hand(quota in quota(), ops in ops()) {
+        agrees::<InHand>(quota, &ops)?;
+    }
+
+    #[test]
+    fn every_call_agrees_at_both_ends(quota in ends(), ops in ops()) {
+        agrees::<Alone>(quota, &ops)?;
+        agrees::<Contended>(quota, &ops)?;
+        agrees::<Queued>(quota, &ops)?;
+        agrees::<InSlots>(quota, &ops)?;
         agrees::<InHand>(quota, &ops)?;
     }
 

@@ -206,6 +206,40 @@ proptest! {
     }
 }
 
+/// From one a year to a trillion a second: the quota, what is asked for at a time, and the time that brings it.
+fn any_rate() -> impl Strategy<Value = (Quota, u64, u64)> {
+    let rate = prop::sample::select(vec![
+        (1, 31_557_600_000 * MS),
+        (3, 86_400_000 * MS),
+        (7, 60_000 * MS),
+        (999_983, 1_000 * MS),
+        (2_000_000_000, 1_000 * MS),
+        (1_000_000_000_000, 1_000 * MS),
+    ]);
+    (rate, 1..8_u64, 0..3_u64).prop_map(|((permits, period_ns), burst, catch_up)| {
+        let unit = (permits / period_ns).max(1);
+        let brought_ns = (period_ns * unit).div_ceil(permits);
+        let quota = Quota::new(permits, Duration::from_nanos(period_ns)).burst(burst * unit).initial(0);
+        (quota.catch_up(Duration::from_nanos(catch_up * brought_ns)), unit, brought_ns)
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_window_is_within_the_bound_at_any_rate(
+        (quota, unit, brought_ns) in any_rate(),
+        late_leavers in any::<bool>(),
+        steps in prop::collection::vec((0..10_u8, 1..6_u64, 0..6_u64, 0..2_u64), 1..150),
+    ) {
+        // In quarters of that time, and a nanosecond. All of them are fewer years than the clock can show.
+        let steps: Vec<_> = steps
+            .into_iter()
+            .map(|(kind, n, quarters, more)| (kind, n * unit, brought_ns * quarters / 4 + more))
+            .collect();
+        run(quota, &steps, late_leavers)?;
+    }
+}
+
 /// Ten are granted to `first` at 10 s, and ten to `second` at 20 s. Had `first` not been there, the bucket
 /// would have been full from 10 s on; so when it leaves at 20 s it has nothing to give back.
 #[test]
