@@ -24,7 +24,7 @@ use super::{
 use crate::stats::median;
 
 /// What is let run before processor time is counted.
-const WARM_UP: Duration = Duration::from_millis(300);
+pub(super) const WARM_UP: Duration = Duration::from_millis(300);
 
 /// How long the counts are read at the end, and the pause between two readings.
 const LAST: Duration = Duration::from_millis(20);
@@ -98,13 +98,14 @@ impl Reading {
     }
 }
 
+/// What every party runs on.
+pub(super) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime")
+}
+
 /// Has hungry tasks wait for the party for as long as `measured`, and a little before.
 pub(super) fn measure<P: Party>(cell: Cell, measured: Duration) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let (party, starts) = P::at(cell, &runtime);
     let counts = spawn(&runtime, &party, cell.tasks);
 
