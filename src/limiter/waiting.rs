@@ -17,7 +17,9 @@ impl<C: Clock> RateLimiter<C> {
     /// permits are short, a late timer that has released several at once is followed by half a millisecond in which
     /// those are waited for who have not come back: whoever comes back before them is served together with them, and
     /// none twice before the others once. So this call may wait for up to a tick of the timer although permits are
-    /// there; but not beyond a longest wait. [`try_acquire`](Self::try_acquire) has no part in it.
+    /// there; but not beyond a longest wait, of its own or of another who waits. Who finds the queue empty and a permit
+    /// there yields once before it goes on, so that others of its worker come first. Calls that do not wait have no
+    /// part in it: whoever is held back goes first, at once.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the queue. A permit that had been granted but not yet reported goes back

@@ -9,7 +9,8 @@
 //!
 //! A task that has used up its cooperative budget keeps its place: it joins the queue first, and is asked
 //! to yield only when it would be Ready (Held). One that is served without queueing while permits are short yields
-//! once before it is Ready, so that others of its worker can come back first (`rounds.rs`).
+//! once before it is Ready, so that others of its worker can come back first (`rounds.rs`). So does one that is served
+//! as it joins, after others, so that those hear of it first.
 
 use core::{
     fmt,
@@ -125,7 +126,12 @@ impl<Q: Deref<Target = WaitQueue<C>>, C: Clock> Waiter<Q, C> {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Ok(Entered::Waiting) => Stage::Queued,
+                Ok(Entered::Behind) if place.granted().is_some() => {
+                    // It has run the hand-off: behind those who have been served with it.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Ok(Entered::Waiting | Entered::Behind) => Stage::Queued,
                 Err(denied) => {
                     *this.stage = Stage::Done;
                     return Poll::Ready(Err(denied));

@@ -92,6 +92,7 @@ impl<C: Clock> AllOf<C> {
         if let Some(invalid) = self.invalid {
             return Err(invalid.into());
         }
+        self.members.iter().for_each(|(queue, _)| queue.serve_due());
         let mut seen = vec![None; self.members.len()];
         loop {
             let now: Vec<_> = self.members.iter().map(|(queue, _)| queue.clock.now()).collect();
@@ -168,11 +169,7 @@ fn try_all(
             locked.gather(cost);
         }
         let due_ns = match decide(locked.tat, locked.now, locked.now, cost, locked.frame.scale.limit) {
-            _ if waiting => {
-                let tat = locked.tat.max(locked.floor);
-                let ahead = u128::from(tat) + locked.inner.ahead(&locked.frame, tat);
-                locked.frame.instant_of(ahead + u128::from(cost))
-            }
+            _ if waiting => locked.frame.instant_of(u128::from(locked.after_all()) + u128::from(cost)),
             Decision::Admit(_) => continue,
             Decision::NotBefore(tick) => locked.frame.instant(tick),
         };

@@ -85,46 +85,47 @@ impl<C: Clock> WaitQueue<C> {
         let state = self.meter.word.load();
         let queued = self.meter.queued();
         let cost = cost(&frame, permits)?;
-        let behind = self.meter.doubted()
-            || frame.tick(now_ns).is_none()
-            || self.meter.is_behind(&frame, now_ns, state.tat());
+        let Some(now) = frame.tick(now_ns) else {
+            return self.try_take_locked(permits, None).map(drop);
+        };
+        let behind = self.meter.doubted() || self.meter.is_behind(&frame, now_ns, state.tat());
         if !state.is(Mode::Queued) || queued == 0 || behind || !self.meter.published.is_current(edition) {
             return self.try_take_locked(permits, None).map(drop);
         }
         let all = state.tat().saturating_add(queued).saturating_add(cost);
         let due_ns = frame.instant(all.saturating_sub(frame.scale.limit));
-        if due_ns <= now_ns {
+        if due_ns <= now_ns || is_lost(&frame, state.tat(), now) {
             // The alarm is late, or somebody is held back.
             return self.try_take_locked(permits, None).map(drop);
         }
         Err(not_yet(due_ns, now_ns))
     }
 
-    /// Lets all go on who are held back although they are due (see `rounds.rs`).
-    fn let_go_on(&self) {
-        let held = self.meter.queued() > 0 && self.inner.lock().rounds.forget();
-        if held {
+    /// Serves those who wait and are due, if the alarm is late or they are held back (see `rounds.rs`): whoever calls
+    /// comes after them.
+    pub(super) fn serve_due(&self) {
+        if self.meter.queued() > 0 {
+            self.inner.lock().rounds.forget();
             self.drive(By::Other);
         }
     }
 
     /// `seen` is an arrival time that was seen before this call.
     fn try_take_locked(&self, permits: Permits, mut seen: Option<u64>) -> Result<Grant, Denied> {
-        self.let_go_on();
+        self.serve_due();
         loop {
             let now_ns = self.clock.now();
             let outcome = self.locked_at(now_ns, |locked| {
                 let cost = locked.cost(permits).map_err(Err)?;
                 loop {
                     // Those who wait come first.
-                    let ahead = if cost == 0 { 0 } else { self.meter.queued() };
-                    let tick = if ahead == 0 {
+                    let tick = if cost == 0 || locked.inner.list.is_empty() {
                         match locked.take(cost, false) {
                             Ok(grant) => return Ok(grant),
                             Err(tick) => tick,
                         }
                     } else {
-                        let all = locked.tat.saturating_add(ahead).saturating_add(cost);
+                        let all = locked.after_all().saturating_add(cost);
                         all.saturating_sub(locked.frame.scale.limit)
                     };
                     let refusal = locked.refuse(tick, seen);
@@ -182,6 +183,7 @@ impl<C: Clock> WaitQueue<C> {
             Fast::Stale { before, after } => self.undo(Some((before, after))),
             Fast::Done(..) | Fast::Slow => {}
         }
+        self.serve_due();
         if self.meter.queued() > 0 {
             return 0;
         }
@@ -249,6 +251,7 @@ impl<C: Clock> WaitQueue<C> {
     }
 
     fn charge_locked(&self, permits: Permits) -> Result<(u64, Frame), Denied> {
+        self.serve_due();
         let charged = self.locked(|locked| {
             let per_permit = locked.frame.scale.per_permit;
             let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
@@ -294,13 +297,16 @@ impl<C: Clock> WaitQueue<C> {
     pub(crate) fn time_until(&self, permits: Permits) -> Result<Duration, Denied> {
         let now_ns = self.clock.now();
         let (frame, tat, now) = self.snapshot_at(now_ns);
+        let (frame, after_all, now) = match self.meter.queued() {
+            0 => (frame, tat.max(now), now),
+            queued if !is_lost(&frame, tat, now) => (frame, tat.saturating_add(queued), now),
+            _ => self.locked_at(now_ns, |locked| (locked.frame, locked.after_all(), locked.now)),
+        };
         let cost = cost(&frame, permits)?;
         if cost == 0 {
             return Ok(Duration::ZERO);
         }
-        let queued = self.meter.queued();
-        let floor = if queued > 0 { tat } else { now };
-        let all = tat.max(floor).saturating_add(queued).saturating_add(cost);
+        let all = after_all.saturating_add(cost);
         let there = frame.scale.limit.saturating_add(frame.scale.parked(self.parked()));
         let tick = all.saturating_sub(there);
         Ok(if tick <= now { nanos(0) } else { wait_until(&frame, tick, now_ns) })
@@ -344,6 +350,11 @@ pub(super) fn cost(frame: &Frame, permits: Permits) -> Result<u64, Denied> {
 /// More than a burst.
 pub(super) fn never(frame: &Frame, requested: Permits) -> Denied {
     Denied::Never { requested, burst: Permits::from(frame.scale.limit / frame.scale.per_permit) }
+}
+
+/// Whether some of what has come is lost, since nobody has taken it within the catch-up.
+fn is_lost(frame: &Frame, tat: u64, now: u64) -> bool {
+    tat < now.saturating_sub(frame.scale.catch_up)
 }
 
 /// The whole permits there are at `now`, zero in debt.

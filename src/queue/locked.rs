@@ -244,6 +244,14 @@ impl<'a> Locked<'a> {
     /// Grants every waiter that is due, in order, as far as the batch has room, and turns those away who can no
     /// longer be served in time. This is the hand-off.
     pub(super) fn grant_due(&mut self, batch: &mut WakeBatch, seen: Option<u64>) -> Next {
+        let next = self.grant_all(batch, seen);
+        if matches!(next, Next::Empty | Next::At(_)) {
+            self.inner.rounds.settled();
+        }
+        next
+    }
+
+    fn grant_all(&mut self, batch: &mut WakeBatch, seen: Option<u64>) -> Next {
         let limit = self.frame.scale.limit;
         if self.tat < self.floor {
             // What has not been made up for in time is lost, and all come later for it.
@@ -258,7 +266,8 @@ impl<'a> Locked<'a> {
                 _ if batch.is_full() => return Next::More,
                 Decision::Admit(tat) => {
                     if let Some(until_ns) = self.hold(round) {
-                        return Next::At(until_ns);
+                        let all = self.turn_away(batch);
+                        return if all { Next::At(until_ns) } else { Next::More };
                     }
                     self.admit(tat, self.floor);
                     self.inner.rounds.released(self.now_ns);
@@ -328,6 +337,15 @@ impl<'a> Locked<'a> {
             left > 0
         });
         Some(self.frame.instant_of(then))
+    }
+
+    /// The arrival time when all have been served who wait.
+    pub(super) fn after_all(&self) -> u64 {
+        if self.inner.list.is_empty() {
+            return self.tat.max(self.now);
+        }
+        let tat = self.tat.max(self.floor);
+        u64::try_from(u128::from(tat) + self.inner.ahead(&self.frame, tat)).unwrap_or(u64::MAX)
     }
 
     /// When `cost` ticks can be had by a newcomer, after all who wait: the clock reading.

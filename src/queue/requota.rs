@@ -19,7 +19,7 @@ use super::{
     hand_off::{By, release},
     inner::{Inner, Outcome},
     locked::{Locked, Next},
-    wait_queue::WaitQueue,
+    wait_queue::{Unhold, WaitQueue},
     wake_batch::WakeBatch,
 };
 use crate::{
@@ -62,6 +62,7 @@ impl<C: Clock> WaitQueue<C> {
     ) -> Result<(), QuotaError> {
         // As in `give_back`: no call without the lock is to have a later reading of the clock.
         self.locked(|locked| locked.inner.holds += 1);
+        let mut unhold = Some(Unhold(self));
         let mut seen = None;
         let changed = loop {
             let now_ns = self.clock.now();
@@ -70,7 +71,7 @@ impl<C: Clock> WaitQueue<C> {
             let mut inner = self.inner.lock();
             let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
             // Nor held back, to be due by the new one.
-            let _held = locked.inner.rounds.forget();
+            locked.inner.rounds.forget();
             let changed = match locked.grant_due(&mut batch, seen) {
                 Next::Empty | Next::At(_) if locked.is_early() && seen != Some(locked.tat) => {
                     seen = Some(locked.tat);
@@ -79,6 +80,7 @@ impl<C: Clock> WaitQueue<C> {
                 // Gates that are woken act on the spot.
                 Next::Empty | Next::At(_) if locked.inner.sum.gates > 0 && !batch.is_empty() => None,
                 Next::Empty | Next::At(_) => {
+                    core::mem::forget(unhold.take());
                     locked.inner.holds -= 1;
                     let (quota, users) = (quota(locked.inner), users(locked.inner.users));
                     Some(locked.replace(quota, inherit, users).map(|()| locked.price_anew(&mut turned_away)))

@@ -14,8 +14,9 @@
 //! 1. The rounds of those in the queue do not fall from front to back. So the order of service is that of
 //!    arrival; all that a round changes is when.
 //! 2. Who is due is held back for `HOLD_NS` after the latest release at most: an alarm is set for that.
-//! 3. Nobody is held back beyond the deadline of anybody who waits. Calls that do not wait see nothing of it: one that
-//!    finds somebody held back lets all go on first.
+//! 3. Nobody is held back beyond the deadline of anybody who waits, not if the alarm is as late as it may be
+//!    ([`LATE_NS`]). Calls that do not wait see nothing of it: who is due goes on first (`WaitQueue::serve_due`), and
+//!    until that is done, `free`, nobody is held back.
 //! 4. Nobody is held back unless permits were short of late: somebody was served in the last [`SHORT_NS`] who had
 //!    had to wait for its time. Else callers who come once would be taken for hungry ones, and go on waiting for
 //!    each other although there is enough.
@@ -28,6 +29,7 @@
 use super::{
     inner::{Grant, Inner, NEVER},
     locked::Locked,
+    timer::current_runtime,
     wait_queue::LATE_NS,
 };
 use crate::{
@@ -52,6 +54,8 @@ pub(super) struct Rounds {
     until_ns: u64,
     /// Whether somebody is held back.
     held: bool,
+    /// Whether nobody is to be, in the hand-off that comes next or is under way.
+    free: bool,
     /// The first deadline of those who are.
     soonest_ns: u64,
     /// Whether the head has been seen to have to wait for its time.
@@ -85,7 +89,7 @@ impl Rounds {
         if deadline_ns < self.soonest_ns {
             self.soonest_ns = deadline_ns;
         }
-        self.held && (self.away == 0 || self.soonest_ns < self.until_ns)
+        self.held && (self.away == 0 || self.soonest_ns < self.served_ns())
     }
 
     /// Somebody has left who was not served, and is as much awaited as before.
@@ -106,13 +110,13 @@ impl Rounds {
     /// that round begins.
     pub(super) fn hold(&mut self, round: u64, now_ns: u64, soonest_ns: impl FnOnce() -> u64) -> Option<u64> {
         self.look_for_shortage(now_ns);
-        if round <= self.current || !self.waits(self.away, now_ns) {
+        if self.free || round <= self.current || !self.waits(self.away, now_ns) {
             return self.begin(round);
         }
         if !self.held {
             self.soonest_ns = soonest_ns();
         }
-        self.held = self.until_ns <= self.soonest_ns;
+        self.held = self.served_ns() <= self.soonest_ns;
         if self.held { Some(self.until_ns) } else { self.begin(round) }
     }
 
@@ -130,16 +134,22 @@ impl Rounds {
         self.held = false;
     }
 
-    /// Nobody is waited for any more. Whether somebody was held back.
-    pub(super) const fn forget(&mut self) -> bool {
+    /// Nobody is waited for any more, nor is anybody held back who is due by now.
+    pub(super) const fn forget(&mut self) {
         self.away = 0;
-        core::mem::replace(&mut self.held, false)
+        self.held = false;
+        self.free = true;
+    }
+
+    /// Whoever was due has been served, or is held back.
+    pub(super) const fn settled(&mut self) {
+        self.free = false;
     }
 
     /// Whether somebody is held back who has come to an empty queue, and not joined it.
     pub(super) const fn hold_newcomer(&mut self, now_ns: u64, deadline_ns: u64) -> bool {
         self.soonest_ns = deadline_ns;
-        self.held = self.waits(self.away.saturating_sub(1), now_ns) && self.until_ns <= deadline_ns;
+        self.held = self.waits(self.away.saturating_sub(1), now_ns) && self.served_ns() <= deadline_ns;
         self.held
     }
 
@@ -148,6 +158,11 @@ impl Rounds {
         self.current += 1;
         self.away = self.away.saturating_sub(1);
         self.released(now_ns);
+    }
+
+    /// By when those are served who are held back: the alarm may be late.
+    const fn served_ns(&self) -> u64 {
+        self.until_ns.saturating_add(LATE_NS)
     }
 
     /// Until when somebody is held back.
@@ -223,15 +238,19 @@ impl Locked<'_> {
         rounds.hold(round, self.now_ns, soonest_ns)
     }
 
-    /// As `take`, for a waiter who has found the queue empty, and may have to let others come back first.
-    pub(super) fn take_in_turn(&mut self, cost: u64, deadline_ns: u64) -> Option<Grant> {
+    /// As `take`, for a waiter who has found the queue empty, and may have to let others come back first: if there is
+    /// somebody to time that, such as itself if it is a thread.
+    pub(super) fn take_in_turn(&mut self, cost: u64, deadline_ns: u64, thread: bool) -> Option<Grant> {
         if cost > 0 {
             let decision = decide(self.tat, self.now, self.floor, cost, self.frame.scale.limit);
             let due = matches!(decision, Decision::Admit(_));
             // Whoever was held back before has left.
             self.inner.rounds.let_go();
             if due && self.may_hold() && self.inner.rounds.hold_newcomer(self.now_ns, deadline_ns) {
-                return None;
+                if thread || self.inner.keeper.is_some() || current_runtime().is_some() {
+                    return None;
+                }
+                self.inner.rounds.let_go();
             }
         }
         let grant = self.take(cost, true).ok()?;

@@ -59,6 +59,8 @@ pub(super) enum Entered {
     Shared(Grant),
     /// In the queue.
     Waiting,
+    /// In the queue, and served no sooner than others.
+    Behind,
 }
 
 /// A limiter's whole state.
@@ -91,6 +93,15 @@ impl<C> Drop for Unlink<'_, C> {
     }
 }
 
+/// Lets go of QUEUED, which was to stay set, on the way out of a panic. Whoever comes next clears it.
+pub(super) struct Unhold<'a, C>(pub(super) &'a WaitQueue<C>);
+
+impl<C> Drop for Unhold<'_, C> {
+    fn drop(&mut self) {
+        self.0.inner.lock().holds -= 1;
+    }
+}
+
 /// The waker that the timer wakes. Weak: it must not keep alive what keeps it.
 struct Alarm<C>(Weak<WaitQueue<C>>);
 
@@ -103,6 +114,14 @@ impl<C: Clock> Wake for Alarm<C> {
         if let Some(queue) = self.0.upgrade() {
             queue.alarm_rang();
         }
+    }
+}
+
+impl Inner {
+    /// How a waiter comes in that joins.
+    const fn entered(&self) -> Entered {
+        // Who waits in other queues, too, may let it pass.
+        if self.list.is_empty() || self.sum.gates > 0 { Entered::Waiting } else { Entered::Behind }
     }
 }
 
@@ -164,7 +183,7 @@ impl<C: Clock> WaitQueue<C> {
         // A hint: what it misses is found under the lock. It spares a waker that would not be needed.
         let nobody_waits = self.meter.queued() == 0;
         if (nobody_waits || request.permits == Permits::ZERO)
-            && let Some(entered) = self.take_as_waiter(request.permits, deadline_ns, now_ns)?
+            && let Some(entered) = self.take_as_waiter(&request, deadline_ns, now_ns)?
         {
             return Ok(entered);
         }
@@ -178,17 +197,17 @@ impl<C: Clock> WaitQueue<C> {
     /// Takes the permits if they are there, credit of a drained queue included, and nobody waits.
     fn take_as_waiter(
         &self,
-        permits: Permits,
+        request: &Request,
         deadline_ns: u64,
         now_ns: u64,
     ) -> Result<Option<Entered>, Denied> {
         self.locked_at(now_ns, |locked| {
-            let cost = locked.cost(permits)?;
+            let cost = locked.cost(request.permits)?;
             if cost > 0 && !locked.inner.list.is_empty() {
                 return Ok(None);
             }
             let shared = cost > 0 && locked.is_shared();
-            let grant = locked.take_in_turn(cost, deadline_ns);
+            let grant = locked.take_in_turn(cost, deadline_ns, request.thread);
             Ok(grant.map(if shared { Entered::Shared } else { Entered::Granted }))
         })
     }
@@ -201,10 +220,11 @@ impl<C: Clock> WaitQueue<C> {
         now_ns: u64,
     ) -> Result<Entered, Denied> {
         let mut inner = self.inner.lock();
+        let entered = inner.entered();
         let look = if inner.list.is_empty() {
             let mut locked = Locked::open(&self.meter, &mut inner, now_ns);
             let cost = locked.cost(request.permits)?;
-            if let Some(grant) = locked.take_in_turn(cost, NEVER) {
+            if let Some(grant) = locked.take_in_turn(cost, NEVER, request.thread) {
                 return Ok(Entered::Granted(grant));
             }
             let held_until = locked.inner.rounds.held_until();
@@ -236,7 +256,7 @@ impl<C: Clock> WaitQueue<C> {
         if look {
             self.drive(By::entrant(request.thread));
         }
-        Ok(Entered::Waiting)
+        Ok(entered)
     }
 
     /// As `join`, if its turn comes by the deadline.
@@ -255,7 +275,7 @@ impl<C: Clock> WaitQueue<C> {
             let entered = self.locked_at(latest_ns, |locked| {
                 let cost = locked.cost(request.permits).map_err(Err)?;
                 if locked.inner.list.is_empty()
-                    && let Some(grant) = locked.take_in_turn(cost, deadline_ns)
+                    && let Some(grant) = locked.take_in_turn(cost, deadline_ns, request.thread)
                 {
                     return Ok(Entered::Granted(grant));
                 }
@@ -266,15 +286,16 @@ impl<C: Clock> WaitQueue<C> {
                         unsure => Ok(unsure),
                     });
                 }
+                let entered = if locked.inner.list.is_empty() { Entered::Waiting } else { Entered::Behind };
                 if let Some(waker) = waker.take() {
                     locked.inner.join(place, request, cost, deadline_ns, waker);
                 }
-                Ok(Entered::Waiting)
+                Ok(entered)
             });
             match entered {
-                Ok(Entered::Waiting) => {
+                Ok(waiting @ (Entered::Waiting | Entered::Behind)) => {
                     self.drive(By::entrant(request.thread));
-                    return Ok(Entered::Waiting);
+                    return Ok(waiting);
                 }
                 Ok(granted) => return Ok(granted),
                 Err(Err(denied)) => return Err(denied),
@@ -353,7 +374,10 @@ impl<C: Clock> WaitQueue<C> {
             return;
         }
         let held = self.locked(|locked| locked.hold_for(grant));
-        if self.locked(|locked| locked.give_back(grant, held)) {
+        let unhold = held.then(|| Unhold(self));
+        let now_ns = self.clock.now();
+        core::mem::forget(unhold);
+        if self.locked_at(now_ns, |locked| locked.give_back(grant, held)) {
             self.drive(By::Other);
         }
     }

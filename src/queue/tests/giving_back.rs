@@ -6,8 +6,27 @@ use core::{
     time::Duration,
 };
 
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
 use super::waiters::{SECOND, limiter, poll, queued};
-use crate::{ManualClock, Quota, RateLimiter, gcra::Scale, queue::WaitQueue};
+use crate::{Clock, Inherit, ManualClock, Quota, RateLimiter, gcra::Scale, queue::WaitQueue, word::Mode};
+
+/// A clock that stands still, and panics once, after so many readings.
+#[derive(Debug, Default)]
+struct Fragile(AtomicUsize);
+
+impl Clock for Fragile {
+    fn now(&self) -> u64 {
+        if self.0.load(Relaxed) > 0 && self.0.fetch_sub(1, Relaxed) == 1 {
+            // The panic hook is spared.
+            resume_unwind(Box::new("a clock that panics, on purpose"));
+        }
+        0
+    }
+}
 
 #[test]
 fn a_granted_waiter_that_is_dropped_hands_its_permit_on() {
@@ -179,4 +198,25 @@ fn a_new_origin_is_no_second_burst() {
     clock.advance(Duration::from_nanos(600));
     drop(granted);
     assert_eq!(limiter.try_acquire_up_to(u64::MAX), 600_000);
+}
+
+/// Between the two readings of the clock QUEUED stays set.
+#[test]
+fn a_clock_that_panics_keeps_nobody_from_the_fast_path() {
+    let quota = Quota::per_second(1).burst(5);
+    let calls: [fn(&WaitQueue<Fragile>); 2] = [
+        |queue| {
+            let grant = queue.locked(|locked| locked.take(locked.frame.scale.per_permit, true)).unwrap();
+            queue.give_back(grant);
+        },
+        |queue| queue.set_quota(Quota::per_second(2).burst(5), Inherit::default()).unwrap(),
+    ];
+    for (call, readings) in calls.into_iter().zip([3, 2]) {
+        let queue = WaitQueue::new(quota, Scale::new(&quota).unwrap(), Fragile::default());
+        queue.clock.0.store(readings, Relaxed);
+        assert!(catch_unwind(AssertUnwindSafe(|| call(&queue))).is_err());
+        assert_eq!(queue.clock.0.load(Relaxed), 0, "it panicked for another reason");
+        assert_eq!(queue.try_take(1.into()), Ok(()));
+        assert!(!queue.meter.word.load().is(Mode::Queued));
+    }
 }

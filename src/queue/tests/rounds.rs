@@ -6,6 +6,7 @@ use crate::{
         inner::NEVER,
         locked::Locked,
         rounds::{HOLD_NS, Rounds, SHORT_NS, go_at_once},
+        wait_queue::LATE_NS,
     },
     quota::Quota,
 };
@@ -105,8 +106,8 @@ fn who_passes_is_one_who_was_released() {
 
 #[test]
 fn nobody_is_held_back_beyond_a_deadline() {
-    let until_ns = NOW + HOLD_NS;
-    for (deadline_ns, held) in [(until_ns, true), (until_ns - 1, false)] {
+    let served_ns = NOW + HOLD_NS + LATE_NS;
+    for (deadline_ns, held) in [(served_ns, true), (served_ns - 1, false)] {
         let mut rounds = one_is_back();
         let next = rounds.next();
         assert_eq!(rounds.hold(next, NOW, || deadline_ns).is_some(), held);
@@ -203,12 +204,13 @@ fn a_newcomer_takes_its_turn() {
     for (rings, released, deadline, takes) in [
         (false, 2, NEVER, false),
         (false, 1, NEVER, true),
-        (false, 2, START + HOLD_NS - 1, true),
+        (false, 2, START + HOLD_NS + LATE_NS, false),
+        (false, 2, START + HOLD_NS + LATE_NS - 1, true),
         (true, 2, NEVER, true),
     ] {
         after_releases(SLOW, rings, released, |locked| {
             let (cost, next) = (cost(locked), locked.inner.rounds.next());
-            assert_eq!(locked.take_in_turn(cost, deadline).is_some(), takes);
+            assert_eq!(locked.take_in_turn(cost, deadline, true).is_some(), takes);
             assert_eq!(locked.inner.rounds.held_until().is_some(), !takes);
             assert_eq!(locked.inner.rounds.next(), next + u64::from(takes), "it begins a round");
         });
@@ -216,14 +218,14 @@ fn a_newcomer_takes_its_turn() {
     // Nothing can be had at any time, and is no turn.
     after_releases(SLOW, false, 2, |locked| {
         let next = locked.inner.rounds.next();
-        assert!(locked.take_in_turn(0, NEVER).is_some());
+        assert!(locked.take_in_turn(0, NEVER, true).is_some());
         assert_eq!((locked.inner.rounds.next(), locked.inner.rounds.held_until()), (next, None));
     });
     // Who would have to wait in any case is not held back by others.
     after_releases(SLOW, false, 2, |locked| {
         let cost = cost(locked);
         locked.tat = locked.now + locked.frame.scale.limit;
-        assert!(locked.take_in_turn(cost, NEVER).is_none());
+        assert!(locked.take_in_turn(cost, NEVER, true).is_none());
         assert_eq!(locked.inner.rounds.held_until(), None);
     });
 }
