@@ -15,6 +15,8 @@ use tidegate::{
     AcquireAll, AcquireNOwned, AllOf, Clock, Denied, ManualClock, QuantaClock, Quota, RateLimiter,
 };
 
+#[path = "several/passing.rs"]
+mod passing;
 #[path = "several/runtimes.rs"]
 mod runtimes;
 #[path = "several/schedules.rs"]

@@ -156,26 +156,6 @@ impl Locked<'_> {
         look
     }
 
-    /// Until when gates keep a newcomer from its turn.
-    pub(super) fn gates_until(&mut self, cost: u64) -> u64 {
-        let Self { ref mut inner, frame, now, tat, floor, .. } = *self;
-        let mut until_ns = 0;
-        if inner.sum.gates > 0 {
-            let mut after = u128::from(tat.max(floor)) + u128::from(cost);
-            inner.list.visit(|entry| {
-                after += u128::from(entry.cost);
-                if let Some(gate) = entry.gate {
-                    let conforming = promised(&frame, gate.promise_ns, now) + frame.scale.limit;
-                    if after > u128::from(conforming) {
-                        until_ns = until_ns.max(gate.promise_ns);
-                    }
-                }
-                true
-            });
-        }
-        until_ns
-    }
-
     /// Looks at the queue on behalf of a gate in it.
     pub(super) fn look_for(&mut self, place: Pin<&Place>, batch: &mut WakeBatch, seen: Option<u64>) -> Next {
         let cost = self.inner.list.entry_mut(place).map_or(0, |entry| entry.cost);

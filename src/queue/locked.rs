@@ -348,11 +348,11 @@ impl<'a> Locked<'a> {
         u64::try_from(u128::from(tat) + self.inner.ahead(&self.frame, tat)).unwrap_or(u64::MAX)
     }
 
-    /// When `cost` ticks can be had by a newcomer, after all who wait: the clock reading.
-    pub(super) fn turn(&mut self, cost: u64) -> u64 {
+    /// When `cost` ticks can be had by a newcomer, after all who wait: the clock reading. That is no sooner than a gate
+    /// goes that it does not fit before: then what it asks for, with all ahead, is more than there is by that time.
+    pub(super) fn turn(&self, cost: u64) -> u64 {
         let ahead = u128::from(self.tat.max(self.floor)) + self.inner.sum.ticks;
-        let due_ns = self.frame.instant_of(ahead + u128::from(cost));
-        due_ns.max(self.gates_until(cost))
+        self.frame.instant_of(ahead + u128::from(cost))
     }
 
     /// The queue has run empty: a late timer leaves credit for a while, a timer in time leaves none.

@@ -4,6 +4,7 @@ mod alarms;
 mod deadlines;
 mod doubt;
 mod giving_back;
+mod inner;
 #[cfg(tidegate_loom)]
 mod inspect;
 mod late_alarms;
@@ -13,5 +14,6 @@ mod refusals;
 mod rounds;
 #[cfg(not(miri))]
 mod slack;
+mod timer;
 mod waiters;
 mod wake_batch;

@@ -37,7 +37,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// The limiter's clock and tokio's are not read at one time, so that one instant is not quite the same in both.
-const TOLERANCE: Duration = Duration::from_micros(50);
+pub(super) const TOLERANCE: Duration = Duration::from_micros(50);
 
 /// The runtime of the caller.
 pub(super) fn current_runtime() -> Runtime {
@@ -68,36 +68,36 @@ struct Timed {
 
 /// A sleep that has been set, or not yet.
 #[derive(Debug)]
-struct Bell {
+pub(super) struct Bell {
     sleep: Pin<Box<Sleep>>,
     set: bool,
 }
 
 impl Bell {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         // Panics if the runtime has no timer, with tokio's own message; nothing is held here.
         Self { sleep: Box::pin(sleep_until(Instant::now())), set: false }
     }
 
     /// Whether it has woken its alarm before its time: its runtime is going down, and to poll it would panic.
-    fn is_cut_short(&self, now: Instant) -> bool {
+    pub(super) fn is_cut_short(&self, now: Instant) -> bool {
         self.set && self.sleep.is_elapsed() && now < self.sleep.deadline()
     }
 
     /// When it will ring.
-    fn pending(&self) -> Option<Instant> {
+    pub(super) fn pending(&self) -> Option<Instant> {
         (self.set && !self.sleep.is_elapsed()).then(|| self.sleep.deadline())
     }
 
     /// Until when those deadlines lie that are in the tick after the one in which it has rung, or before.
-    fn next_tick(&self) -> Option<Instant> {
+    pub(super) fn next_tick(&self) -> Option<Instant> {
         (self.set && self.sleep.is_elapsed()).then(|| self.sleep.deadline() + TICK)
     }
 
     /// Whether it rings no later than if it were set for `due`, which is still to come, and at most a tick earlier.
     /// If it is set for a later time, that has to be in the tick after one in which `other` has rung: `due`
     /// is in no earlier one.
-    fn serves(&self, due: Instant, other: &Self) -> bool {
+    pub(super) fn serves(&self, due: Instant, other: &Self) -> bool {
         self.pending().is_some_and(|set| {
             if set > due + TOLERANCE {
                 other.next_tick().is_some_and(|last| set <= last)
@@ -108,7 +108,7 @@ impl Bell {
     }
 
     /// Sets it; `None` if its runtime is going down.
-    fn set(&mut self, deadline: Instant, alarm: &Waker) -> Option<Poll<()>> {
+    pub(super) fn set(&mut self, deadline: Instant, alarm: &Waker) -> Option<Poll<()>> {
         self.sleep.as_mut().reset(deadline);
         self.set = true;
         let sleep = self.sleep.as_mut();
@@ -143,6 +143,12 @@ impl Timer {
     /// Whether a runtime with threads of its own drives it.
     pub(super) fn is_steady(&self) -> bool {
         self.0.as_ref().is_some_and(|timed| timed.steady)
+    }
+
+    /// Its sleeps.
+    #[cfg(test)]
+    pub(super) fn bells(&self) -> [&Bell; 2] {
+        self.0.as_ref().expect("it is set").bells.each_ref()
     }
 
     /// Has `alarm` woken after that delay, or after [`LONGEST`] if that is sooner. New sleeps are made only if the
