@@ -46,10 +46,6 @@ impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
     }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
-    }
 }
 
 impl Thread {
@@ -79,7 +75,8 @@ impl Thread {
 }
 
 /// What a thread is to do that waits.
-enum Watch {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Watch {
     /// Its outcome is there.
     Over,
     /// Run the hand-off.
@@ -89,10 +86,10 @@ enum Watch {
 }
 
 /// A thread that waits. When it stops, on the way out of a panic, too, it leaves nobody without a keeper.
-struct Waiting<'a, C: Clock> {
-    queue: &'a WaitQueue<C>,
-    place: Pin<&'a Place>,
-    waker: &'a Waker,
+pub(super) struct Waiting<'a, C: Clock> {
+    pub(super) queue: &'a WaitQueue<C>,
+    pub(super) place: Pin<&'a Place>,
+    pub(super) waker: &'a Waker,
 }
 
 impl<C: Clock> Drop for Waiting<'_, C> {
@@ -171,7 +168,7 @@ impl<C: Clock> WaitQueue<C> {
     }
 
     /// What a thread in the queue is to do next.
-    fn watch(&self, waiting: &Waiting<'_, C>) -> Watch {
+    pub(super) fn watch(&self, waiting: &Waiting<'_, C>) -> Watch {
         let now_ns = self.clock.now();
         let mut inner = self.inner.lock();
         let Some(entry) = inner.list.entry_mut(waiting.place) else { return Watch::Over };

@@ -1,6 +1,7 @@
 //! Unit tests of the queue; they run under Miri too.
 
 mod alarms;
+mod blocking;
 mod deadlines;
 mod doubt;
 mod giving_back;

@@ -18,11 +18,11 @@ use crate::{
     word::Mode,
 };
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
 /// A clock without alarms that moves only when it is set.
 #[derive(Debug, Default)]
-struct Dial(AtomicU64);
+pub(super) struct Dial(pub(super) AtomicU64);
 
 impl Clock for Dial {
     fn now(&self) -> u64 {
@@ -34,7 +34,7 @@ impl Clock for Dial {
     }
 }
 
-fn queue(quota: Quota) -> Arc<WaitQueue<Dial>> {
+pub(super) fn queue(quota: Quota) -> Arc<WaitQueue<Dial>> {
     WaitQueue::new(quota, Scale::new(&quota).unwrap(), Dial::default())
 }
 

@@ -16,7 +16,7 @@ use crate::{Clock, Inherit, ManualClock, Quota, RateLimiter, gcra::Scale, queue:
 
 /// A clock that stands still, and panics once, after so many readings.
 #[derive(Debug, Default)]
-struct Fragile(AtomicUsize);
+pub(super) struct Fragile(pub(super) AtomicUsize);
 
 impl Clock for Fragile {
     fn now(&self) -> u64 {
