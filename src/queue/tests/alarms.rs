@@ -2,6 +2,7 @@
 
 use core::{task::Waker, time::Duration};
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,10 +12,15 @@ use std::{
 
 use tokio::{runtime::Builder, task::yield_now, time::sleep};
 
+use super::giving_back::Fragile;
 use crate::{
     Clock, Quota,
     gcra::Scale,
-    queue::{AcquireOwned, WaitQueue},
+    queue::{
+        AcquireOwned, WaitQueue,
+        hand_off::By,
+        inner::{HandOff, Request},
+    },
     word::Mode,
 };
 
@@ -75,4 +81,23 @@ fn who_need_not_wait_does_without_the_lock() {
         queue.wait_blocking(1.into(), None).unwrap();
     }
     assert!(!queue.meter.word.load().is(Mode::Queued));
+}
+
+/// A hand-off that a panic has ended can be begun anew, by whoever comes.
+#[test]
+fn a_clock_that_panics_ends_the_hand_off() {
+    let quota = Quota::per_second(1).initial(0);
+    let queue = WaitQueue::new(quota, Scale::new(&quota).unwrap(), Fragile::default());
+    let place = Box::pin(queue.place());
+    let request = Request { permits: 1.into(), max_wait: None, thread: true, gate: None };
+    queue.enter(place.as_ref(), request, Waker::noop(), 0).unwrap();
+    queue.inner.lock().armed = Some(SECOND);
+    queue.clock.0.store(1, Relaxed);
+    assert!(catch_unwind(AssertUnwindSafe(|| queue.drive(By::Other))).is_err());
+    let (hand_off, armed) = {
+        let inner = queue.inner.lock();
+        (inner.hand_off, inner.armed)
+    };
+    assert_eq!((hand_off, armed), (HandOff::Idle, None));
+    queue.leave(place.as_ref());
 }
