@@ -9,7 +9,8 @@
 # as cargo-mutants prints it, without the line and column. Any other fails the run. Memory orderings are none of its
 # changes: for these see `faults.sh`.
 #
-# MUTANTS_REPORT names a file that the table is written to as Markdown, with the date and the commit.
+# MUTANTS_REPORT names a file that keeps what came of each file of the sources, with the date and the commit; what
+# it says of other files stays.
 source "$(dirname "$0")/../.ci/lib.sh"
 
 need_cargo_tool mutants
@@ -39,10 +40,10 @@ ulimit -v 6000000
 # What is quick to build goes first.
 rounds=(
     "--lib"
-    "--test=conformance --test=promises --test=peers --test=wakers"
-    "--test=several --test=rounds --test=reservation --test=replay --test=panicking_clocks --test=late_readings
-        --test=virtual_time --test=threads --test=per_core --test=no_alloc --test=cancel_storm
-        --test=held_back --test=timers"
+    "--test=late_alarms --test=held_back --test=rounds --test=timers --test=several --test=threads --test=per_core
+        --test=reservation"
+    "--test=conformance --test=promises --test=peers --test=wakers --test=replay --test=panicking_clocks
+        --test=late_readings --test=virtual_time --test=no_alloc --test=cancel_storm"
 )
 
 rm -rf "$base"/mutants.out "$base"/mutants.out.old "$base"/round-*
@@ -66,53 +67,4 @@ for round in "${!rounds[@]}"; do
     options=(--iterate)
 done
 
-perl - "$base" "$explained" "$(date -u +%F)" "$(git describe --always --dirty)" <<'PERL'
-use strict;
-use warnings;
-my ($base, $explained, $date, $commit) = @ARGV;
-
-sub lines { open my $file, '<', $_[0] or return; chomp(my @lines = <$file>); return @lines }
-
-# How each ended; what one round has caught, another need not.
-my %ended;
-for my $round (sort glob "$base/round-*") {
-    for my $how (qw(caught timeout unviable missed)) {
-        ($ended{$_} //= $how) =~ s/^missed$/$how/ for lines("$round/$how.txt");
-    }
-}
-my %reasons;
-for (lines($explained)) {
-    next if /^#|^\s*$/;
-    /^(.+?) -- \S/ or die "$explained: no reason: $_\n";
-    $reasons{$1}++;
-}
-my (%count, @missed);
-for my $mutant (sort keys %ended) {
-    my ($file, $text) = $mutant =~ /^(.+?):\d+:\d+: (.+)$/ or die "$mutant: not as expected\n";
-    $count{$_}{mutants}++, $count{$_}{$ended{$mutant}}++ for $file, 'all';
-    next unless $ended{$mutant} eq 'missed';
-    if ($reasons{"$file: $text"}) {
-        $reasons{"$file: $text"}--;
-        $count{$_}{explained}++ for $file, 'all';
-    } else {
-        push @missed, $mutant;
-    }
-}
-my @columns = qw(mutants caught timeout unviable missed explained);
-my @rows = map { my $file = $_; [$file, map { $count{$file}{$_} // 0 } @columns] } (grep { $_ ne 'all' } sort keys %count), 'all';
-print "\n";
-printf "%-28s" . " %9s" x @columns . "\n", 'file', @columns;
-printf "%-28s" . " %9d" x @columns . "\n", @$_ for @rows;
-print "\nnobody notices, and nobody has explained:\n", map { "  $_\n" } @missed if @missed;
-# One of a file that was not looked at says nothing.
-my @idle = grep { $reasons{$_} && $count{(split /: /)[0]} } sort keys %reasons;
-print "\nexplained, but noticed, or no mutant any more:\n", map { "  $_\n" } @idle if @idle;
-if (my $report = $ENV{MUTANTS_REPORT}) {
-    open my $file, '>', $report or die "$report: $!\n";
-    print $file "Mutants of $date, at `$commit`:\n\n";
-    print $file '| ', join(' | ', 'file', @columns), " |\n|---|", '---:|' x @columns, "\n";
-    print $file '| ', join(' | ', @$_), " |\n" for map { ["`$$_[0]`", @$_[1 .. $#$_]] } @rows;
-    print $file "\nMissed and not explained:\n\n", map { "- `$_`\n" } @missed if @missed;
-}
-exit(@missed ? 1 : 0);
-PERL
+perl scripts/verify/mutants.pl "$base" "$explained" "$(date -u +%F)" "$(git describe --always --dirty)" "${MUTANTS_REPORT:-}"

@@ -18,10 +18,10 @@ measure() {
     change=$(git status --porcelain -- . ':!docs' | head -n 1)
     commit=$(git rev-parse --short HEAD)${change:++}
     echo "=================== $part"
-    rm -f "$scratch/$part" "$kept/$part.md"
+    rm -f "$scratch/$part"
     if [ "$part" = mutants ]; then
         # What it writes says by itself when and where; and is worth keeping also where a mutant has survived.
-        MUTANTS_REPORT=$kept/mutants.md bash scripts/mutants.sh || [ -s "$kept/mutants.md" ]
+        MUTANTS_REPORT=$kept/mutants.txt bash scripts/mutants.sh || [ -s "$kept/mutants.txt" ]
         return
     fi
     bash "scripts/verify/$part.sh" "$scratch/$part"

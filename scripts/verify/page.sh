@@ -205,9 +205,11 @@ done
 printf '## Mutants\n\n'
 echo 'A mutant is a change that a program makes, one at every place where it can, and not where a person would.'
 echo
-if [ -s "$kept/mutants.md" ]; then
-    cat "$kept/mutants.md"
+if [ -s "$kept/mutants.txt" ]; then
+    echo "Regenerate with \`scripts/verify.sh mutants\`, or for some files with"
+    echo "\`MUTANTS_REPORT=$kept/mutants.txt scripts/mutants.sh FILE ...\`."
     echo
+    bash $here/tables.sh mutants "$kept/mutants.txt" | thousands
 else
     measured mutants
 fi

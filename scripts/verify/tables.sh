@@ -81,6 +81,21 @@ case $1 in
         echo "|---|---:|---:|"
         awk '{ seeds = $1; passed = $2; sub(/^[^ ]+ [^ ]+ /, ""); print "| `" $0 "` | " seeds " | " passed " |" }' "$2"
         ;;
+    mutants)
+        echo "| file | day | commit | mutants | a test fails | none ends | do not compile | missed | of these explained |"
+        echo "|---|---|---|---:|---:|---:|---:|---:|---:|"
+        awk '!/^!/ {
+                print "| `" $1 "` | " $2 " | `" $3 "` | " $4 " | " $5 " | " $6 " | " $7 " | " $8 " | " $9 " |"
+                for (i = 4; i <= 9; i++) all[i] += $i
+            }
+            END { print "| all | | | " all[4] " | " all[5] " | " all[6] " | " all[7] " | " all[8] " | " all[9] " |" }' "$2"
+        echo
+        echo "Why a mutant that was missed cannot be told apart, or who else catches it, is in \`scripts/mutants.explained\`."
+        if grep -q '^!' "$2"; then
+            printf 'Missed and not explained:\n\n'
+            sed -n 's/^! \(.*\)/- `\1`/p' "$2"
+        fi
+        ;;
     soak)
         echo "| virtual time, s | real time, s | tests passed | it took, s |"
         echo "|---:|---:|---:|---:|"

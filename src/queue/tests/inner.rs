@@ -1,23 +1,28 @@
 //! What the lock guards, on its own.
 
 use core::{pin::pin, task::Waker};
-use std::{sync::Arc, task::Wake};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::Wake,
+};
 
 use super::locked::{START, limiter};
 use crate::{
     Quota,
     gcra::Scale,
-    queue::inner::{Grant, Keeper, NEVER, Request},
+    queue::inner::{Grant, Inner, Keeper, NEVER, Request},
 };
 
-struct Idle;
+/// Which one was woken last; a waker need not be equal to its clone.
+struct Numbered(usize, Arc<AtomicUsize>);
 
-impl Wake for Idle {
-    fn wake(self: Arc<Self>) {}
-}
-
-fn waker() -> Waker {
-    Waker::from(Arc::new(Idle))
+impl Wake for Numbered {
+    fn wake(self: Arc<Self>) {
+        self.1.store(self.0, Relaxed);
+    }
 }
 
 #[test]
@@ -35,36 +40,39 @@ fn a_grant_costs_as_many_permits_by_another_scale() {
 fn a_thread_that_waits_keeps_the_time() {
     let (limiter, _clock) = limiter("1/s initial 0");
     let queue = limiter.queue();
-    let places = [(); 4].map(|()| Box::pin(queue.place()));
-    let wakers = [(); 4].map(|()| waker());
-    let mut inner = queue.inner.lock();
-    for ((place, waker), thread) in places.iter().zip(&wakers).zip([false, false, true, true]) {
-        assert!(inner.timekeeper().is_none(), "a task does not");
-        let request = Request { permits: 1.into(), max_wait: None, thread, gate: None };
-        inner.join(place.as_ref(), request, 1, NEVER, waker.clone());
-        if inner.sum.threads == 1 {
-            assert!(inner.timekeeper().unwrap().will_wake(&wakers[2]));
-            break;
+    let woken = Arc::new(AtomicUsize::new(0));
+    let waker = |number| Waker::from(Arc::new(Numbered(number, Arc::clone(&woken))));
+    let keeper = |inner: &mut Inner| {
+        woken.store(0, Relaxed);
+        if let Some(waker) = inner.timekeeper() {
+            waker.wake();
         }
+        woken.load(Relaxed)
+    };
+    let places = [(); 4].map(|()| Box::pin(queue.place()));
+    let mut inner = queue.inner.lock();
+    let mut kept_by = Vec::new();
+    for ((number, place), thread) in (1..).zip(&places).zip([false, false, true, true]) {
+        let request = Request { permits: 1.into(), max_wait: None, thread, gate: None };
+        inner.join(place.as_ref(), request, 1, NEVER, waker(number));
+        kept_by.push(keeper(&mut inner));
     }
-    let keeper = waker();
-    inner.keeper = Some(Keeper { place: 0, waker: keeper.clone() });
-    assert!(inner.timekeeper().unwrap().will_wake(&keeper));
+    inner.keeper = Some(Keeper { place: 0, waker: waker(9) });
+    kept_by.push(keeper(&mut inner));
     // Also of tasks alone.
     for place in &places {
         inner.remove(place.as_ref());
     }
-    assert!(inner.timekeeper().unwrap().will_wake(&keeper));
+    kept_by.push(keeper(&mut inner));
     inner.keeper = None;
+    assert_eq!(kept_by, [0, 0, 3, 3, 9, 9]);
 }
 
 #[test]
 fn the_sum_is_that_over_the_list() {
     let (limiter, _clock) = limiter("1/s initial 0");
     let queue = limiter.queue();
-    let sum = |inner: &crate::queue::inner::Inner| {
-        (inner.sum.ticks, inner.sum.threads, inner.sum.deadlines, inner.sum.gates)
-    };
+    let sum = |inner: &Inner| (inner.sum.ticks, inner.sum.threads, inner.sum.deadlines, inner.sum.gates);
     let (first, second) = (pin!(queue.place()), pin!(queue.place()));
     let mut inner = queue.inner.lock();
     let request = |thread, gate: bool| Request {
@@ -73,8 +81,8 @@ fn the_sum_is_that_over_the_list() {
         thread,
         gate: gate.then(Default::default),
     };
-    inner.join(first.as_ref(), request(true, false), 5, START, waker());
-    inner.join(second.as_ref(), request(false, true), 7, NEVER, waker());
+    inner.join(first.as_ref(), request(true, false), 5, START, Waker::noop().clone());
+    inner.join(second.as_ref(), request(false, true), 7, NEVER, Waker::noop().clone());
     assert_eq!(sum(&inner), (12, 1, 1, 1));
     inner.remove(first.as_ref());
     assert_eq!(sum(&inner), (7, 0, 0, 1));

@@ -68,6 +68,24 @@ fn a_clock_that_has_stepped_back_prolongs_nothing() {
     assert_eq!(rounds.may_hold_until(NOW), Some(NOW + HOLD_NS));
     assert_eq!(rounds.may_hold_until(NOW - 1), None);
     assert_eq!(rounds.hold(rounds.next(), NOW - 1, never), None);
+    // Nor does one that has stepped back to when permits were short already.
+    rounds.released(NOW + 2);
+    assert_eq!(rounds.may_hold_until(NOW + 2), Some(NOW + 2 + HOLD_NS));
+    assert_eq!(rounds.may_hold_until(NOW + 1), None);
+}
+
+/// From when somebody is due who has waited for that, for a while.
+#[test]
+fn hungry_callers_share_while_permits_are_short() {
+    after_releases(SLOW, false, 1, |locked| {
+        for (now_ns, shared) in
+            [(START - 1, false), (START, true), (START + SHORT_NS - 1, true), (START + SHORT_NS, false)]
+        {
+            locked.now_ns = now_ns;
+            assert_eq!(locked.is_shared(), shared);
+        }
+        locked.now_ns = START;
+    });
 }
 
 /// The one who comes counts as one who is back.

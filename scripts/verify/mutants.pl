@@ -1,0 +1,61 @@
+# For scripts/mutants.sh: what came of all mutants, file by file, and which of them nobody has noticed or explained.
+#
+# In the report a line is either
+#     FILE DATE COMMIT MUTANTS CAUGHT TIMEOUT UNVIABLE MISSED EXPLAINED
+# or `! ` and a mutant that was missed and not explained. The lines of files that were not looked at stay.
+use strict;
+use warnings;
+my ($base, $explained, $date, $commit, $report) = @ARGV;
+
+sub lines { open my $file, '<', $_[0] or return; chomp(my @lines = <$file>); return @lines }
+
+# How each ended; what one round has caught, another need not.
+my %ended;
+for my $round (sort glob "$base/round-*") {
+    for my $how (qw(caught timeout unviable missed)) {
+        ($ended{$_} //= $how) =~ s/^missed$/$how/ for lines("$round/$how.txt");
+    }
+}
+my %reasons;
+for (lines($explained)) {
+    next if /^#|^\s*$/;
+    /^(.+?) -- \S/ or die "$explained: no reason: $_\n";
+    $reasons{$1}++;
+}
+my (%count, %missed);
+for my $mutant (sort keys %ended) {
+    my ($file, $text) = $mutant =~ /^(.+?):\d+:\d+: (.+)$/ or die "$mutant: not as expected\n";
+    $count{$file}{mutants}++, $count{$file}{$ended{$mutant}}++;
+    next unless $ended{$mutant} eq 'missed';
+    if ($reasons{"$file: $text"}) {
+        $reasons{"$file: $text"}--;
+        $count{$file}{explained}++;
+    } else {
+        push @{$missed{$file}}, $mutant;
+    }
+}
+my @columns = qw(mutants caught timeout unviable missed explained);
+print "\n";
+printf "%-28s" . " %9s" x @columns . "\n", 'file', @columns;
+my (%all, %kept);
+for my $file (sort keys %count) {
+    my @row = map { $count{$file}{$_} // 0 } @columns;
+    printf "%-28s" . " %9d" x @columns . "\n", $file, @row;
+    $all{$columns[$_]} += $row[$_] for 0 .. $#columns;
+    $kept{$file} = join '', map { "$_\n" } "$file $date $commit @row", map { "! $_" } @{$missed{$file} // []};
+}
+printf "%-28s" . " %9d" x @columns . "\n", 'all', map { $all{$_} // 0 } @columns;
+my @missed = map { @{$missed{$_}} } sort keys %missed;
+print "\nnobody notices, and nobody has explained:\n", map { "  $_\n" } @missed if @missed;
+# One of a file that was not looked at says nothing.
+my @idle = grep { $reasons{$_} && $count{(split /: /)[0]} } sort keys %reasons;
+print "\nexplained, but noticed, or no mutant any more:\n", map { "  $_\n" } @idle if @idle;
+if ($report) {
+    for (lines($report)) {
+        my ($file) = /^(?:! )?([^ :]+)/ or next;
+        $kept{$file} .= "$_\n" unless $count{$file};
+    }
+    open my $out, '>', $report or die "$report: $!\n";
+    print $out map { $kept{$_} } sort keys %kept;
+}
+exit(@missed ? 1 : 0);
