@@ -6,7 +6,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     task::Wake,
     thread,
@@ -155,12 +158,13 @@ fn a_thread_whose_clock_panics_is_out_of_the_queue() {
     }
 }
 
-/// Waits when its thread goes down.
-struct Late(Arc<WaitQueue<Dial>>);
+/// Waits when its thread goes down, and says when it has.
+struct Late(Arc<WaitQueue<Dial>>, Arc<AtomicBool>);
 
 impl Drop for Late {
     fn drop(&mut self) {
         self.0.wait_blocking(1.into(), None).unwrap();
+        self.1.store(true, Release);
     }
 }
 
@@ -169,26 +173,30 @@ impl Drop for Late {
 fn a_thread_that_is_going_down_can_wait() {
     std::thread_local!(static LATE: RefCell<Option<Late>> = const { RefCell::new(None) });
     for late_first in [true, false] {
-        let queue = one_a_second();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let leave = || LATE.set(Some(Late(Arc::clone(&queue))));
+        let (queue, over) = (one_a_second(), Arc::new(AtomicBool::new(false)));
+        let late = Late(Arc::clone(&queue), Arc::clone(&over));
+        let thread = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || {
                 if late_first {
-                    leave();
+                    LATE.set(Some(late));
+                    queue.wait_blocking(1.into(), None).unwrap();
+                } else {
+                    queue.wait_blocking(1.into(), None).unwrap();
+                    LATE.set(Some(late));
                 }
-                queue.wait_blocking(1.into(), None).unwrap();
-                if !late_first {
-                    leave();
-                }
-            });
-            for second in 1..=2 {
-                while queue.inner.lock().keeper.is_none() {
-                    thread::yield_now();
-                }
-                queue.clock.0.store(second * SECOND, Relaxed);
-                queue.drive(By::Other);
             }
         });
+        // A thread counts as joined before it has gone down.
+        while !over.load(Acquire) {
+            if queue.waiting() == 1 {
+                queue.clock.0.fetch_add(SECOND, Relaxed);
+                queue.drive(By::Other);
+            }
+            thread::yield_now();
+        }
+        thread.join().unwrap();
         assert_eq!((queue.waiting(), queue.available()), (0, 0));
+        assert_eq!(queue.clock.0.load(Relaxed), 2 * SECOND);
     }
 }

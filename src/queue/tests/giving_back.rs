@@ -220,3 +220,17 @@ fn a_clock_that_panics_keeps_nobody_from_the_fast_path() {
         assert!(!queue.meter.word.load().is(Mode::Queued));
     }
 }
+
+/// The bucket had half a permit of room when somebody else took one. That is as much by another scale, although it is
+/// fewer ticks, and not enough for a grant from before.
+#[test]
+fn what_others_have_left_room_for_is_converted() {
+    let (limiter, clock) = limiter(2, 0);
+    let waiter = queued(&limiter, 1);
+    clock.advance(SECOND * 5 / 2);
+    assert_eq!(limiter.try_acquire(), Ok(()));
+    limiter.set_quota(Quota::per_second(1_000).burst(2)).unwrap();
+    assert!(limiter.has_capacity(0.5));
+    drop(waiter);
+    assert!(!limiter.has_capacity(0.6), "a permit was made");
+}
