@@ -191,7 +191,11 @@ fn a_thread_that_is_going_down_can_wait() {
         while !over.load(Acquire) {
             if queue.waiting() == 1 {
                 queue.clock.0.fetch_add(SECOND, Relaxed);
+                // The thread itself may be at it.
                 queue.drive(By::Other);
+                while queue.waiting() == 1 {
+                    thread::yield_now();
+                }
             }
             thread::yield_now();
         }
