@@ -189,13 +189,11 @@ fn a_thread_that_is_going_down_can_wait() {
         });
         // A thread counts as joined before it has gone down.
         while !over.load(Acquire) {
-            if queue.waiting() == 1 {
-                queue.clock.0.fetch_add(SECOND, Relaxed);
-                // The thread itself may be at it.
+            // To the time that the thread waits for, whichever of its calls it is in.
+            let armed = queue.inner.lock().armed;
+            if let Some(due_ns) = armed {
+                queue.clock.0.fetch_max(due_ns, Relaxed);
                 queue.drive(By::Other);
-                while queue.waiting() == 1 {
-                    thread::yield_now();
-                }
             }
             thread::yield_now();
         }
