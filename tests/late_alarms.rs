@@ -191,7 +191,8 @@ fn a_refusal_behind_a_late_alarm_says_when_to_come_back() {
         assert!(waiter.as_mut().poll(&mut cx).is_pending());
     }
     clock.now.store(150_000_000, Relaxed);
-    let retry_after = limiter.try_acquire().unwrap_err().retry_after().unwrap();
+    let retry_after = limiter.time_until(1).unwrap();
+    assert_eq!(limiter.try_acquire(), Err(Denied::NotYet { retry_after }));
     let until = 150_000_000 + retry_after.as_nanos() as u64;
     for now in (150_000_000..=until).step_by(10_000_000) {
         clock.now.store(now, Relaxed);

@@ -174,3 +174,9 @@ fn a_debt_by_a_smaller_quota_is_paid_by_what_is_parked() {
     // 100 of 6400 are 60 of 6360, however much of either is set aside.
     assert_eq!((per_core.report()[0].parked, limiter.available()), (60.into(), 60));
 }
+
+#[test]
+fn as_many_as_are_asked_for_are_taken_and_no_more() {
+    let (limiter, _per_core, _clock) = drained(0);
+    assert_eq!([limiter.try_acquire_up_to(5), limiter.try_acquire_up_to(200)], [5, 95]);
+}

@@ -74,6 +74,20 @@ fn a_clock_that_has_stepped_back_prolongs_nothing() {
     assert_eq!(rounds.may_hold_until(NOW + 1), None);
 }
 
+/// Whoever is due goes on when others come first for a moment; the rounds after that are as before.
+#[test]
+fn nobody_is_held_back_until_those_who_are_due_have_been_served() {
+    let mut rounds = one_is_back();
+    rounds.forget();
+    assert_eq!(rounds.held_until(), None);
+    for _ in 0..2 {
+        assert_eq!(rounds.hold(rounds.next(), NOW, never), None);
+        rounds.released(NOW);
+    }
+    rounds.settled();
+    assert_eq!(rounds.hold(rounds.next(), NOW, never), Some(NOW + HOLD_NS));
+}
+
 /// From when somebody is due who has waited for that, for a while.
 #[test]
 fn hungry_callers_share_while_permits_are_short() {
