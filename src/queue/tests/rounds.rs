@@ -1,3 +1,10 @@
+use core::{
+    future::Future,
+    pin::pin,
+    task::{Context, Waker},
+    time::Duration,
+};
+
 use super::locked::{START, limiter};
 use crate::{
     gcra::Scale,
@@ -260,4 +267,26 @@ fn a_newcomer_takes_its_turn() {
         assert!(locked.take_in_turn(cost, NEVER, true).is_none());
         assert_eq!(locked.inner.rounds.held_until(), None);
     });
+}
+
+/// Of those who wait already, too; and nobody where somebody waits for other limits as well.
+#[test]
+fn whose_longest_wait_is_near_is_not_held_back() {
+    for (wait_ns, gates, held) in
+        [(HOLD_NS + LATE_NS, 0, true), (HOLD_NS + LATE_NS - 1, 0, false), (HOLD_NS + LATE_NS, 1, false)]
+    {
+        let (limiter, _clock) = limiter("1000/s burst 5 initial 0");
+        let mut waiter = pin!(limiter.acquire_within(1, Duration::from_nanos(wait_ns)));
+        assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        limiter.queue().locked(|locked| {
+            locked.inner.rings = false;
+            locked.inner.rounds.fall_short();
+            assert_eq!(locked.inner.rounds.hold(0, START, never), None);
+            (0..2).for_each(|_| locked.inner.rounds.released(START));
+            locked.inner.sum.gates = gates;
+            let next = locked.inner.rounds.next();
+            assert_eq!(locked.hold(next).is_some(), held);
+            (locked.inner.sum.gates, locked.inner.rings) = (0, true);
+        });
+    }
 }
