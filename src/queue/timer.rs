@@ -4,7 +4,8 @@
 //!
 //! The sleeps belong to a runtime, and live and die with it. If that runtime shuts down, its timer wakes
 //! the alarm before its time, and polling a sleep again would panic; [`Timer::arm`] then lets go of them,
-//! and the queue asks its waiters to bring others. Where a sleep was due just then it cannot be told, and the
+//! and the queue asks its waiters to bring others. One that was due just then looks as if it had rung in time; but
+//! set anew it rings at once, before its new time. Should the runtime go down between that look and the poll, the
 //! panic is caught.
 //!
 //! # Why two
@@ -111,6 +112,9 @@ impl Bell {
     pub(super) fn set(&mut self, deadline: Instant, alarm: &Waker) -> Option<Poll<()>> {
         self.sleep.as_mut().reset(deadline);
         self.set = true;
+        if self.is_cut_short(Instant::now()) {
+            return None;
+        }
         let sleep = self.sleep.as_mut();
         // Unconstrained: out of its budget, a task would be told "pending" without being registered. Unwind
         // safe: a sleep that panics is dropped.

@@ -2,11 +2,13 @@
 
 use core::{task::Waker, time::Duration};
 use std::{
+    panic,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::Wake,
+    thread,
 };
 
 use tokio::{
@@ -129,4 +131,31 @@ fn a_timer_outlives_its_runtime() {
     drop(runtime);
     assert_eq!(timer.arm(delay, Waker::noop(), false), Armed::Missing);
     assert!(!timer.is_set());
+}
+
+/// Although its time had come when its runtime went down.
+#[test]
+fn a_bell_of_a_runtime_that_is_gone_is_not_polled() {
+    let runtime = runtime();
+    let mut bell = runtime.block_on(async {
+        let bell = set(Instant::now() + TICK);
+        advance(2 * TICK).await;
+        bell
+    });
+    drop(runtime);
+    let panicked = Arc::new(Rings::default());
+    let (thread, counted) = (thread::current().id(), Arc::clone(&panicked));
+    let before = Arc::new(panic::take_hook());
+    let others = Arc::clone(&before);
+    panic::set_hook(Box::new(move |info| {
+        if thread::current().id() == thread {
+            counted.0.fetch_add(1, Relaxed);
+        } else {
+            others(info);
+        }
+    }));
+    let outcome = bell.set(Instant::now() + 100 * TICK, Waker::noop());
+    panic::set_hook(Box::new(move |info| before(info)));
+    assert!(outcome.is_none());
+    assert_eq!(panicked.0.load(Relaxed), 0, "tokio has panicked");
 }
