@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tidegate::{Clock, ManualClock, Quota, QuotaError, RateLimiter};
 
 use super::{
-    oracle::{MILLION, Oracle, grain},
+    oracle::{MILLION, Oracle, Tick, grain, inexact_ticks},
     subjects::{Alone, Contended, InHand, InSlots, Subject},
 };
 use crate::nanos;
@@ -43,13 +43,6 @@ fn quota() -> impl Strategy<Value = Quota> {
         .prop_filter("an exact scale", |quota| grain(quota).is_none())
 }
 
-/// Ticks to a permit. It says again what `gcra.rs` promises: the word has to hold two bursts and ten years.
-fn ticks(quota: &Quota) -> u64 {
-    let ten_years = u128::from(quota.permits()) * 10 * u128::from(YEAR_NS);
-    let permits = ten_years.div_ceil(quota.period().as_nanos()) + 2 * u128::from(quota.max_burst());
-    u64::try_from(((1_u128 << 62) - 1) / permits).unwrap()
-}
-
 fn stays_close<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError> {
     let clock = ManualClock::starting_at(7_000_000_123);
     let mut subject = S::new(RateLimiter::with_clock(quota, clock.clone()));
@@ -57,7 +50,9 @@ fn stays_close<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError
     let most = u64::try_from(subject.limiter().available()).unwrap().min(most);
     let mut oracle = Oracle::new(&quota.burst(most), clock.now());
     // The rate is rounded in its 64th binary place, which comes to less than a fiftieth of a tick in ten years.
-    let parts = ticks(&quota) - ticks(&quota) / 50;
+    let ticks = inexact_ticks(&quota).unwrap();
+    let parts = ticks - ticks / 50;
+    let tick = Tick { parts: ticks, far_ns: 10 * YEAR_NS };
     let tick_ns = quota.period().as_nanos() as u64 / quota.permits() / parts;
     let close = |wait: Duration, exact: BigInt| {
         // It adds more to a wait for decades; and both are rounded up.
@@ -76,7 +71,7 @@ fn stays_close<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError
                 oracle.set_now(clock.now());
             }
             Op::Take(n) => {
-                let (least, more) = oracle.available_within(before, parts);
+                let (least, more) = oracle.available_within(before, tick);
                 match subject.try_acquire_n(n.into()) {
                     Ok(()) => {
                         // What is in hand is there even where the word is in debt.
@@ -107,10 +102,15 @@ fn stays_close<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError
         } else {
             oracle.refund(before - after - taken);
         }
-        let (least, more) = oracle.available_within(subject.parked(), parts);
+        let (least, more) = oracle.available_within(subject.parked(), tick);
         let found = BigInt::from(subject.limiter().available());
         prop_assert!(least <= found && found <= more, "{} is not from {} to {}", found, least, more);
-        prop_assert!(close(subject.limiter().time_until_full(), oracle.wait_until_full()));
+        let full = subject.limiter().time_until_full();
+        let tick = Tick { far_ns: tick.far_ns.saturating_add(full.as_nanos() as u64), ..tick };
+        let (least, more) = oracle.wait_within(most * MILLION, tick);
+        // As far as a clock can show it.
+        let least = least.min(BigInt::from(u64::MAX - clock.now()));
+        prop_assert!(least <= nanos(full) && nanos(full) <= more, "{:?}, not {} to {} ns", full, least, more);
         let wait = subject.limiter().time_until(1).unwrap();
         prop_assert!(close(wait, oracle.wait_with(subject.parked(), MILLION)));
     }

@@ -50,12 +50,13 @@ impl Oracle {
         self.available_with(0)
     }
 
-    pub(crate) fn fits(&self, millionths: u64) -> bool {
-        millionths == 0 || self.level() >= &self.millionth * millionths
+    pub(crate) fn fits(&self, millionths: impl Into<BigInt>) -> bool {
+        let millionths = millionths.into();
+        millionths.is_zero() || self.level() >= &self.millionth * millionths
     }
 
     /// Nanoseconds until as much is there, rounded up.
-    pub(crate) fn wait(&self, millionths: u64) -> BigInt {
+    pub(crate) fn wait(&self, millionths: impl Into<BigInt>) -> BigInt {
         self.wait_with(0, millionths)
     }
 
@@ -70,21 +71,36 @@ impl Oracle {
     }
 
     /// As [`wait`](Self::wait), with so many millionths beside it.
-    pub(crate) fn wait_with(&self, beside: u64, millionths: u64) -> BigInt {
-        if millionths == 0 {
+    pub(crate) fn wait_with(&self, beside: u64, millionths: impl Into<BigInt>) -> BigInt {
+        let millionths = millionths.into();
+        if millionths.is_zero() {
             return BigInt::zero();
         }
         self.nanos(&(&self.millionth * millionths - self.level() - &self.millionth * beside))
     }
 
-    /// The whole permits there are with so many millionths beside it, if the level may be off by less than one of so
-    /// many parts of a permit: at least, and at most.
-    pub(crate) fn available_within(&self, beside: u64, parts: u64) -> (BigInt, BigInt) {
-        let permit = &self.millionth * MILLION * parts;
-        let level: BigInt = (self.level() + &self.millionth * beside) * parts;
-        let off: BigInt = &self.millionth * MILLION - 1;
+    /// The whole permits there are with so many millionths beside it, if the level may be off by less than a tick: at
+    /// least, and at most.
+    pub(crate) fn available_within(&self, beside: u64, tick: Tick) -> (BigInt, BigInt) {
+        let permit = tick.fine(&self.millionth * MILLION);
+        let level = tick.fine(self.level() + &self.millionth * beside);
+        let off = tick.of(&self.millionth * MILLION) - 1;
         let (least, most): (BigInt, BigInt) = (&level - &off, level + off);
         (least.div_floor(&permit), most.div_floor(&permit))
+    }
+
+    /// The nanoseconds until the level is as much, rounded up, if it may be off by less than a tick, then as now: at
+    /// least, and at most.
+    pub(crate) fn wait_within(&self, millionths: impl Into<BigInt>, tick: Tick) -> (BigInt, BigInt) {
+        let nanosecond = tick.fine(self.nanosecond.clone());
+        let missing = tick.fine(&self.millionth * millionths.into() - self.level());
+        let off = tick.of(&self.millionth * MILLION);
+        // The first nanosecond at which less than `off` is missing, and the one after the last at which it is as much
+        // below.
+        let after = |units: BigInt| {
+            if units.is_negative() { BigInt::zero() } else { units.div_floor(&nanosecond) + 1 }
+        };
+        (after(&missing - &off), after(missing + off - 1))
     }
 
     pub(crate) fn wait_until_full(&self) -> BigInt {
@@ -92,7 +108,12 @@ impl Oracle {
     }
 
     pub(crate) fn wait_until_paid(&self) -> BigInt {
-        self.nanos(&-self.level())
+        self.wait_for_level(0)
+    }
+
+    /// Nanoseconds until the level is as much, zero too, rounded up.
+    pub(crate) fn wait_for_level(&self, millionths: impl Into<BigInt>) -> BigInt {
+        self.nanos(&(&self.millionth * millionths.into() - self.level()))
     }
 
     /// Takes as much whether it is there or not.
@@ -108,14 +129,46 @@ impl Oracle {
         self.tat += &self.millionth * millionths;
     }
 
-    pub(crate) fn refund(&mut self, millionths: u64) {
+    pub(crate) fn refund(&mut self, millionths: impl Into<BigInt>) {
         let full = self.tat.clone().min(self.now.clone());
-        self.tat = (&self.tat - &self.millionth * millionths).max(full);
+        self.tat = (&self.tat - &self.millionth * millionths.into()).max(full);
     }
 
     pub(crate) fn reset(&mut self) {
         self.tat = self.tat.clone().min(self.now.clone());
     }
+}
+
+/// The tick of a scale that is not exact.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tick {
+    /// How many are a permit.
+    pub(crate) parts: u64,
+    /// How long it has been since the origin. The rate is rounded up in its 64th binary place: by less than a part of
+    /// 2^64 of a tick in each nanosecond.
+    pub(crate) far_ns: u64,
+}
+
+impl Tick {
+    /// An amount in units so fine that the tick of a permit is a whole number of them.
+    fn fine(self, units: BigInt) -> BigInt {
+        (units * self.parts) << 64_u32
+    }
+
+    /// This tick of a permit, and by how much the rounding of the rate has made it longer, in the fine units.
+    fn of(self, permit: BigInt) -> BigInt {
+        permit * ((1_u128 << 64) + u128::from(self.far_ns))
+    }
+}
+
+/// How many ticks a permit is where no scale is exact; `None` if there is no scale at all.
+///
+/// It says again what `gcra.rs` promises: the word has to hold two bursts and ten years.
+pub(crate) fn inexact_ticks(quota: &Quota) -> Option<u64> {
+    let ten_years = u128::from(quota.permits()) * 315_576_000_000_000_000;
+    let permits = ten_years.div_ceil(quota.period().as_nanos()) + 2 * u128::from(quota.max_burst());
+    let ticks = ((1_u128 << 62) - 1) / permits;
+    (ticks > 0).then_some(ticks as u64)
 }
 
 /// How fine the amounts are for which this quota is exact, in parts of a permit; `None` if for none.
