@@ -41,6 +41,11 @@ fn replay(target: &str, run: fn(&[u8])) {
 }
 
 #[test]
+fn decisions_at_any_rate() {
+    replay("decision", targets::decision::run);
+}
+
+#[test]
 fn calls_that_do_not_wait() {
     replay("ops", targets::ops::run);
 }

@@ -69,7 +69,8 @@ impl Weight {
     }
 }
 
-fn permits(millionths: u64) -> Permits {
+/// So many millionths of a permit; fractions only below 2^32 of them.
+pub(super) fn permits(millionths: u64) -> Permits {
     if millionths.is_multiple_of(1_000_000) {
         return Permits::from(millionths / 1_000_000);
     }
