@@ -46,7 +46,7 @@ case $1 in
             $1 == "suite" && $2 != "unit" && $2 != "doc" { whole += $3; files++ }
             $1 == "property" { properties++; cases += $4; rows = rows "| `" $2 "` `" $3 "` | " $4 " |\n" }
             $1 == "timelines" && $2 == "limiter" { timelines += $4; steps += $5; rejected += $6 }
-            $1 == "histories" { histories = $2; calls = $3; overlapping = $4 }
+            $1 == "histories" { histories += $3; calls += $4; overlapping += $5 }
             END {
                 print "| what | how many |\n|---|---:|"
                 print "| unit tests | " unit " |"

@@ -3,7 +3,7 @@
 #     suite NAME TESTS                       what has passed: `unit`, `doc`, or a file of tests/
 #     property SUITE TEST CASES              a test of random cases, and how many it tried
 #     timelines SUBJECT PROFILE TIMELINES STEPS REJECTED
-#     histories HISTORIES CALLS OVERLAPPING
+#     histories TEST HISTORIES CALLS OVERLAPPING
 source "$(dirname "$0")/../../.ci/lib.sh"
 
 log=$base/verify/tests.log
@@ -27,7 +27,7 @@ awk '
         split(substr($0, RSTART), word, /[:, ]+/)
         print "timelines", word[1], word[2], word[3], word[5], word[7]
     }
-    /[0-9]+ histories, / { match($0, /[0-9]+ histories/); split(substr($0, RSTART), word, " "); print "histories", word[1], word[3], word[5] }
+    /[0-9]+ histories, / { match($0, /[0-9]+ histories/); split(substr($0, RSTART), word, " "); print "histories", test, word[1], word[3], word[5] }
     END { for (suite in passed) print "suite", suite, passed[suite] }
 ' "$log" | sort >"$1"
 grep -q '^suite' "$1"

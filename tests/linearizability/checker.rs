@@ -1,39 +1,72 @@
 //! The search for an order.
 //!
-//! A call is two points in time: it reads the clock, and then does all that it does in one step. Both lie between its
-//! begin and its end, the step after the reading. (The limiter reads the clock once, before it looks at its state; so
-//! it may decide by a time that has passed.) A charge may read the clock once more before its step; the wait that it
-//! tells is counted from the first reading. Moving the clock is one step.
-//!
-//! All threads' next points are tried in turn, depth first, and no situation twice.
+//! A call is one or more points in time, all between its begin and its end; what it does in each of them is for the
+//! specification to say. All threads' next points are tried in turn, depth first, and no situation twice.
 
-use std::collections::HashSet;
-
-use super::spec::{Answer, Call, Spec};
+use std::{collections::HashSet, fmt::Debug, hash::Hash};
 
 /// A call, and the tickets drawn just before and just after it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    pub(crate) call: Call,
-    pub(crate) answer: Answer,
+pub(crate) struct Entry<C, A> {
+    pub(crate) call: C,
+    pub(crate) answer: A,
     pub(crate) from: u64,
     pub(crate) to: u64,
 }
 
 /// The calls of each thread, in order.
-pub(crate) type History = Vec<Vec<Entry>>;
+pub(crate) type History<C, A> = Vec<Vec<Entry<C, A>>>;
+
+/// A call that is due for a point.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn<C, A, P> {
+    pub(crate) thread: usize,
+    pub(crate) call: C,
+    pub(crate) answer: A,
+    /// How far it has come, if it has begun.
+    pub(crate) stage: Option<P>,
+    /// Whether none that is not over ends sooner.
+    pub(crate) first: bool,
+    /// Whether nobody else can be in the middle of a call when this one ends.
+    pub(crate) last: bool,
+}
+
+/// Everything after a point, and how far the call has come then: to its end, if it has no stage.
+pub(crate) type Then<S, P> = (S, Option<P>);
+
+/// One call after the other.
+pub(crate) trait Spec {
+    type Call: Copy + Debug;
+    type Answer: Copy + Debug;
+    /// What the calls so far have made of it.
+    type State: Clone + Eq + Hash;
+    type Stage: Copy + Eq + Hash;
+
+    fn start(&self) -> Self::State;
+
+    /// What the next point of a call may come to, if this is the answer to it in the end.
+    fn points(
+        &self,
+        state: &Self::State,
+        turn: &Turn<Self::Call, Self::Answer, Self::Stage>,
+    ) -> Vec<Then<Self::State, Self::Stage>>;
+
+    /// What may happen that is no call's.
+    fn between(&self, _state: &Self::State) -> Option<Self::State> {
+        None
+    }
+}
 
 /// How far the search has come.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Situation {
-    /// How many calls of each thread are over, and the first and the latest time that its next one has read.
-    threads: Vec<(usize, Option<(u64, u64)>)>,
-    now_ns: u64,
-    tat: i64,
+struct Situation<S, P> {
+    /// How many calls of each thread are over, and how far its next one has come.
+    threads: Vec<(usize, Option<P>)>,
+    state: S,
 }
 
-pub(crate) fn is_linearizable(spec: &Spec, history: &History) -> bool {
-    let start = Situation { threads: vec![(0, None); history.len()], now_ns: 0, tat: spec.tat };
+pub(crate) fn is_linearizable<S: Spec>(spec: &S, history: &History<S::Call, S::Answer>) -> bool {
+    let start = Situation { threads: vec![(0, None); history.len()], state: spec.start() };
     let mut known = HashSet::from([start.clone()]);
     let mut open = vec![start];
     while let Some(situation) = open.pop() {
@@ -42,36 +75,31 @@ pub(crate) fn is_linearizable(spec: &Spec, history: &History) -> bool {
         let Some(first_end) = (0..history.len()).filter_map(next).map(|entry| entry.to).min() else {
             return true;
         };
+        let mut add = |after: Situation<_, _>| {
+            if known.insert(after.clone()) {
+                open.push(after);
+            }
+        };
+        if let Some(state) = spec.between(&situation.state) {
+            add(Situation { state, ..situation.clone() });
+        }
         for i in 0..history.len() {
             let Some(entry) = next(i).filter(|entry| entry.from < first_end) else { continue };
-            for after in points(spec, &situation, i, entry) {
-                if known.insert(after.clone()) {
-                    open.push(after);
-                }
+            let mut others = (0..history.len()).filter(|&j| j != i).filter_map(next);
+            let turn = Turn {
+                thread: i,
+                call: entry.call,
+                answer: entry.answer,
+                stage: situation.threads[i].1,
+                first: entry.to == first_end,
+                last: others.all(|other| other.from > entry.to),
+            };
+            for (state, stage) in spec.points(&situation.state, &turn) {
+                let mut after = Situation { state, threads: situation.threads.clone() };
+                after.threads[i] = (situation.threads[i].0 + usize::from(stage.is_none()), stage);
+                add(after);
             }
         }
     }
     false
-}
-
-/// The situations after the next point of a thread.
-fn points(spec: &Spec, situation: &Situation, i: usize, entry: &Entry) -> Vec<Situation> {
-    let over = |now_ns, tat| {
-        let mut after = Situation { now_ns, tat, ..situation.clone() };
-        after.threads[i] = (situation.threads[i].0 + 1, None);
-        after
-    };
-    let now_ns = situation.now_ns;
-    if let Call::Advance(ns) = entry.call {
-        return vec![over(now_ns + ns, situation.tat)];
-    }
-    let read = |first_ns| {
-        let mut after = situation.clone();
-        after.threads[i].1 = Some((first_ns, now_ns));
-        after
-    };
-    let Some((first_ns, latest_ns)) = situation.threads[i].1 else { return vec![read(now_ns)] };
-    let again = (matches!(entry.call, Call::Charge(_)) && latest_ns < now_ns).then(|| read(first_ns));
-    let then = spec.step(situation.tat, latest_ns, first_ns, entry.call, entry.answer);
-    again.into_iter().chain(then.map(|tat| over(now_ns, tat))).collect()
 }

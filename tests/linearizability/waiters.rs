@@ -1,0 +1,367 @@
+//! Waiters, beside calls that do not wait, while the clock stands still at its beginning: what comes comes from
+//! others.
+//!
+//! The specification is a bucket of whole permits and a queue. Whoever is at the head is granted what it asks for in
+//! a step that is no call's, and nobody else is: first in, first out. Calls are one step, but for those that join the
+//! queue, and
+//! 1. no call that does not wait takes anything while somebody waits. It is then told to come again later, by an
+//!    estimate; else to the nanosecond;
+//! 2. when the last of calls that overlap ends, nobody waits who is due. Before that the hand-off may be under way;
+//! 3. who leaves with a grant gives it back if all since would have come out the same without it: if, as often as the
+//!    bucket was looked at since, what was missing from it was no less than the grant. Else it is lost (the head of
+//!    `src/queue/slack.rs`). It may be lost, too, if somebody has taken permits since without waiting: of those who do
+//!    without the lock not all is known (`Unlocked` in `src/queue/inner.rs`).
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tidegate::{AcquireN, Denied, ManualClock, Quota, RateLimiter};
+
+use super::{
+    checker::{self, Entry, History, Then, Turn},
+    random::Random,
+    record::{Actor, Slow, Tickets, record, wait_ns},
+};
+
+/// How long a permit takes to come, in nanoseconds.
+const ONE_NS: u64 = 1_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Try(u64),
+    UpTo(u64),
+    Refund(u64),
+    Reset,
+    /// Blocks, but for no time.
+    Within(u64),
+    /// A future is made, and polled for the first time.
+    Join(u64),
+    /// It is polled again.
+    Poll,
+    /// It is dropped, and had not been ready.
+    Leave,
+    Available,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Done,
+    Never,
+    /// In nanoseconds.
+    Wait(u64),
+    Count(u64),
+    Pending,
+}
+
+/// Who waits: a thread has one future, and may block beside that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Id {
+    thread: usize,
+    blocked: bool,
+}
+
+/// How far a call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Stage {
+    /// In the queue, or granted without having heard of it.
+    Joined,
+    /// All is done but for the hand-off.
+    Done,
+}
+
+/// A grant that nobody has heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Grant {
+    id: Id,
+    n: u64,
+    /// How many looks at the bucket came before it.
+    looks: usize,
+    /// Whether somebody has taken permits since, and had not waited.
+    passed: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct State {
+    level: u64,
+    /// From front to back.
+    queue: Vec<(Id, u64)>,
+    grants: Vec<Grant>,
+    /// What was missing from the bucket whenever it was looked at since the oldest of the grants.
+    looks: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) burst: u64,
+    pub(crate) level: u64,
+}
+
+impl Spec {
+    /// `n` permits are taken.
+    fn take(&self, state: &mut State, n: u64) {
+        self.look(state);
+        state.level -= n;
+    }
+
+    /// `n` permits come, up to a full burst.
+    fn add(&self, state: &mut State, n: u64) {
+        state.level = (state.level + n).min(self.burst);
+        self.look(state);
+    }
+
+    fn look(&self, state: &mut State) {
+        if !state.grants.is_empty() {
+            state.looks.push(self.burst - state.level);
+        }
+    }
+
+    /// `n` permits are taken by one who has not waited.
+    fn take_at_once(&self, state: &mut State, n: u64) {
+        self.take(state, n);
+        for grant in &mut state.grants {
+            grant.passed = true;
+        }
+    }
+
+    /// Its grant, if it has one, is taken from those that nobody has heard of.
+    fn hear(state: &mut State, id: Id) -> Option<Grant> {
+        let i = state.grants.iter().position(|grant| grant.id == id)?;
+        let grant = state.grants.remove(i);
+        // Who comes first in there was granted first.
+        let oldest = state.grants.first().map_or(state.looks.len(), |grant| grant.looks);
+        state.looks.drain(..oldest);
+        for later in &mut state.grants {
+            later.looks -= oldest;
+        }
+        Some(grant)
+    }
+
+    /// Who has a grant leaves: what may become of it.
+    fn leave(state: &State, id: Id) -> Vec<State> {
+        let mut lost = state.clone();
+        let Some(Grant { n, looks, passed, .. }) = Self::hear(&mut lost, id) else { return Vec::new() };
+        if state.looks[looks..].iter().any(|&missing| missing < n) {
+            return vec![lost];
+        }
+        let mut back = state.clone();
+        for missing in &mut back.looks[looks..] {
+            *missing -= n;
+        }
+        back.level += n;
+        Self::hear(&mut back, id);
+        if passed { vec![back, lost] } else { vec![back] }
+    }
+
+    /// What came of a call that is one step.
+    fn at_once(&self, state: &mut State, thread: usize, call: Call) -> Option<Answer> {
+        let id = Id { thread, blocked: false };
+        Some(match call {
+            Call::UpTo(most) => {
+                let count = if state.queue.is_empty() { state.level.min(most) } else { 0 };
+                if count > 0 {
+                    self.take_at_once(state, count);
+                }
+                Answer::Count(count)
+            }
+            Call::Refund(n) => {
+                self.add(state, n);
+                Answer::Done
+            }
+            Call::Reset => {
+                self.add(state, self.burst);
+                Answer::Done
+            }
+            Call::Poll => Self::hear(state, id).map_or(Answer::Pending, |_| Answer::Done),
+            Call::Leave => {
+                state.queue.retain(|&(other, _)| other != id);
+                Answer::Done
+            }
+            Call::Available => Answer::Count(state.level),
+            Call::Try(n) | Call::Within(n) | Call::Join(n) => {
+                if n > self.burst {
+                    return Some(Answer::Never);
+                }
+                let waited_for: u64 = state.queue.iter().map(|&(_, n)| n).sum();
+                if waited_for + n > state.level {
+                    return Some(Answer::Wait((waited_for + n - state.level) * ONE_NS));
+                }
+                if !state.queue.is_empty() {
+                    return None;
+                }
+                self.take_at_once(state, n);
+                Answer::Done
+            }
+        })
+    }
+}
+
+impl checker::Spec for Spec {
+    type Call = Call;
+    type Answer = Answer;
+    type State = State;
+    type Stage = Stage;
+
+    fn start(&self) -> State {
+        State { level: self.level, ..State::default() }
+    }
+
+    fn points(&self, state: &State, turn: &Turn<Call, Answer, Stage>) -> Vec<Then<State, Stage>> {
+        let &Turn { thread, call, answer, stage, first, last } = turn;
+        let id = Id { thread, blocked: matches!(call, Call::Within(_)) };
+        let mut after = state.clone();
+        let done = |after| (after, Some(Stage::Done));
+        match stage {
+            // To run the hand-off for longer is in nobody's way.
+            Some(Stage::Done) if first && !(last && self.between(state).is_some()) => vec![(after, None)],
+            Some(Stage::Done) => Vec::new(),
+            Some(Stage::Joined) => match answer {
+                // It may have been granted since, and will hear of it when it is polled.
+                Answer::Pending => vec![done(after)],
+                Answer::Done if Self::hear(&mut after, id).is_some() => vec![done(after)],
+                _ => Vec::new(),
+            },
+            None if call == Call::Leave && state.grants.iter().any(|grant| grant.id == id) => {
+                Self::leave(state, id).into_iter().map(done).collect()
+            }
+            None => {
+                let right = self.at_once(&mut after, thread, call);
+                let estimate = matches!((call, answer), (Call::Try(_), Answer::Wait(ns)) if ns > 0);
+                let over = right == Some(answer) || (estimate && !state.queue.is_empty());
+                let joins = match call {
+                    // Only if that is in time.
+                    Call::Within(n) if right.is_none() => Some(n),
+                    Call::Join(n) if !matches!(right, Some(Answer::Done | Answer::Never)) => Some(n),
+                    _ => None,
+                };
+                let joined = joins.map(|n| {
+                    let mut joined = state.clone();
+                    joined.queue.push((id, n));
+                    (joined, Some(Stage::Joined))
+                });
+                over.then(|| done(after)).into_iter().chain(joined).collect()
+            }
+        }
+    }
+
+    /// Whoever is at the head is granted what it asks for.
+    fn between(&self, state: &State) -> Option<State> {
+        let &(id, n) = state.queue.first()?;
+        (n <= state.level).then(|| {
+            let mut after = state.clone();
+            after.queue.remove(0);
+            self.take(&mut after, n);
+            after.grants.push(Grant { id, n, looks: after.looks.len(), passed: false });
+            after
+        })
+    }
+}
+
+/// A thread with its plan, and its future.
+struct Caller<'a> {
+    limiter: &'a RateLimiter<Slow>,
+    future: Option<Pin<Box<AcquireN<'a, Slow>>>>,
+    plan: std::vec::IntoIter<Call>,
+}
+
+impl Caller<'_> {
+    fn make(&mut self, call: Call) -> Answer {
+        let done = |taken: Result<(), Denied>| match taken {
+            Ok(()) => Answer::Done,
+            Err(denied) => wait_ns(&denied).map_or(Answer::Never, Answer::Wait),
+        };
+        match call {
+            Call::Try(n) => done(self.limiter.try_acquire_n(n)),
+            Call::UpTo(most) => Answer::Count(self.limiter.try_acquire_up_to(most)),
+            Call::Refund(n) => done(self.limiter.refund(n)),
+            Call::Reset => {
+                self.limiter.reset();
+                Answer::Done
+            }
+            Call::Within(n) => done(self.limiter.acquire_within_blocking(n, Duration::ZERO)),
+            Call::Join(n) => {
+                self.future = Some(Box::pin(self.limiter.acquire_n(n)));
+                self.poll()
+            }
+            Call::Poll => self.poll(),
+            Call::Leave => {
+                self.future = None;
+                Answer::Done
+            }
+            Call::Available => Answer::Count(self.limiter.available() as u64),
+        }
+    }
+
+    fn poll(&mut self) -> Answer {
+        let future = self.future.as_mut().expect("it was made");
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => Answer::Pending,
+            Poll::Ready(granted) => {
+                self.future = None;
+                granted.map_or(Answer::Never, |()| Answer::Done)
+            }
+        }
+    }
+}
+
+impl Actor for Caller<'_> {
+    type Spec = Spec;
+
+    fn act(&mut self, tickets: &Tickets) -> Option<Entry<Call, Answer>> {
+        let call = match self.plan.next()? {
+            // One future at a time.
+            Call::Join(n) if self.future.is_some() => {
+                if n == 1 {
+                    Call::Leave
+                } else {
+                    Call::Poll
+                }
+            }
+            Call::Poll | Call::Leave if self.future.is_none() => Call::Join(1),
+            call => call,
+        };
+        Some(tickets.note(call, || self.make(call)))
+    }
+}
+
+/// The calls of one thread.
+fn plan(random: &mut Random) -> Vec<Call> {
+    let call = |random: &mut Random| {
+        let n = 1 + random.below(3);
+        match random.below(16) {
+            0..=1 => Call::Try(n),
+            2 => Call::UpTo(n),
+            3..=5 => Call::Refund(n),
+            6 => Call::Reset,
+            7..=8 => Call::Within(n),
+            9..=12 => Call::Join(n),
+            13..=14 => Call::Poll,
+            _ => Call::Leave,
+        }
+    };
+    let count = 3 + random.below(3);
+    (0..count).map(|_| call(random)).collect()
+}
+
+/// Has several threads make random calls at once, and then looks at what is left.
+pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
+    let burst = 2 + random.below(4);
+    let level = random.below(3);
+    let quota = Quota::new(1_000_000, Duration::from_secs(1)).burst(burst).initial(level);
+    let limiter = RateLimiter::with_clock(quota, Slow(ManualClock::new()));
+    let threads = 3 + random.below(2) as usize;
+    let mut caller = |_| Caller { limiter: &limiter, future: None, plan: plan(random).into_iter() };
+    let mut callers: Vec<_> = (0..threads).map(&mut caller).collect();
+    let tickets = Tickets::default();
+    let mut history = record(&tickets, &mut callers);
+    let end = |caller: &mut Caller<'_>| {
+        caller.plan = vec![if caller.future.is_some() { Call::Poll } else { Call::Available }].into_iter();
+        caller.act(&tickets)
+    };
+    for (calls, caller) in history.iter_mut().zip(&mut callers) {
+        calls.extend(end(caller));
+    }
+    (Spec { burst, level }, history)
+}
