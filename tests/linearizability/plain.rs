@@ -13,7 +13,7 @@ use super::{
     calls::Calls,
     checker::{Entry, History},
     random::Random,
-    record::{Actor, Slow, Tickets, record, wait_ns},
+    record::{Actor, Slow, Tickets, length, record, wait_ns},
     spec::{Answer, Call, Spec},
 };
 
@@ -87,7 +87,7 @@ fn plan(random: &mut Random, thread: usize, one_ns: u64, quotas: u64) -> Vec<Cal
             _ => Call::Available,
         }
     };
-    let count = 2 + random.below(3);
+    let count = length(random, 2, 3);
     (0..count).map(|_| call(random)).collect()
 }
 

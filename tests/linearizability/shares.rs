@@ -16,7 +16,7 @@ use tidegate::{Denied, Local, ManualClock, PerCore, Quota, RateLimiter};
 use super::{
     checker::{self, Entry, History, Then, Turn},
     random::Random,
-    record::{Actor, Slow, Tickets, record, wait_ns},
+    record::{Actor, Slow, Tickets, length, record, wait_ns},
 };
 
 /// The most permits there are.
@@ -217,7 +217,7 @@ fn plan(random: &mut Random) -> Vec<Call> {
         4..=6 => Call::ByHand,
         _ => Call::GiveBack,
     };
-    let count = 2 + random.below(4);
+    let count = length(random, 2, 4);
     (0..count).map(|_| call(random)).collect()
 }
 

@@ -23,7 +23,7 @@ use tidegate::{AcquireN, Denied, ManualClock, Quota, RateLimiter};
 use super::{
     checker::{self, Entry, History, Then, Turn},
     random::Random,
-    record::{Actor, Slow, Tickets, record, wait_ns},
+    record::{Actor, Slow, Tickets, length, record, wait_ns},
 };
 
 /// How long a permit takes to come, in nanoseconds.
@@ -341,7 +341,7 @@ fn plan(random: &mut Random) -> Vec<Call> {
             _ => Call::Leave,
         }
     };
-    let count = 3 + random.below(3);
+    let count = length(random, 3, 3);
     (0..count).map(|_| call(random)).collect()
 }
 
