@@ -14,8 +14,9 @@
 //! - **Inexact scale**, if the word would last less than [`MIN_HORIZON_NS`] with an exact one (N above some
 //!   1.2 million, or a burst that takes years to fill): `c` is as large as the word allows for 10 years,
 //!   and `now` is floored. A decision may differ from the exact one by less than one tick, and this never
-//!   accumulates: `R` itself is rounded in its 64th binary place, upwards, so that a whole number of ticks
-//!   is never floored to the one before.
+//!   accumulates while the origin stays where it is, which is for years (each move may add less than a tick):
+//!   `R` itself is rounded in its 64th binary place, upwards, so that a whole number of ticks is never floored to the
+//!   one before.
 //!
 //! # Bounds
 //! 1. `limit = burst * c`, and `2 * limit + R * horizon <= MAX_TAT`.

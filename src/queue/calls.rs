@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::Denied,
-    gcra::{Decision, MAX_TAT, Scale, decide, nanos},
+    gcra::{Decision, Scale, decide, nanos},
     meter::{Fast, Taken, wait_until},
     permits::Permits,
     published::Frame,
@@ -257,7 +257,7 @@ impl<C: Clock> WaitQueue<C> {
             let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
             let tat = if cost == 0 { Some(locked.tat) } else { locked.charge(cost) };
             let Some(tat) = tat else {
-                let most = (MAX_TAT - locked.tat.max(locked.now)) / per_permit;
+                let most = locked.chargeable() / per_permit;
                 return Err(Denied::DebtTooDeep { requested: permits, most: most.into() });
             };
             Ok((tat, locked.frame))
@@ -333,9 +333,10 @@ impl<C: Clock> WaitQueue<C> {
         if let Some((edition, frame)) = self.meter.published.read()
             && let Some(now) = frame.tick(now_ns)
         {
-            let tat = self.meter.word.load().tat();
-            if self.meter.published.is_current(edition) {
-                return (frame, tat, now);
+            // While it is QUEUED, the frame may have been replaced already, and the word not yet.
+            let state = self.meter.word.load();
+            if state.is(edition.clear()) && self.meter.published.is_current(edition) {
+                return (frame, state.tat(), now);
             }
         }
         self.locked_at(now_ns, |locked| (locked.frame, locked.tat, locked.now))

@@ -179,6 +179,9 @@ impl<'a> Locked<'a> {
         self.set_doubt(None);
         if charged(self.tat, self.now, cost).is_none() {
             // Late in the life of the scale there may be less room than it offers afresh.
+            if cost > self.chargeable() {
+                return None;
+            }
             self.move_origin();
         }
         let tat = charged(self.tat, self.now, cost)?;
@@ -186,6 +189,13 @@ impl<'a> Locked<'a> {
         self.admit(tat, self.now);
         self.inner.recheck = true;
         Some(tat)
+    }
+
+    /// How many ticks can be charged, by the origin there is or by a fresh one.
+    pub(super) fn chargeable(&self) -> u64 {
+        let (_, fresh) = Frame::at(self.frame.scale, self.now_ns);
+        let moved = fresh.saturating_add(self.tat.saturating_sub(self.now));
+        MAX_TAT.saturating_sub(self.tat.max(self.now).min(moved))
     }
 
     /// Gives `cost` ticks back, up to a full burst.
@@ -379,7 +389,8 @@ impl<'a> Locked<'a> {
         self.note(self.tat);
     }
 
-    /// Moves the origin up to the present; the level stays as it is.
+    /// Moves the origin up to the present; the level stays as it is. Where the scale is not exact, what either origin
+    /// cuts off of the present differs by less than a tick.
     fn move_origin(&mut self) {
         // A reading from before the origin was taken for the origin, so that is where time goes on.
         self.now_ns = self.now_ns.max(self.frame.origin_ns);

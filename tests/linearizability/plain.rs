@@ -1,9 +1,7 @@
 //! The calls of the plain limiter that do not wait, and changes of its quota.
 //!
 //! A call that is held up while the quota changes twice may be charged twice (the head of `src/published.rs` says
-//! why), so a change waits until all calls have ended that were under way at the one before. And a report that is made
-//! while the quota changes may pair the level by the old one with the burst of the new one; so where it changes there is
-//! a report at the end only.
+//! why), so a change waits until all calls have ended that were under way at the one before.
 
 use std::time::Duration;
 
@@ -83,7 +81,6 @@ fn plan(random: &mut Random, thread: usize, one_ns: u64, quotas: u64) -> Vec<Cal
             6 | 7 => Call::Charge(n),
             8 | 9 => Call::Refund(n),
             11 if n == 1 => Call::Reset,
-            _ if quotas > 1 => Call::Try(n),
             _ => Call::Available,
         }
     };

@@ -76,3 +76,23 @@ fn no_horizon_is_noticed() {
     let odd_ns: Vec<u64> = (0..2_000).map(|i| i % 2).collect();
     assert_eq!(keep_busy(quota, 1_800_000_000_000, &odd_ns), BigInt::ZERO);
 }
+
+/// A charge that is refused changes nothing, and so does not move the origin.
+#[test]
+fn charges_that_are_refused_add_nothing() {
+    let quota = Quota::per_second(3_000_001).burst(1).initial(0);
+    assert_eq!(grain(&quota), None);
+    let clock = ManualClock::starting_at(1_000_000_000);
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    let mut oracle = Oracle::new(&quota, clock.now());
+    limiter.charge(3_000_001).unwrap();
+    oracle.take(3_000_001 * MILLION);
+    for _ in 0..100_000 {
+        clock.advance(Duration::from_nanos(1));
+        limiter.charge(u64::MAX).unwrap_err();
+    }
+    oracle.set_now(clock.now());
+    let told = BigInt::from(limiter.time_until(1).unwrap().as_nanos());
+    let off: BigInt = told - oracle.wait(MILLION);
+    assert!(off.abs() <= 1.into(), "{off} ns");
+}
