@@ -81,5 +81,6 @@ fn what_is_in_hand_needs_no_clock() {
 fn there_is_a_slot_for_every_core() {
     let cores = thread::available_parallelism().unwrap().get();
     assert!((cores..2 * cores).contains(&default_slots()) && default_slots().is_power_of_two());
-    assert_eq!(per_core(MAX_SLOTS, 0).0.report().len(), MAX_SLOTS);
+    let most = if cfg!(miri) { 64 } else { MAX_SLOTS };
+    assert_eq!(per_core(most, 0).0.report().len(), most);
 }
