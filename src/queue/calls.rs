@@ -77,28 +77,32 @@ impl<C: Clock> WaitQueue<C> {
         self.try_take_locked(permits, None)
     }
 
-    /// Somebody waits, so a newcomer is refused: an estimate of its turn, without the lock.
+    /// Somebody waits, so a newcomer is refused.
     fn refuse_behind_waiters(&self, permits: Permits, now_ns: u64) -> Result<(), Denied> {
-        let Some((edition, frame)) = self.meter.published.read() else {
-            return self.try_take_locked(permits, None).map(drop);
-        };
+        match self.estimate_turn(permits, now_ns)? {
+            Some(due_ns) => Err(not_yet(due_ns, now_ns)),
+            None => self.try_take_locked(permits, None).map(drop),
+        }
+    }
+
+    /// When it is the turn of a newcomer, after those who wait, without the lock. `None` if it takes the lock to tell, or
+    /// the time has come: the alarm is late, or somebody is held back.
+    fn estimate_turn(&self, permits: Permits, now_ns: u64) -> Result<Option<u64>, Denied> {
+        let Some((edition, frame)) = self.meter.published.read() else { return Ok(None) };
         let state = self.meter.word.load();
-        let queued = self.meter.queued();
+        let (tat, queued) = (state.tat(), self.meter.queued());
         let cost = cost(&frame, permits)?;
-        let Some(now) = frame.tick(now_ns) else {
-            return self.try_take_locked(permits, None).map(drop);
-        };
-        let behind = self.meter.doubted() || self.meter.is_behind(&frame, now_ns, state.tat());
-        if !state.is(Mode::Queued) || queued == 0 || behind || !self.meter.published.is_current(edition) {
-            return self.try_take_locked(permits, None).map(drop);
+        let Some(now) = frame.tick(now_ns) else { return Ok(None) };
+        let behind = self.meter.doubted() || self.meter.is_behind(&frame, now_ns, tat);
+        // Nobody has taken what has come within the catch-up.
+        let lost = tat < now.saturating_sub(frame.scale.catch_up);
+        let waits = state.is(Mode::Queued) && queued > 0;
+        if !waits || behind || lost || !self.meter.published.is_current(edition) {
+            return Ok(None);
         }
-        let all = state.tat().saturating_add(queued).saturating_add(cost);
+        let all = tat.saturating_add(queued).saturating_add(cost);
         let due_ns = frame.instant(all.saturating_sub(frame.scale.limit));
-        if due_ns <= now_ns || is_lost(&frame, state.tat(), now) {
-            // The alarm is late, or somebody is held back.
-            return self.try_take_locked(permits, None).map(drop);
-        }
-        Err(not_yet(due_ns, now_ns))
+        Ok((due_ns > now_ns).then_some(due_ns))
     }
 
     /// Serves those who wait and are due, if the alarm is late or they are held back (see `rounds.rs`): whoever calls
@@ -288,7 +292,7 @@ impl<C: Clock> WaitQueue<C> {
 
     /// The whole permits there are, rounded down; negative in debt.
     pub(crate) fn available(&self) -> i64 {
-        let (frame, tat, now) = self.snapshot();
+        let Snapshot { frame, tat, now, .. } = self.snapshot(self.clock.now());
         let level = frame.scale.level(tat, now).saturating_add_unsigned(frame.scale.parked(self.parked()));
         level.div_euclid(frame.scale.per_permit as i64)
     }
@@ -296,12 +300,7 @@ impl<C: Clock> WaitQueue<C> {
     /// How long until `permits` are there, taking nothing and counting those who wait.
     pub(crate) fn time_until(&self, permits: Permits) -> Result<Duration, Denied> {
         let now_ns = self.clock.now();
-        let (frame, tat, now) = self.snapshot_at(now_ns);
-        let (frame, after_all, now) = match self.meter.queued() {
-            0 => (frame, tat.max(now), now),
-            queued if !is_lost(&frame, tat, now) => (frame, tat.saturating_add(queued), now),
-            _ => self.locked_at(now_ns, |locked| (locked.frame, locked.after_all(), locked.now)),
-        };
+        let Snapshot { frame, now, after_all, .. } = self.snapshot(now_ns);
         let cost = cost(&frame, permits)?;
         if cost == 0 {
             return Ok(Duration::ZERO);
@@ -315,7 +314,7 @@ impl<C: Clock> WaitQueue<C> {
     /// How long until the burst is full.
     pub(crate) fn time_until_full(&self) -> Duration {
         let now_ns = self.clock.now();
-        let (frame, tat, now) = self.snapshot_at(now_ns);
+        let Snapshot { frame, tat, now, .. } = self.snapshot(now_ns);
         if tat <= now { nanos(0) } else { wait_until(&frame, tat, now_ns) }
     }
 
@@ -324,23 +323,34 @@ impl<C: Clock> WaitQueue<C> {
         self.inner.lock().list.len()
     }
 
-    fn snapshot(&self) -> (Frame, u64, u64) {
-        self.snapshot_at(self.clock.now())
-    }
-
-    /// Frame, arrival time and now, that belong together.
-    fn snapshot_at(&self, now_ns: u64) -> (Frame, u64, u64) {
+    /// Without the lock if nobody waits.
+    fn snapshot(&self, now_ns: u64) -> Snapshot {
         if let Some((edition, frame)) = self.meter.published.read()
             && let Some(now) = frame.tick(now_ns)
         {
             // While it is QUEUED, the frame may have been replaced already, and the word not yet.
             let state = self.meter.word.load();
             if state.is(edition.clear()) && self.meter.published.is_current(edition) {
-                return (frame, state.tat(), now);
+                let tat = state.tat();
+                return Snapshot { frame, tat, now, after_all: tat.max(now) };
             }
         }
-        self.locked_at(now_ns, |locked| (locked.frame, locked.tat, locked.now))
+        self.locked_at(now_ns, |locked| Snapshot {
+            frame: locked.frame,
+            tat: locked.tat,
+            now: locked.now,
+            after_all: locked.after_all(),
+        })
     }
+}
+
+/// What belongs together.
+struct Snapshot {
+    frame: Frame,
+    tat: u64,
+    now: u64,
+    /// The arrival time when all have been served who wait.
+    after_all: u64,
 }
 
 /// What so many permits cost.
@@ -351,11 +361,6 @@ pub(super) fn cost(frame: &Frame, permits: Permits) -> Result<u64, Denied> {
 /// More than a burst.
 pub(super) fn never(frame: &Frame, requested: Permits) -> Denied {
     Denied::Never { requested, burst: Permits::from(frame.scale.limit / frame.scale.per_permit) }
-}
-
-/// Whether some of what has come is lost, since nobody has taken it within the catch-up.
-fn is_lost(frame: &Frame, tat: u64, now: u64) -> bool {
-    tat < now.saturating_sub(frame.scale.catch_up)
 }
 
 /// The whole permits there are at `now`, zero in debt.

@@ -286,7 +286,7 @@ impl<C: Clock> WaitQueue<C> {
                         unsure => Ok(unsure),
                     });
                 }
-                let entered = if locked.inner.list.is_empty() { Entered::Waiting } else { Entered::Behind };
+                let entered = locked.inner.entered();
                 if let Some(waker) = waker.take() {
                     locked.inner.join(place, request, cost, deadline_ns, waker);
                 }
