@@ -1,6 +1,8 @@
 //! Who is held back for the sake of fairness loses nothing by it: not its turn, not what it was due, and no more
 //! time than is said. And nobody is held back who need not be.
 
+#[path = "support/held.rs"]
+mod held;
 #[path = "support/mute.rs"]
 mod mute;
 
@@ -10,10 +12,10 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    thread,
     time::Duration,
 };
 
+use held::{MICRO, MILLI, after_threads, held, limiter, settle};
 use mute::Mute;
 use tidegate::{Clock, Inherit, Quota, RateLimiter, TokioClock};
 use tokio::{
@@ -22,22 +24,8 @@ use tokio::{
     time::{Instant, advance, sleep},
 };
 
-const MILLI: Duration = Duration::from_millis(1);
-const MICRO: Duration = Duration::from_micros(1);
-
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
-}
-
-fn limiter(rate: u64, burst: u64) -> RateLimiter<TokioClock> {
-    RateLimiter::with_clock(Quota::per_second(rate).burst(burst).initial(0), TokioClock::new())
-}
-
-/// Lets all tasks go on that can.
-async fn settle() {
-    for _ in 0..50 {
-        yield_now().await;
-    }
 }
 
 /// One who finds others awaited; it is served once the time is over, on a runtime of its own.
@@ -53,17 +41,7 @@ fn is_served_in_time(limiter: &RateLimiter<Mute>) {
 
 #[test]
 fn who_is_held_back_does_not_rely_on_threads_that_have_left() {
-    let quota = Quota::per_second(10_000).burst(1).initial(0);
-    let limiter = RateLimiter::with_clock(quota, Mute::default());
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| limiter.acquire_blocking());
-        }
-        while limiter.waiting() < 2 {
-            thread::yield_now();
-        }
-        limiter.clock().advance(MILLI);
-    });
+    let limiter = after_threads(1);
     is_served_in_time(&limiter);
 }
 
@@ -82,17 +60,6 @@ fn who_is_held_back_does_not_rely_on_a_runtime_that_nobody_drives() {
     });
     is_served_in_time(&limiter);
     drop(idle);
-}
-
-/// So many are released late, and so many of them are back, with permits there for them.
-async fn held<C: Clock>(limiter: &RateLimiter<C>, released: usize, back: usize) -> Vec<JoinHandle<()>> {
-    let first: Vec<_> = (0..released).map(|_| tokio::spawn(limiter.acquire_owned())).collect();
-    for waiter in first {
-        waiter.await.unwrap();
-    }
-    let back = (0..back).map(|_| tokio::spawn(limiter.acquire_owned())).collect();
-    settle().await;
-    back
 }
 
 /// What is due by the old quota is granted by the old quota.

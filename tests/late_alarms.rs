@@ -1,6 +1,8 @@
 //! Somebody is due and still waits, for an alarm that is late or because it is held back: calls that do not wait, a
 //! charge, a longest wait, and a change of quota find what they would find if it had been served in time.
 
+#[path = "support/held.rs"]
+mod held;
 #[path = "support/late_clock.rs"]
 mod late_clock;
 #[path = "support/mute.rs"]
@@ -10,44 +12,19 @@ use std::{
     future::Future,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
-    thread,
     time::Duration,
 };
 
+use held::{MICRO, MILLI, after_threads, held, limiter, settle};
 use late_clock::LateClock;
 use mute::Mute;
-use tidegate::{AllOf, Clock, Denied, Inherit, Quota, RateLimiter, TokioClock};
+use tidegate::{AllOf, Denied, Inherit, Quota, RateLimiter};
 use tokio::{
-    task::{JoinHandle, yield_now},
+    task::JoinHandle,
     time::{Instant, sleep},
 };
 
-const MILLI: Duration = Duration::from_millis(1);
-const MICRO: Duration = Duration::from_micros(1);
 const SECOND: Duration = Duration::from_secs(1);
-
-fn limiter(rate: u64, burst: u64) -> RateLimiter<TokioClock> {
-    RateLimiter::with_clock(Quota::per_second(rate).burst(burst).initial(0), TokioClock::new())
-}
-
-/// Lets all tasks go on that can.
-async fn settle() {
-    for _ in 0..50 {
-        yield_now().await;
-    }
-}
-
-/// So many are released late, and so many of them are back, with permits there for them.
-async fn held<C: Clock>(limiter: &RateLimiter<C>, released: usize, back: usize) -> Vec<JoinHandle<()>> {
-    let first: Vec<_> = (0..released).map(|_| tokio::spawn(limiter.acquire_owned())).collect();
-    for waiter in first {
-        waiter.await.unwrap();
-    }
-    let back = (0..back).map(|_| tokio::spawn(limiter.acquire_owned())).collect();
-    settle().await;
-    assert!(limiter.waiting() > 0, "nobody is held back");
-    back
-}
 
 #[tokio::test(start_paused = true)]
 async fn several_limits_at_once_do_not_see_who_is_held_back() {
@@ -107,17 +84,7 @@ async fn who_is_too_late_behind_one_who_is_held_back_is_turned_away_at_once() {
 /// Nobody waits, and there is enough: there is no need for a runtime.
 #[test]
 fn who_need_not_wait_needs_no_runtime() {
-    let quota = Quota::per_second(10_000).burst(5).initial(0);
-    let limiter = RateLimiter::with_clock(quota, Mute::default());
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| limiter.acquire_blocking());
-        }
-        while limiter.waiting() < 2 {
-            thread::yield_now();
-        }
-        limiter.clock().advance(MILLI);
-    });
+    let limiter = after_threads(5);
     assert_eq!((limiter.waiting(), limiter.has_capacity(1)), (0, true));
     let mut cx = Context::from_waker(Waker::noop());
     let mut call = Box::pin(limiter.acquire_owned());

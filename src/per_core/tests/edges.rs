@@ -21,11 +21,7 @@ fn poll<F: Future>(future: core::pin::Pin<&mut F>) -> Poll<F::Output> {
 
 /// What is parked, in millionths.
 fn parked(per_core: &PerCore<ManualClock>) -> u64 {
-    per_core
-        .report()
-        .iter()
-        .map(|slot| slot.parked.whole() * 1_000_000 + u64::from(slot.parked.millionths()))
-        .sum()
+    per_core.slots.iter().map(|slot| slot.parked()).sum()
 }
 
 /// Two slots with 50 each, and 0.7 permits less than the 876 in the word that are not set aside. A tick is not

@@ -7,17 +7,17 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicBool, AtomicUsize,
+            AtomicBool,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    task::Wake,
     thread,
 };
 
 use super::{
     alarms::{Dial, SECOND, queue},
     giving_back::Fragile,
+    waiters::Counter,
 };
 use crate::{
     Quota,
@@ -30,25 +30,16 @@ use crate::{
     },
 };
 
-#[derive(Default)]
-struct Woken(AtomicUsize);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Relaxed);
-    }
-}
-
 /// A thread that waits for one permit, by hand.
 struct Blocked {
     place: Pin<Box<Place>>,
-    woken: Arc<Woken>,
+    woken: Arc<Counter>,
     waker: Waker,
 }
 
 impl Blocked {
     fn new(queue: &WaitQueue<Dial>, max_wait: Option<Duration>) -> Self {
-        let woken = Arc::new(Woken::default());
+        let woken = Arc::new(Counter::default());
         let waker = Waker::from(Arc::clone(&woken));
         let place = Box::pin(queue.place());
         let request = Request { permits: 1.into(), max_wait, thread: true, gate: None };
@@ -89,7 +80,7 @@ fn one_thread_keeps_the_time_and_the_others_sleep() {
     assert_eq!((queue.watch(&keeper), queue.waiting()), (Watch::Over, 2));
     // The next one takes over, and goes by the alarm.
     drop(keeper);
-    assert!(second.woken.0.load(Relaxed) > 0);
+    assert!(second.woken.count() > 0);
     assert_eq!(queue.watch(&others[0]), Watch::ParkUntil(2 * SECOND));
     // A clock with alarms of its own needs no keeper.
     queue.inner.lock().rings = true;

@@ -1,33 +1,17 @@
 //! The two sleeps, under tokio's paused time.
 
 use core::{task::Waker, time::Duration};
-use std::{
-    panic,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    task::Wake,
-    thread,
-};
+use std::{panic, sync::Arc, task::Wake, thread};
 
 use tokio::{
     runtime::{Builder, Runtime},
     time::{Instant, advance},
 };
 
+use super::waiters::Counter;
 use crate::queue::timer::{Armed, Bell, Delay, LONGEST, TICK, TOLERANCE, Timer};
 
 const NANO: Duration = Duration::from_nanos(1);
-
-#[derive(Default)]
-struct Rings(AtomicUsize);
-
-impl Wake for Rings {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Relaxed);
-    }
-}
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
@@ -94,7 +78,7 @@ fn ticks(timer: &Timer, start: Instant) -> [Option<u128>; 2] {
 fn the_one_after_the_next_is_set_too() {
     runtime().block_on(async {
         let start = Instant::now();
-        let rings = Arc::new(Rings::default());
+        let rings = Arc::new(Counter::default());
         let alarm = Waker::from(Arc::clone(&rings));
         let mut timer = Timer::default();
         let delay = |due, then: Option<u32>| Delay { due: TICK * due, then: then.map(|then| TICK * then) };
@@ -107,7 +91,7 @@ fn the_one_after_the_next_is_set_too() {
         assert_eq!(timer.arm(delay(4, Some(6)), &alarm, false), Armed::Pending);
         assert_eq!(ticks(&timer, start), [Some(4), Some(6)]);
         advance(4 * TICK).await;
-        assert_eq!(rings.0.load(Relaxed), 1);
+        assert_eq!(rings.count(), 1);
         // The other is the next one now; the one after it is a tick later at the soonest.
         assert_eq!(timer.arm(delay(2, Some(2)), &alarm, false), Armed::Pending);
         assert_eq!(ticks(&timer, start), [Some(7), Some(6)]);
@@ -143,13 +127,13 @@ fn a_bell_of_a_runtime_that_is_gone_is_not_polled() {
         bell
     });
     drop(runtime);
-    let panicked = Arc::new(Rings::default());
+    let panicked = Arc::new(Counter::default());
     let (thread, counted) = (thread::current().id(), Arc::clone(&panicked));
     let before = Arc::new(panic::take_hook());
     let others = Arc::clone(&before);
     panic::set_hook(Box::new(move |info| {
         if thread::current().id() == thread {
-            counted.0.fetch_add(1, Relaxed);
+            counted.wake_by_ref();
         } else {
             others(info);
         }
@@ -157,5 +141,5 @@ fn a_bell_of_a_runtime_that_is_gone_is_not_polled() {
     let outcome = bell.set(Instant::now() + 100 * TICK, Waker::noop());
     panic::set_hook(Box::new(move |info| before(info)));
     assert!(outcome.is_none());
-    assert_eq!(panicked.0.load(Relaxed), 0, "tokio has panicked");
+    assert_eq!(panicked.count(), 0, "tokio has panicked");
 }

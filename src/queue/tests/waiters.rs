@@ -21,8 +21,9 @@ use crate::{
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
+/// How often it was woken.
 #[derive(Default)]
-struct Counter(AtomicUsize);
+pub(super) struct Counter(AtomicUsize);
 
 impl Wake for Counter {
     fn wake(self: Arc<Self>) {
@@ -31,7 +32,7 @@ impl Wake for Counter {
 }
 
 impl Counter {
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }

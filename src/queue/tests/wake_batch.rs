@@ -3,29 +3,17 @@
 use core::task::Waker;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::Wake,
+    sync::Arc,
 };
 
+use super::waiters::Counter;
 use crate::queue::wake_batch::WakeBatch;
-
-#[derive(Default)]
-struct Counter(AtomicUsize);
-
-impl Wake for Counter {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 /// Those who were granted hear of it, also if whoever granted them does not get that far.
 #[test]
 fn all_are_woken_once_even_on_the_way_out_of_a_panic() {
     let counter = Arc::new(Counter::default());
-    let woken = || counter.0.load(Ordering::Relaxed);
+    let woken = || counter.count();
     let waker = || Some(Waker::from(Arc::clone(&counter)));
     let mut batch = WakeBatch::new();
     batch.push(None);
