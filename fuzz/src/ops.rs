@@ -218,9 +218,11 @@ impl Run {
     }
 
     /// However the clock stepped, somebody who comes back when told to is admitted within the time that a
-    /// bucket takes to fill, twice that of the deepest debt, that of one permit, and a little.
+    /// bucket takes to fill, twice that of the deepest debt, that of one permit, and twice the skew: until its
+    /// clock is trusted again, and then until there is one. Each of the two is rounded up by itself.
     fn comes_back(&mut self) {
-        let mut left_ns = self.model.time_to_fill(2 * self.charged + 1_000_000) as u64 + 2 * SKEW_NS;
+        let longest_ns = self.model.time_to_fill(2 * self.charged + 1_000_000) as u64 + 2 * SKEW_NS;
+        let mut left_ns = longest_ns + 2;
         while let Err(denied) = self.limiter.try_acquire() {
             let retry_ns = denied.retry_after().expect("no more than a burst").as_nanos() as u64;
             assert!(retry_ns > 0 && retry_ns <= left_ns, "{denied}; {left_ns} ns left: {:?}", self.limiter);
