@@ -24,7 +24,8 @@ impl<C: Clock> RateLimiter<C> {
     /// # Cancel safety
     /// Dropping the future leaves the queue. A permit that had been granted but not yet reported goes back
     /// and on to the next in the queue; unless the bucket has been full in the meantime and others have
-    /// taken permits since: to give it back then would exceed the quota.
+    /// taken permits since: to give it back then would exceed the quota. Calls that do not wait leave no note of
+    /// when they took theirs, so that it counts as full if it would have been by the time of the drop.
     ///
     /// # Panics
     /// If it has to wait outside a tokio runtime with time enabled, unless the clock has alarms of its own,

@@ -84,6 +84,8 @@ impl Locked<'_> {
         // Empty then; what has come since, at most to the full.
         let come = self.frame.scale.wide_tick(self.now_ns - doubt.since_ns).min(u128::from(MAX_TAT));
         self.restart(self.depth() as i64 - come as i64);
+        // No earlier grant can be given back: the clock has set the arrival time.
+        self.note(self.tat);
         true
     }
 

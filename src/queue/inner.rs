@@ -95,18 +95,6 @@ impl Grant {
     }
 }
 
-/// What calls without the lock may have compared with the clock.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Unlocked {
-    /// It concerns grants made before this moment.
-    pub(super) before: u64,
-    /// The least arrival time that they can have seen.
-    pub(super) least: u64,
-    /// Grants made before this moment are not given back at all: what they would have to be compared with
-    /// has been replaced.
-    pub(super) lost_before: u64,
-}
-
 /// A blocked thread that wakes for the alarm.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -164,7 +152,6 @@ pub(super) struct Inner {
     /// No gate in here has been promised to go later than this.
     pub(super) promised_ns: u64,
     pub(super) slack: Slack,
-    pub(super) unlocked: Unlocked,
     /// The arrival time when QUEUED was last cleared.
     pub(super) closed: u64,
     /// Whether the queue had then left credit: also if QUEUED was not cleared.
@@ -195,7 +182,6 @@ impl Inner {
             sum: Sum::default(),
             promised_ns: 0,
             slack: Slack::new(),
-            unlocked: Unlocked { before: 0, least: MAX_TAT, lost_before: 0 },
             closed: tat,
             lingers: false,
             holds: 0,
@@ -276,17 +262,6 @@ impl Inner {
             Verdict::Stay
         });
         self.sum = sum;
-    }
-
-    /// Converts what is kept in ticks to another scale: the arrival time is `ahead` of the floor.
-    pub(super) fn convert(&mut self, ahead: u64, now: u64, convert: impl Fn(u64) -> u64) {
-        if self.unlocked.least < MAX_TAT {
-            // The clock goes no further by the old scale.
-            self.slack.note(self.unlocked.least.saturating_sub(now));
-            self.unlocked.least = MAX_TAT;
-        }
-        self.slack.note(ahead);
-        self.slack.convert(convert);
     }
 
     /// What newcomers find ahead of them, in ticks. When the last gate goes as promised, the bucket may be empty.

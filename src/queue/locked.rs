@@ -25,11 +25,10 @@
 //!    in `slack`, before it changes. A grant is given back only if its cost is no more than the least of
 //!    these since it was made: then all would have come out the same without it (see `slack.rs`).
 //!    Calls that do without the lock make no notes. But each raises the arrival time, so if it is still what
-//!    it was when QUEUED was cleared (`closed`), there were none. Else it was ahead, in all they compared, by
-//!    at least as much as `closed` was ahead of the clock afterwards (and by `catch_up` more if LINGER let
-//!    them in, which is all that do without the lock then); `Unlocked` keeps that. For a grant to
-//!    be given back the clock is read while `holds` keeps QUEUED set, so that no such call can have had a
-//!    later reading.
+//!    it was when QUEUED was cleared (`closed`), there were none. Else the least they can have compared was `closed`
+//!    with the clock (or with `catch_up` before it if LINGER let them in, which is all that do without the lock
+//!    then). For a grant to be given back the clock is read while `holds` keeps QUEUED set, so that no such call can
+//!    have had a later reading.
 //! 4. `sum` is the sum over the list.
 
 use super::{
@@ -107,10 +106,12 @@ impl<'a> Locked<'a> {
         let mut this =
             Self { meter, inner, frame, now_ns, now: 0, tat: was.tat(), floor: 0, own_look: false };
         let lingered = this.inner.lingers;
-        if !was.is(Mode::Queued) && was.tat() != this.inner.closed {
+        let closed = this.inner.closed;
+        if !was.is(Mode::Queued) && was.tat() != closed {
             // Those who are let in by LINGER compare with a time before the present.
             let credit = if lingered { frame.scale.catch_up } else { 0 };
-            this.unlocked_calls(frame.tick(now_ns).unwrap_or(MAX_TAT), credit);
+            let now = frame.tick(now_ns).unwrap_or(0);
+            this.inner.slack.note_unlocked(closed.saturating_add(credit), now);
         }
         match frame.tick(now_ns) {
             Some(now) => this.now = now,
@@ -122,23 +123,8 @@ impl<'a> Locked<'a> {
     }
 
     /// Notes by how much the arrival time is ahead of `floor`.
-    fn note(&mut self, floor: u64) {
+    pub(super) fn note(&mut self, floor: u64) {
         self.inner.slack.note_by(self.tat, floor);
-    }
-
-    /// There were calls without the lock since QUEUED was cleared, compared with up to `credit` before *now*.
-    fn unlocked_calls(&mut self, now: u64, credit: u64) {
-        let inner = &mut *self.inner;
-        let unlocked = &mut inner.unlocked;
-        if unlocked.least <= now {
-            // Of no use to anybody any more, and in the way of those who were granted since.
-            unlocked.lost_before = unlocked.before;
-            unlocked.least = MAX_TAT;
-        }
-        unlocked.least = unlocked.least.min(inner.closed.saturating_add(credit));
-        // A moment of its own.
-        inner.slack.note(u64::MAX);
-        unlocked.before = inner.slack.moment();
     }
 
     /// Sets the arrival time to what an admission makes it, compared with `floor`.
@@ -216,7 +202,8 @@ impl<'a> Locked<'a> {
 
     /// Keeps QUEUED set beyond `close`, if that may help to give this grant back.
     pub(super) fn hold_for(&mut self, grant: Grant) -> bool {
-        let helps = self.inner.slack.least_since(grant.moment) >= grant.cost_by(&self.frame.scale);
+        let least = self.inner.slack.least_since(grant.moment, self.now);
+        let helps = least >= grant.cost_by(&self.frame.scale);
         self.inner.holds += usize::from(helps);
         helps
     }
@@ -226,17 +213,8 @@ impl<'a> Locked<'a> {
     pub(super) fn give_back(&mut self, grant: Grant, held: bool) -> bool {
         self.inner.holds -= usize::from(held);
         let cost = grant.cost_by(&self.frame.scale);
-        let mut ahead = self.inner.slack.least_since(grant.moment);
-        let unlocked = &mut self.inner.unlocked;
-        let concerned = grant.moment < unlocked.before;
-        if concerned {
-            ahead = ahead.min(unlocked.least.saturating_sub(self.now));
-        }
-        if !held || ahead < cost || grant.moment < unlocked.lost_before {
+        if !held || self.inner.slack.least_since(grant.moment, self.now) < cost {
             return false;
-        }
-        if concerned {
-            unlocked.least -= cost;
         }
         self.inner.slack.shrink(grant.moment, cost);
         self.set_doubt(None);
@@ -383,10 +361,6 @@ impl<'a> Locked<'a> {
         self.now = now;
         self.floor = now;
         self.set_doubt(None);
-        // No earlier grant can be given back: the slack noted is none. What they were compared with counts in
-        // other ticks.
-        self.inner.unlocked.least = MAX_TAT;
-        self.note(self.tat);
     }
 
     /// Moves the origin up to the present; the level stays as it is. Where the scale is not exact, what either origin
@@ -399,6 +373,7 @@ impl<'a> Locked<'a> {
         let ahead = i128::from(self.tat) - now as i128;
         let lowest = -i128::from(MAX_TAT);
         self.restart(ahead.max(lowest) as i64);
+        self.inner.slack.count_from(now, self.now);
     }
 }
 

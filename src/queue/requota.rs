@@ -173,9 +173,9 @@ impl Locked<'_> {
 
         let exact = matches!(inherit, Inherit::AsIs | Inherit::Additively);
         let slack = if exact { most - new } else { 0 };
-        self.inner.convert(self.tat.saturating_sub(self.floor), self.now, |ticks| {
-            convert(i128::from(ticks)).try_into().unwrap_or(u64::MAX)
-        });
+        self.note(self.floor);
+        // The clock was read while QUEUED was set.
+        self.inner.slack.convert(self.now, |ticks| convert(i128::from(ticks)).try_into().unwrap_or(u64::MAX));
         self.inner.slack.note(slack.max(0).try_into().unwrap_or(u64::MAX));
         let debt = convert(i128::from(self.meter.debt())) + 1;
         self.meter.set_debt(debt.max(-rightful).try_into().unwrap_or(MAX_TAT));

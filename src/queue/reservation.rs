@@ -12,7 +12,8 @@ use crate::{clock::Clock, error::Denied, permits::Permits};
 /// # How much goes back
 /// All of it, and on to those who wait; unless the bucket would have been full in the meantime without this
 /// reservation. What came in then would have been lost, and to give the permits back would be a second burst;
-/// nothing goes back then.
+/// nothing goes back then. Calls that do not wait leave no note of when they took permits: if there were some since,
+/// the bucket counts as full if it would have been by the time of the drop.
 ///
 /// # Examples
 /// ```

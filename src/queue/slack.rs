@@ -8,12 +8,17 @@
 //! So each time the arrival time is compared with the clock, by how much it is ahead is noted: the *slack*.
 //! A grant can be given back if its cost is no more than the least slack noted since.
 //!
+//! Calls without the lock note nothing. Between two holds of the lock all that is known of them is the least arrival
+//! time that they can have compared, and that no clock reading of theirs is later than one made once the word is
+//! QUEUED again. So that arrival time is noted by itself, and counts as ahead of whatever the clock then shows.
+//!
 //! # Invariants
-//! 1. Notes are kept in the order in which they were made, and by rising slack: a note is dropped when one
-//!    with no more slack comes after it. So the least since any moment is the first one made after it.
-//! 2. There is room for so many; else the two newest are merged into one with the later number and the lesser
-//!    slack. That errs on the side of not giving back, and only for a cost above the lesser slack, which is
-//!    more than all but one of the others.
+//! 1. Notes are kept in the order in which they were made, and rising: a note is dropped when one with no more comes
+//!    after it. So the least since any moment is the first one made after it.
+//! 2. There is room for so many. Of slacks, the two newest are then merged into one with the later number and the
+//!    lesser slack. That errs on the side of not giving back, and only for a cost above the lesser slack, which is
+//!    more than all but one of the others. Arrival times rise with the clock, so the new ones have to last: the two
+//!    oldest are merged, and those that the clock has reached, which are worth nothing, are one.
 //! 3. A note by the same floor as the one before is left out if the arrival time has only risen since. For
 //!    grants from before both, it is no less. And for one made in between it is no less than its cost: it
 //!    was made after it, by a floor below what that grant was added to. So a thousand that are granted at
@@ -26,14 +31,77 @@ const NOTES: usize = if cfg!(all(test, tidegate_loom)) { 2 } else { 32 };
 #[derive(Clone, Copy, Debug)]
 struct Note {
     number: u64,
-    slack: u64,
+    value: u64,
+}
+
+/// Notes of one kind, and the least of them since any moment.
+#[derive(Clone, Copy, Debug)]
+struct Notes {
+    notes: [Note; NOTES],
+    len: usize,
+}
+
+impl Notes {
+    const NONE: Self = Self { notes: [Note { number: 0, value: 0 }; NOTES], len: 0 };
+
+    fn all(&self) -> &[Note] {
+        &self.notes[..self.len]
+    }
+
+    fn all_mut(&mut self) -> &mut [Note] {
+        &mut self.notes[..self.len]
+    }
+
+    /// Those made since a moment.
+    fn since(&self, moment: u64) -> usize {
+        self.all().iter().position(|note| note.number > moment).unwrap_or(self.len)
+    }
+
+    /// The least that was noted after a moment, if anything was.
+    fn least_since(&self, moment: u64) -> Option<u64> {
+        self.all().get(self.since(moment)).map(|note| note.value)
+    }
+
+    fn push(&mut self, note: Note) {
+        while self.all().last().is_some_and(|last| last.value >= note.value) {
+            self.len -= 1;
+        }
+        if self.len == NOTES {
+            self.notes[NOTES - 2].number = self.notes[NOTES - 1].number;
+            self.len -= 1;
+        }
+        self.notes[self.len] = note;
+        self.len += 1;
+    }
+
+    /// Merges the oldest, of which there are so many, into one.
+    fn merge_oldest(&mut self, count: usize) {
+        if count > 1 {
+            self.notes[count - 1].value = self.notes[0].value;
+            self.notes.copy_within(count - 1..self.len, 0);
+            self.len -= count - 1;
+        }
+    }
+
+    /// Takes `cost` off those made since a moment.
+    fn shrink(&mut self, moment: u64, cost: u64) {
+        let first = self.since(moment);
+        for note in &mut self.all_mut()[first..] {
+            note.value = note.value.saturating_sub(cost);
+        }
+        let Some(&Note { value: least, .. }) = self.all().get(first) else { return };
+        let kept = self.all()[..first].iter().take_while(|note| note.value < least).count();
+        self.notes.copy_within(first..self.len, kept);
+        self.len -= first - kept;
+    }
 }
 
 /// The least slack since any moment.
 #[derive(Debug)]
 pub(super) struct Slack {
-    notes: [Note; NOTES],
-    len: usize,
+    slacks: Notes,
+    /// The least arrival times that calls without the lock can have compared.
+    unlocked: Notes,
     number: u64,
     /// The floor of the latest note, if it counts from one, and the latest slack by it.
     by_floor: Option<(u64, u64)>,
@@ -41,7 +109,7 @@ pub(super) struct Slack {
 
 impl Slack {
     pub(super) const fn new() -> Self {
-        Self { notes: [Note { number: 0, slack: 0 }; NOTES], len: 0, number: 0, by_floor: None }
+        Self { slacks: Notes::NONE, unlocked: Notes::NONE, number: 0, by_floor: None }
     }
 
     /// This moment, to ask about later.
@@ -62,32 +130,58 @@ impl Slack {
 
     /// Notes by how much the arrival time was ahead; zero if it was set by the clock.
     pub(super) fn note(&mut self, slack: u64) {
+        let number = self.next();
+        self.slacks.push(Note { number, value: slack });
+    }
+
+    /// Notes that there were calls without the lock, and the least arrival time that they can have compared. The
+    /// clock has come as far as `now`.
+    pub(super) fn note_unlocked(&mut self, least: u64, now: u64) {
+        let number = self.next();
+        let reached = self.unlocked.all().iter().take_while(|note| note.value <= now).count();
+        self.unlocked.merge_oldest(reached);
+        if self.unlocked.len == NOTES {
+            self.unlocked.merge_oldest(2);
+        }
+        self.unlocked.push(Note { number, value: least });
+    }
+
+    fn next(&mut self) -> u64 {
         self.by_floor = None;
         self.number += 1;
-        while self.len > 0 && self.notes[self.len - 1].slack >= slack {
-            self.len -= 1;
-        }
-        if self.len == NOTES {
-            self.notes[NOTES - 2].number = self.notes[NOTES - 1].number;
-            self.len -= 1;
-        }
-        self.notes[self.len] = Note { number: self.number, slack };
-        self.len += 1;
+        self.number
     }
 
-    /// The least that was noted after a moment; `u64::MAX` if nothing was.
-    pub(super) fn least_since(&self, moment: u64) -> u64 {
-        let first = self.notes[..self.len].iter().find(|note| note.number > moment);
-        first.map_or(u64::MAX, |note| note.slack)
+    /// The least that was noted after a moment; `u64::MAX` if nothing was. No call without the lock since then has had
+    /// a reading of the clock beyond `now`.
+    pub(super) fn least_since(&self, moment: u64, now: u64) -> u64 {
+        let unlocked = self.unlocked.least_since(moment).map(|tat| tat.saturating_sub(now));
+        let slack = self.slacks.least_since(moment);
+        slack.into_iter().chain(unlocked).min().unwrap_or(u64::MAX)
     }
 
-    /// Converts all notes, by something that does not fall as its argument rises.
-    pub(super) fn convert(&mut self, convert: impl Fn(u64) -> u64) {
+    /// Converts all notes, by something that does not fall as its argument rises. No call without the lock so far has
+    /// had a reading of the clock beyond `now`.
+    pub(super) fn convert(&mut self, now: u64, convert: impl Fn(u64) -> u64) {
         self.by_floor = None;
-        for note in &mut self.notes[..self.len] {
-            note.slack = convert(note.slack);
+        let unlocked = self.unlocked.all().iter();
+        let unlocked = unlocked.map(|note| Note { value: note.value.saturating_sub(now), ..*note });
+        let mut all: Vec<_> = self.slacks.all().iter().copied().chain(unlocked).collect();
+        all.sort_by_key(|note| note.number);
+        self.slacks = Notes::NONE;
+        self.unlocked = Notes::NONE;
+        for note in all {
+            self.slacks.push(Note { value: convert(note.value), ..note });
         }
-        // Some that rose may have become equal; the first of them says it all, so the rest does no harm.
+    }
+
+    /// The arrival time counts from another origin, and so do the floors: what was `was` is `now`.
+    pub(super) fn count_from(&mut self, was: u128, now: u64) {
+        self.by_floor = None;
+        let moved = |tat: u64| (u128::from(tat) + u128::from(now)).saturating_sub(was);
+        for note in self.unlocked.all_mut() {
+            note.value = moved(note.value).try_into().unwrap_or(u64::MAX);
+        }
     }
 
     /// What was granted at that cost at that moment never was.
@@ -95,14 +189,7 @@ impl Slack {
         if let Some((_, slack)) = &mut self.by_floor {
             *slack = slack.saturating_sub(cost);
         }
-        let len = self.len;
-        let Some(first) = self.notes[..len].iter().position(|note| note.number > moment) else { return };
-        for note in &mut self.notes[first..len] {
-            note.slack = note.slack.saturating_sub(cost);
-        }
-        let least = self.notes[first].slack;
-        let kept = self.notes[..first].iter().take_while(|note| note.slack < least).count();
-        self.notes.copy_within(first..len, kept);
-        self.len -= first - kept;
+        self.slacks.shrink(moment, cost);
+        self.unlocked.shrink(moment, cost);
     }
 }

@@ -9,8 +9,7 @@
 //! 2. when the last of calls that overlap ends, nobody waits who is due. Before that the hand-off may be under way;
 //! 3. who leaves with a grant gives it back if all since would have come out the same without it: if, as often as the
 //!    bucket was looked at since, what was missing from it was no less than the grant. Else it is lost (the head of
-//!    `src/queue/slack.rs`). It may be lost, too, if somebody has taken permits since without waiting: of those who do
-//!    without the lock not all is known (`Unlocked` in `src/queue/inner.rs`).
+//!    `src/queue/slack.rs`). While the clock stands still, that is known of calls without the lock, too.
 
 use std::{
     pin::Pin,
@@ -79,8 +78,6 @@ struct Grant {
     n: u64,
     /// How many looks at the bucket came before it.
     looks: usize,
-    /// Whether somebody has taken permits since, and had not waited.
-    passed: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -118,14 +115,6 @@ impl Spec {
         }
     }
 
-    /// `n` permits are taken by one who has not waited.
-    fn take_at_once(&self, state: &mut State, n: u64) {
-        self.take(state, n);
-        for grant in &mut state.grants {
-            grant.passed = true;
-        }
-    }
-
     /// Its grant, if it has one, is taken from those that nobody has heard of.
     fn hear(state: &mut State, id: Id) -> Option<Grant> {
         let i = state.grants.iter().position(|grant| grant.id == id)?;
@@ -139,20 +128,19 @@ impl Spec {
         Some(grant)
     }
 
-    /// Who has a grant leaves: what may become of it.
-    fn leave(state: &State, id: Id) -> Vec<State> {
-        let mut lost = state.clone();
-        let Some(Grant { n, looks, passed, .. }) = Self::hear(&mut lost, id) else { return Vec::new() };
-        if state.looks[looks..].iter().any(|&missing| missing < n) {
-            return vec![lost];
+    /// Who has a grant leaves.
+    fn leave(state: &State, id: Id) -> Option<State> {
+        let mut after = state.clone();
+        let grant = state.grants.iter().find(|grant| grant.id == id)?;
+        let since = &mut after.looks[grant.looks..];
+        if since.iter().all(|&missing| missing >= grant.n) {
+            for missing in since {
+                *missing -= grant.n;
+            }
+            after.level += grant.n;
         }
-        let mut back = state.clone();
-        for missing in &mut back.looks[looks..] {
-            *missing -= n;
-        }
-        back.level += n;
-        Self::hear(&mut back, id);
-        if passed { vec![back, lost] } else { vec![back] }
+        Self::hear(&mut after, id)?;
+        Some(after)
     }
 
     /// What came of a call that is one step.
@@ -162,7 +150,7 @@ impl Spec {
             Call::UpTo(most) => {
                 let count = if state.queue.is_empty() { state.level.min(most) } else { 0 };
                 if count > 0 {
-                    self.take_at_once(state, count);
+                    self.take(state, count);
                 }
                 Answer::Count(count)
             }
@@ -191,7 +179,7 @@ impl Spec {
                 if !state.queue.is_empty() {
                     return None;
                 }
-                self.take_at_once(state, n);
+                self.take(state, n);
                 Answer::Done
             }
         })
@@ -253,7 +241,7 @@ impl checker::Spec for Spec {
             let mut after = state.clone();
             after.queue.remove(0);
             self.take(&mut after, n);
-            after.grants.push(Grant { id, n, looks: after.looks.len(), passed: false });
+            after.grants.push(Grant { id, n, looks: after.looks.len() });
             after
         })
     }

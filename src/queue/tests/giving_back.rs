@@ -49,6 +49,54 @@ fn a_granted_waiter_that_is_dropped_alone_gives_its_permit_back() {
     assert_eq!(limiter.available(), 1);
 }
 
+/// What calls without the lock have found before it was granted is nothing to it.
+#[test]
+fn a_grant_goes_back_whatever_was_taken_before_it_without_waiting() {
+    for (initial, before) in [(3, 0), (4, 1)] {
+        let (limiter, _clock) = limiter(4, initial);
+        assert_eq!(limiter.try_acquire_up_to(before), before);
+        limiter.try_acquire_n(2).unwrap();
+        limiter.refund(1).unwrap();
+        let waiter = queued(&limiter, 3);
+        limiter.refund(1).unwrap();
+        limiter.refund(1).unwrap();
+        limiter.try_acquire().unwrap();
+        drop(waiter);
+        assert_eq!(limiter.available(), 3);
+    }
+}
+
+/// To count from another origin is no look at the bucket. It is in debt all the time; but what was compared without
+/// the lock may have been so at any time since.
+#[test]
+fn a_grant_goes_back_after_the_origin_has_moved() {
+    const RATE: u64 = 999_983;
+    for unlocked in [false, true] {
+        let clock = ManualClock::new();
+        let limiter = RateLimiter::with_clock(Quota::per_second(RATE).burst(RATE).initial(0), clock.clone());
+        let origin = || limiter.queue().meter.published.frame().origin_ns;
+        let waiter = queued(&limiter, 7);
+        clock.advance(SECOND);
+        // While somebody waits, or in debt, a charge takes the lock; in credit it does not.
+        let other = queued(&limiter, RATE);
+        limiter.charge(1_000 * RATE).unwrap();
+        drop(other);
+        if unlocked {
+            limiter.refund(1_000 * RATE).unwrap();
+            limiter.charge(1_000 * RATE).unwrap();
+        }
+        let first = origin();
+        while origin() == first {
+            clock.advance(100 * SECOND);
+            limiter.charge(100 * RATE).unwrap();
+        }
+        let debt = limiter.available();
+        assert!(debt < -998 * RATE as i64, "{debt}");
+        drop(waiter);
+        assert_eq!(limiter.available() - debt, if unlocked { 0 } else { 7 });
+    }
+}
+
 #[test]
 fn grants_dropped_long_after_their_busy_period_are_no_burst() {
     let (limiter, clock) = limiter(100, 0);
