@@ -1,6 +1,8 @@
 //! What a limiter enforces: a rate, a burst, and how much lateness it makes up for.
 
 mod inherit;
+#[cfg(feature = "serde")]
+mod serde;
 mod text;
 
 #[cfg(test)]
@@ -34,7 +36,8 @@ const DEFAULT_CATCH_UP_NS: u64 = 10_000_000;
 ///
 /// # Text form
 /// `"100/s"`, `"100/s burst 20"`, `"5 per 10s"`, `"1000/h burst 50 initial 0 catch-up 5ms"`,
-/// `"at most 100 per 1s"`. [`Display`](core::fmt::Display) writes a form that parses to an equal quota.
+/// `"at most 100 per 1s"`. [`Display`](core::fmt::Display) writes a form that parses to an equal quota. With the
+/// feature `serde`, this is what it is written as and read from.
 ///
 /// # Examples
 /// ```

@@ -1,5 +1,5 @@
 //! Parsing any text ends in a quota or an error, never in a panic; what a quota is written as parses to an
-//! equal quota; and a limiter can be asked for it.
+//! equal quota; and a limiter can be asked for it. It is the same by way of serde.
 
 use std::time::Duration;
 
@@ -10,7 +10,10 @@ use super::decode;
 /// Parses these bytes, as far as they are a text.
 pub fn run(bytes: &[u8]) {
     let Some(text) = decode::<&str>(bytes) else { return };
-    let quota = match text.parse::<Quota>() {
+    let parsed = text.parse::<Quota>();
+    #[cfg(feature = "serde")]
+    by_serde(text, parsed.as_ref().ok());
+    let quota = match parsed {
         Ok(quota) => quota,
         Err(error) => {
             assert!(!error.to_string().is_empty());
@@ -31,5 +34,17 @@ pub fn run(bytes: &[u8]) {
             clock.advance(full);
             assert_eq!(limiter.available() as u64, quota.max_burst(), "{written}, {full:?}");
         }
+    }
+}
+
+/// Reads it as a text, and as JSON, which it may be.
+#[cfg(feature = "serde")]
+fn by_serde(text: &str, parsed: Option<&Quota>) {
+    let json = serde_json::to_string(text).expect("a text");
+    let read = serde_json::from_str::<Quota>(&json);
+    assert_eq!(read.as_ref().ok(), parsed, "{text:?}");
+    if let Ok(quota) = serde_json::from_str::<Quota>(text) {
+        let written = serde_json::to_string(&quota).expect("a text");
+        assert_eq!(serde_json::from_str::<Quota>(&written).ok(), Some(quota), "{text:?}");
     }
 }
