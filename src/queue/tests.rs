@@ -2,6 +2,7 @@
 
 mod alarms;
 mod blocking;
+mod coming_and_going;
 mod deadlines;
 mod doubt;
 mod giving_back;

@@ -120,7 +120,7 @@ fn what_is_built_on_a_stale_step_is_kept() {
         tat
     });
     for (from, to, left) in [(before, after, 0), (after, last, 1)] {
-        queue.locked(|locked| locked.undo(from, to));
+        queue.undo(Some((from, to)));
         assert_eq!(queue.available(), left);
     }
 }

@@ -1,7 +1,8 @@
 //! Alarms that come late, or not at all.
 
 use core::{
-    task::{Poll, Waker},
+    future::Future,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -51,7 +52,7 @@ fn a_newcomer_does_what_a_late_alarm_does_not() {
     let (limiter, clock) = limiter(9);
     let mut waiters = [(); 4].map(|()| Box::pin(limiter.acquire_n(1)));
     let mut come = |which: usize| {
-        let mut cx = core::task::Context::from_waker(Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         assert!(waiters[which].as_mut().poll(&mut cx).is_pending());
         limiter.waiting()
     };
@@ -72,4 +73,18 @@ fn a_newcomer_with_a_deadline_does_not_wait_for_an_alarm() {
     clock.advance(SECOND);
     assert_eq!(look(&mut within(&limiter, 1, 5 * SECOND)), Poll::Pending);
     assert_eq!((look(&mut first), limiter.waiting()), (Poll::Ready(Ok(())), 0));
+}
+
+/// Although it would find all of them due.
+#[test]
+fn a_newcomer_leaves_those_to_the_alarm_who_came_due_before_it() {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1_000).burst(9).initial(0).catch_up(Duration::ZERO);
+    let limiter = RateLimiter::with_clock(quota, Silent(clock.clone()));
+    let mut first = within(&limiter, 1, SECOND);
+    assert_eq!(look(&mut first), Poll::Pending);
+    clock.advance(Duration::from_micros(2_999));
+    let mut second = Box::pin(limiter.acquire_n(1));
+    assert!(second.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(limiter.waiting(), 2);
 }

@@ -4,13 +4,18 @@ use core::{
     task::{Context, Waker},
     time::Duration,
 };
+use std::sync::atomic::Ordering::Relaxed;
 
-use super::locked::{START, limiter};
+use super::{
+    alarms,
+    locked::{START, limiter},
+};
 use crate::{
     gcra::Scale,
     published::Frame,
     queue::{
-        inner::NEVER,
+        hand_off::By,
+        inner::{NEVER, Request},
         locked::Locked,
         rounds::{HOLD_NS, Rounds, SHORT_NS, go_at_once},
         wait_queue::LATE_NS,
@@ -20,7 +25,7 @@ use crate::{
 
 const NOW: u64 = 1_000_000_000;
 
-fn never() -> u64 {
+pub(super) fn never() -> u64 {
     NEVER
 }
 
@@ -267,6 +272,54 @@ fn a_newcomer_takes_its_turn() {
         assert!(locked.take_in_turn(cost, NEVER, true).is_none());
         assert_eq!(locked.inner.rounds.held_until(), None);
     });
+    // Nor for the sake of one who was, and has left.
+    after_releases(SLOW, false, 2, |locked| {
+        let cost = cost(locked);
+        assert!(locked.take_in_turn(cost, NEVER, true).is_none());
+        assert!(locked.inner.rounds.held_until().is_some());
+        locked.tat = locked.now + locked.frame.scale.limit;
+        assert!(locked.take_in_turn(cost, NEVER, true).is_none());
+        assert_eq!(locked.inner.rounds.held_until(), None);
+    });
+    // Nor if nobody could time it.
+    after_releases(SLOW, false, 2, |locked| {
+        assert!(locked.take_in_turn(cost(locked), NEVER, false).is_some());
+        assert_eq!(locked.inner.rounds.held_until(), None);
+    });
+}
+
+/// When all are back and not all can go, some have to wait for their time. Who merely joins those who are held back
+/// shows nothing.
+#[test]
+fn permits_are_short_if_not_all_who_are_back_can_go() {
+    for (released, last, short) in [(2, 5, true), (3, 1, false)] {
+        let queue = alarms::queue(Quota::per_second(1_000).burst(5));
+        queue.clock.0.store(NOW, Relaxed);
+        queue.locked(|locked| {
+            locked.tat = locked.now;
+            locked.inner.rounds.fall_short();
+            assert_eq!(locked.inner.rounds.hold(0, NOW, never), None);
+            (0..released).for_each(|_| locked.inner.rounds.released(NOW));
+        });
+        let places = [1, last].map(|permits| {
+            let place = Box::pin(queue.place());
+            let request = Request { permits: permits.into(), max_wait: None, thread: true, gate: None };
+            queue.enter(place.as_ref(), request, Waker::noop(), NOW).unwrap();
+            place
+        });
+        let held = queue.waiting();
+        queue.clock.0.store(NOW + HOLD_NS, Relaxed);
+        queue.drive(By::Other);
+        let left = queue.waiting();
+        let shared = [NOW + SHORT_NS - 1, NOW + SHORT_NS]
+            .map(|now_ns| queue.locked_at(now_ns, |locked| locked.is_shared()));
+        for place in &places {
+            queue.leave(place.as_ref());
+        }
+        assert_eq!((held, left), (2, usize::from(short)));
+        // As seen since then, or since before.
+        assert_eq!(shared, [true, short]);
+    }
 }
 
 /// Of those who wait already, too; and nobody where somebody waits for other limits as well.
