@@ -3,15 +3,15 @@
 # `scripts/faults.sh` for all of them, `scripts/faults.sh NAME ...` for some. The working tree is left alone.
 #
 # A fault is a file in `faults/`: what is wrong, who is to catch it, and which text is replaced by which. The text
-# has to occur exactly once. Who catches it is one of
+# has to occur exactly once. Who catches it is one of these, or each of several, a line for each:
 #     model NAME     a loom model of src/models/
 #     unit NAME      a unit test
 #     TEST NAME      a test of tests/TEST.rs
 # The table at the end says `killed`, or what is the matter: SURVIVED, DOES NOT APPLY, DOES NOT BUILD, or, for a
 # test that is not there or fails without any fault, BAD TEST. Anything but `killed` fails the run.
 #
-# FAULT_SECONDS bounds each test; one that does not end is killed. FAULT_TABLE names a file for the table, one fault a
-# line: its name, the verdict, the seconds, and who is to catch it, with blanks only in the last of these.
+# FAULT_SECONDS bounds each test; one that does not end is killed. FAULT_TABLE names a file for the table, a line for
+# each fault and test: its name, the verdict, the seconds, and the test, with blanks only in the last of these.
 source "$(dirname "$0")/../.ci/lib.sh"
 
 base=$(realpath -m "$base")
@@ -78,10 +78,9 @@ test_in_copy() {
 export base copy
 export -f test_in_copy
 
-# Runs the test of a fault: how it ends.
+# Runs a test: how it ends.
 outcome() {
-    local kind name status=0
-    read -r kind name <<<"$(header "$1" "killed by")"
+    local kind=$1 name=$2 status=0
     (test_in_copy "$kind" "$name" --no-run) >"$log" 2>&1 || { echo "DOES NOT BUILD"; return; }
     timeout "${FAULT_SECONDS:-300}" bash -c 'test_in_copy "$@"' _ "$kind" "$name" >"$log" 2>&1 || status=$?
     if ! grep -q "^running 1 test" "$log"; then
@@ -93,35 +92,46 @@ outcome() {
     fi
 }
 
+tests_of() { sed -n 's/^killed by: //p' "faults/$1.fault"; }
+
+# How the test of `$2 $3` takes the fault of that name, which has been applied if `$4` is 0.
+verdict() {
+    if [ "${sound["$2 $3"]}" != passes ]; then
+        echo "BAD TEST"
+    elif [ "$4" -ne 0 ]; then
+        echo "DOES NOT APPLY"
+    else
+        case $(outcome "$2" "$3") in
+            fails) echo killed ;;
+            passes) echo SURVIVED ;;
+            *) echo "DOES NOT BUILD" ;;
+        esac
+    fi
+}
+
 table=()
 failed=0
 [ -z "${FAULT_TABLE:-}" ] || : >"$FAULT_TABLE"
 declare -A sound
 for name in "${names[@]}"; do
-    test=$(header "$name" "killed by")
-    [ -n "${sound[$test]:-}" ] || sound[$test]=$(outcome "$name")
+    while read -r kind test; do
+        [ -n "${sound["$kind $test"]:-}" ] || sound["$kind $test"]=$(outcome "$kind" "$test" </dev/null)
+    done < <(tests_of "$name")
 done
 for name in "${names[@]}"; do
-    start=$SECONDS
-    test=$(header "$name" "killed by")
-    if [ "${sound[$test]}" != passes ]; then
-        verdict="BAD TEST"
-    elif ! apply "$name"; then
-        verdict="DOES NOT APPLY"
-    else
-        case $(outcome "$name") in
-            fails) verdict=killed ;;
-            passes) verdict=SURVIVED ;;
-            *) verdict="DOES NOT BUILD" ;;
-        esac
-    fi
+    applied=0
+    apply "$name" || applied=1
+    while read -r kind test; do
+        start=$SECONDS
+        verdict=$(verdict "$name" "$kind" "$test" $applied </dev/null)
+        [ "$verdict" = killed ] || { failed=1; cp -f "$log" "$base/faults/$name.log" 2>/dev/null || true; }
+        table+=("$(printf '%-28s %-15s %4d s  %s %s' "$name" "$verdict" $((SECONDS - start)) "$kind" "$test")")
+        echo "${table[-1]}"
+        [ -z "${FAULT_TABLE:-}" ] || echo "$name ${verdict// /-} $((SECONDS - start)) $kind $test" >>"$FAULT_TABLE"
+    done < <(tests_of "$name")
     # Not with its old time: it has to be built again.
     [ ! -e "$base/faults/sound" ] || mv "$base/faults/sound" "$copy/$(header "$name" file)"
     touch "$copy/$(header "$name" file)"
-    [ "$verdict" = killed ] || { failed=1; cp -f "$log" "$base/faults/$name.log" 2>/dev/null || true; }
-    table+=("$(printf '%-28s %-15s %4d s  %s' "$name" "$verdict" $((SECONDS - start)) "$test")")
-    echo "${table[-1]}"
-    [ -z "${FAULT_TABLE:-}" ] || echo "$name ${verdict// /-} $((SECONDS - start)) $test" >>"$FAULT_TABLE"
 done
 
 echo

@@ -22,8 +22,9 @@ case $1 in
             }' "$2"
         ;;
     faults)
-        awk -v there="$(ls faults/*.fault | wc -l)" '
-            $2 == "killed" { killed++; by[$4 == "model" || $4 == "unit" ? $4 : "test"]++ }
+        awk -v there="$(ls faults/*.fault | wc -l)" -v models="$(cat src/models/*.rs | grep -c '^#\[test\]')" '
+            { faults += !seeded[$1]++; missed[$1] += $2 != "killed" }
+            $2 == "killed" { kind = $4 == "model" || $4 == "unit" ? $4 : "test"; by[kind] += !noticed[$4 " " $5]++ }
             {
                 text = ""
                 file = "faults/" $1 ".fault"
@@ -32,8 +33,9 @@ case $1 in
                 rows = rows "| `" $1 "` | " text " | " $2 " | " $4 " `" $5 "` |\n"
             }
             END {
-                print "There are " there + 0 " faults. Of " NR " that were seeded " killed + 0 " were noticed: " by["model"] + 0 " by models,"
-                print by["unit"] + 0 " by unit tests, " by["test"] + 0 " by tests of `tests/`.\n"
+                for (fault in missed) killed += missed[fault] == 0
+                print "There are " there + 0 " faults. Of " faults + 0 " that were seeded " killed + 0 " were noticed by every test that was to. Noticing one"
+                print "or more: " by["model"] + 0 " of the " models + 0 " models, " by["unit"] + 0 " unit tests, " by["test"] + 0 " tests of `tests/`.\n"
                 print "| fault | what is wrong | verdict | by |"
                 print "|---|---|---|---|"
                 printf "%s", rows

@@ -85,7 +85,7 @@ impl Locked<'_> {
         let come = self.frame.scale.wide_tick(self.now_ns - doubt.since_ns).min(u128::from(MAX_TAT));
         self.restart(self.depth() as i64 - come as i64);
         // No earlier grant can be given back: the clock has set the arrival time.
-        self.note(self.tat);
+        self.inner.slack.forget();
         true
     }
 

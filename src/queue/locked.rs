@@ -28,7 +28,7 @@
 //!    it was when QUEUED was cleared (`closed`), there were none. Else the least they can have compared was `closed`
 //!    with the clock (or with `catch_up` before it if LINGER let them in, which is all that do without the lock
 //!    then). For a grant to be given back the clock is read while `holds` keeps QUEUED set, so that no such call can
-//!    have had a later reading.
+//!    have had a later reading; unless the clock has stepped back, which is noticed as far as later readings are known.
 //! 4. `sum` is the sum over the list.
 
 use super::{
@@ -110,7 +110,9 @@ impl<'a> Locked<'a> {
         if !was.is(Mode::Queued) && was.tat() != closed {
             // Those who are let in by LINGER compare with a time before the present.
             let credit = if lingered { frame.scale.catch_up } else { 0 };
-            let now = frame.tick(now_ns).unwrap_or(0);
+            // What led to this arrival time was let in, at a burst before it at the earliest, or was a charge.
+            let earliest = was.tat().saturating_sub(frame.scale.limit).saturating_sub(meter.debt());
+            let now = frame.tick(now_ns).unwrap_or(0).max(earliest);
             this.inner.slack.note_unlocked(closed.saturating_add(credit), now);
         }
         match frame.tick(now_ns) {
@@ -186,6 +188,9 @@ impl<'a> Locked<'a> {
 
     /// Gives `cost` ticks back, up to a full burst.
     pub(super) fn refund(&mut self, cost: u64) {
+        if cost == 0 {
+            return;
+        }
         self.set_doubt(None);
         let back = self.tat.saturating_sub(cost);
         self.tat = back.max(self.now.min(self.tat));

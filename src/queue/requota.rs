@@ -172,6 +172,10 @@ impl Locked<'_> {
         let tat = at_level(new).min(i128::from(MAX_TAT));
 
         let exact = matches!(inherit, Inherit::AsIs | Inherit::Additively);
+        // How much more it could have been with nothing cut off. In a busy period that goes beyond a full burst.
+        let busy = self.floor < self.now;
+        let more = ahead < 0 || (busy && inherited(old.limit.into()) <= scale.limit.into());
+        let most = i128::from(scale.limit) + i128::from(if more { scale.catch_up } else { 0 });
         let slack = if exact { most - new } else { 0 };
         self.note(self.floor);
         // The clock was read while QUEUED was set.
@@ -182,10 +186,9 @@ impl Locked<'_> {
         self.set_doubt(None);
 
         self.meter.published.publish(frame);
-        let busy = self.floor < self.now || !self.inner.list.is_empty();
         self.frame = frame;
         self.now = now;
-        self.floor = if busy { now.saturating_sub(scale.catch_up) } else { now };
+        self.floor = now;
         // Not negative: an origin lies at least a catch-up back, or at the clock's own zero.
         self.tat = tat.max(0) as u64;
         Ok(())

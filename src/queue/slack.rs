@@ -10,7 +10,9 @@
 //!
 //! Calls without the lock note nothing. Between two holds of the lock all that is known of them is the least arrival
 //! time that they can have compared, and that no clock reading of theirs is later than one made once the word is
-//! QUEUED again. So that arrival time is noted by itself, and counts as ahead of whatever the clock then shows.
+//! QUEUED again. So that arrival time is noted by itself, and counts as ahead of whatever the clock then shows, or of
+//! the latest reading that is known if the clock has stepped back. (Of one that was made without the lock, that it was
+//! no earlier than the arrival time it led to, less a burst and what debt there was.)
 //!
 //! # Invariants
 //! 1. Notes are kept in the order in which they were made, and rising: a note is dropped when one with no more comes
@@ -102,6 +104,8 @@ pub(super) struct Slack {
     slacks: Notes,
     /// The least arrival times that calls without the lock can have compared.
     unlocked: Notes,
+    /// No earlier than the latest of their readings that is known, as far as these are noted.
+    latest: u64,
     number: u64,
     /// The floor of the latest note, if it counts from one, and the latest slack by it.
     by_floor: Option<(u64, u64)>,
@@ -109,7 +113,7 @@ pub(super) struct Slack {
 
 impl Slack {
     pub(super) const fn new() -> Self {
-        Self { slacks: Notes::NONE, unlocked: Notes::NONE, number: 0, by_floor: None }
+        Self { slacks: Notes::NONE, unlocked: Notes::NONE, latest: 0, number: 0, by_floor: None }
     }
 
     /// This moment, to ask about later.
@@ -135,15 +139,23 @@ impl Slack {
     }
 
     /// Notes that there were calls without the lock, and the least arrival time that they can have compared. The
-    /// clock has come as far as `now`.
+    /// clock has shown `now`.
     pub(super) fn note_unlocked(&mut self, least: u64, now: u64) {
         let number = self.next();
-        let reached = self.unlocked.all().iter().take_while(|note| note.value <= now).count();
+        self.latest = self.latest.max(now);
+        let reached = self.unlocked.all().iter().take_while(|note| note.value <= self.latest).count();
         self.unlocked.merge_oldest(reached);
         if self.unlocked.len == NOTES {
             self.unlocked.merge_oldest(2);
         }
         self.unlocked.push(Note { number, value: least });
+    }
+
+    /// No grant so far can be given back.
+    pub(super) fn forget(&mut self) {
+        self.unlocked = Notes::NONE;
+        self.latest = 0;
+        self.note(0);
     }
 
     fn next(&mut self) -> u64 {
@@ -152,18 +164,19 @@ impl Slack {
         self.number
     }
 
-    /// The least that was noted after a moment; `u64::MAX` if nothing was. No call without the lock since then has had
-    /// a reading of the clock beyond `now`.
+    /// The least that was noted after a moment; `u64::MAX` if nothing was. The clock was read, as `now`, after all calls
+    /// without the lock since then.
     pub(super) fn least_since(&self, moment: u64, now: u64) -> u64 {
-        let unlocked = self.unlocked.least_since(moment).map(|tat| tat.saturating_sub(now));
+        let unlocked = self.unlocked.least_since(moment).map(|tat| tat.saturating_sub(now.max(self.latest)));
         let slack = self.slacks.least_since(moment);
         slack.into_iter().chain(unlocked).min().unwrap_or(u64::MAX)
     }
 
-    /// Converts all notes, by something that does not fall as its argument rises. No call without the lock so far has
-    /// had a reading of the clock beyond `now`.
+    /// Converts all notes, by something that does not fall as its argument rises. The clock was read, as `now`, after
+    /// all calls without the lock so far.
     pub(super) fn convert(&mut self, now: u64, convert: impl Fn(u64) -> u64) {
         self.by_floor = None;
+        let now = now.max(core::mem::take(&mut self.latest));
         let unlocked = self.unlocked.all().iter();
         let unlocked = unlocked.map(|note| Note { value: note.value.saturating_sub(now), ..*note });
         let mut all: Vec<_> = self.slacks.all().iter().copied().chain(unlocked).collect();
@@ -178,10 +191,14 @@ impl Slack {
     /// The arrival time counts from another origin, and so do the floors: what was `was` is `now`.
     pub(super) fn count_from(&mut self, was: u128, now: u64) {
         self.by_floor = None;
-        let moved = |tat: u64| (u128::from(tat) + u128::from(now)).saturating_sub(was);
+        let moved = |tick: u64| {
+            let moved = (u128::from(tick) + u128::from(now)).saturating_sub(was);
+            moved.try_into().unwrap_or(u64::MAX)
+        };
         for note in self.unlocked.all_mut() {
-            note.value = moved(note.value).try_into().unwrap_or(u64::MAX);
+            note.value = moved(note.value);
         }
+        self.latest = moved(self.latest);
     }
 
     /// What was granted at that cost at that moment never was.

@@ -97,6 +97,44 @@ fn a_grant_goes_back_after_the_origin_has_moved() {
     }
 }
 
+/// With a later reading than that of the drop, calls without the lock have found the bucket full. The two may also be
+/// closer to each other than those of two threads may be.
+#[test]
+fn a_grant_that_goes_back_after_the_clock_has_is_no_second_burst() {
+    const THEN: Duration = Duration::from_secs(1_000);
+    for (rate, held, micros, parts) in
+        [(10_000, 90, 9_900, 1), (10_000, 90, 900, 1), (1, 100, 100_000_000, 1), (1, 50, 100_000_000, 2)]
+    {
+        let clock = ManualClock::starting_at(THEN.as_nanos() as u64);
+        let quota = Quota::per_second(rate).burst(100).catch_up(Duration::ZERO);
+        let limiter = RateLimiter::with_clock(quota, clock.clone());
+        let reserved = limiter.try_reserve(held).unwrap();
+        clock.advance(Duration::from_micros(micros));
+        let later = clock.now();
+        let part = limiter.available() as u64 / parts;
+        for _ in 0..parts {
+            limiter.try_acquire_n(part).unwrap();
+            limiter.queue().locked(|_| ());
+        }
+        clock.set(THEN.as_nanos() as u64);
+        drop(reserved);
+        clock.set(later);
+        let taken = parts * part + limiter.try_acquire_up_to(u64::MAX);
+        assert!(taken <= 100, "{taken} at {micros}");
+    }
+}
+
+/// Nothing is compared.
+#[test]
+fn a_refund_of_nothing_is_nothing() {
+    let (limiter, clock) = limiter(10, 10);
+    let reserved = limiter.try_reserve(5).unwrap();
+    clock.advance(3 * SECOND);
+    limiter.refund(0).unwrap();
+    drop(reserved);
+    assert_eq!(limiter.available(), 10);
+}
+
 #[test]
 fn grants_dropped_long_after_their_busy_period_are_no_burst() {
     let (limiter, clock) = limiter(100, 0);
