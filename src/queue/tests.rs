@@ -13,6 +13,7 @@ mod late_alarms;
 mod list;
 mod locked;
 mod refusals;
+mod requota;
 mod rounds;
 #[cfg(not(miri))]
 mod slack;

@@ -171,3 +171,18 @@ fn the_last_to_leave_gives_the_burst_back() {
     assert_eq!(limiter.available(), 5600 - 2);
     assert!(!limiter.try_acquire_n(6400).unwrap_err().is_never());
 }
+
+/// What was parked goes back to the word, which has all of the burst again.
+#[test]
+fn nothing_stays_parked_when_the_last_has_left() {
+    let (limiter, per_core, clock) = eight();
+    assert!(take(&per_core, 0, 1));
+    let slots = per_core.slots.clone();
+    let parked = || slots.iter().map(|slot| slot.parked()).sum::<u64>();
+    assert_eq!(parked(), 100 * Permits::MILLION);
+    drop(per_core);
+    assert_eq!((parked(), limiter.available()), (0, 5600 - 1));
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!(limiter.available(), 6400, "no more than a burst");
+    assert_eq!(limiter.try_acquire_up_to(u64::MAX), 6400);
+}

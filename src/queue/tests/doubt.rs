@@ -1,13 +1,23 @@
 //! Readings of the clock that lie further behind the word than they can by rights.
 
+use core::{
+    future::Future,
+    task::{Context, Waker},
+    time::Duration,
+};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
 use super::locked::{MS, START, limiter};
-use crate::queue::{WaitQueue, doubt::Refusal};
+use crate::{
+    Clock, RateLimiter,
+    queue::{WaitQueue, doubt::Refusal},
+};
 
 /// Of a thousand a second and five at once, all taken: it takes 5 ms to fill, and a reading may differ by 1 ms.
 const QUOTA: &str = "1000/s burst 5";
 
 /// What a request that is due then is told at this reading.
-fn refuse<C: crate::Clock>(queue: &WaitQueue<C>, now_ns: u64, due_ns: u64, seen: Option<u64>) -> Refusal {
+fn refuse<C: Clock>(queue: &WaitQueue<C>, now_ns: u64, due_ns: u64, seen: Option<u64>) -> Refusal {
     queue.locked_at(now_ns, |locked| locked.refuse_at(due_ns, seen))
 }
 
@@ -97,4 +107,66 @@ fn a_clock_that_has_been_behind_for_long_is_followed() {
         });
         assert!(!queue.meter.doubted());
     }
+}
+
+/// Whoever calls last looks at the clock, whatever the call is.
+#[test]
+fn calls_that_take_what_they_find_follow_a_clock_too() {
+    let (limiter, clock) = limiter(QUOTA);
+    limiter.try_acquire_n(5).unwrap();
+    clock.set(START - 100 * MS);
+    assert_eq!(limiter.try_acquire_up_to(7), 0);
+    clock.advance(Duration::from_nanos(6 * MS - 1));
+    assert_eq!(limiter.try_acquire_up_to(7), 0);
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(limiter.try_acquire_up_to(7), 5);
+}
+
+#[test]
+fn a_charge_follows_a_clock_too() {
+    let (limiter, clock) = limiter(QUOTA);
+    limiter.try_acquire_n(5).unwrap();
+    clock.set(START - 100 * MS);
+    assert!(limiter.try_acquire().is_err());
+    clock.advance(Duration::from_millis(6));
+    assert_eq!((limiter.charge(1), limiter.available()), (Ok(Duration::ZERO), 4));
+}
+
+/// A clock that steps back by 100 ms after so many readings, and keeps the latest alarm, which does not ring.
+#[derive(Debug)]
+struct Leap {
+    now_ns: AtomicU64,
+    readings: AtomicUsize,
+    alarm_ns: AtomicU64,
+}
+
+impl Clock for Leap {
+    fn now(&self) -> u64 {
+        let now_ns = self.now_ns.load(Relaxed);
+        if self.readings.load(Relaxed) > 0 && self.readings.fetch_sub(1, Relaxed) == 1 {
+            self.now_ns.store(now_ns - 100 * MS, Relaxed);
+        }
+        now_ns
+    }
+
+    fn wake_at(&self, deadline: u64, _: &Waker) -> bool {
+        self.alarm_ns.store(deadline, Relaxed);
+        true
+    }
+}
+
+/// Those who wait have been looked after when the clock steps back, and are once more.
+#[test]
+fn who_is_refused_after_a_step_back_moves_the_alarm_of_those_who_wait() {
+    let clock = Leap { now_ns: START.into(), readings: 0.into(), alarm_ns: 0.into() };
+    let limiter = RateLimiter::with_clock("1000/s burst 5 initial 0".parse().unwrap(), clock);
+    let mut waiter = Box::pin(limiter.acquire());
+    assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let queue = limiter.queue();
+    let alarm_ns = || queue.clock.alarm_ns.load(Relaxed);
+    assert_eq!(alarm_ns(), START + MS);
+    queue.clock.readings.store(1, Relaxed);
+    let refused = queue.try_hold(1.into()).unwrap_err();
+    assert_eq!(refused.retry_after(), Some(Duration::from_millis(6)));
+    assert_eq!(alarm_ns(), START - 94 * MS, "when the clock is followed");
 }

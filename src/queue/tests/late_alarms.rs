@@ -10,7 +10,7 @@ use super::{
     deadlines::{late_by, look, within},
     waiters::SECOND,
 };
-use crate::{Clock, ManualClock, Quota, RateLimiter, queue::hand_off::By};
+use crate::{Clock, Denied, ManualClock, Quota, RateLimiter, queue::hand_off::By};
 
 /// A clock whose alarms never ring.
 #[derive(Debug)]
@@ -87,4 +87,54 @@ fn a_newcomer_leaves_those_to_the_alarm_who_came_due_before_it() {
     let mut second = Box::pin(limiter.acquire_n(1));
     assert!(second.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert_eq!(limiter.waiting(), 2);
+}
+
+/// Whoever is refused behind those who wait is told when it is its turn. What nobody has taken in time is lost to it,
+/// too; and those who are due are served.
+#[test]
+fn who_is_refused_behind_a_late_alarm_is_told_of_what_is_lost() {
+    let (limiter, clock) = limiter(9);
+    let mut waiters = [1, 9, 9].map(|n| Box::pin(limiter.acquire_n(n)));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(waiters.iter_mut().all(|waiter| waiter.as_mut().poll(&mut cx).is_pending()));
+    let retry_after = || limiter.try_acquire().unwrap_err().retry_after();
+    assert_eq!((retry_after(), limiter.waiting()), (Some(20 * SECOND), 3));
+    // The bucket is full, and nothing is lost yet.
+    clock.advance(9 * SECOND);
+    assert_eq!(retry_after(), Some(11 * SECOND));
+    clock.advance(SECOND);
+    // One second is lost, by which all come later.
+    assert_eq!((retry_after(), limiter.waiting()), (Some(11 * SECOND), 2));
+}
+
+/// At the very time at which it is its turn, those before it are due, and so is it.
+#[test]
+fn whose_turn_has_come_is_not_refused_for_a_late_alarm() {
+    let (limiter, clock) = limiter(9);
+    let mut waiter = Box::pin(limiter.acquire());
+    assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    clock.advance(2 * SECOND - Duration::from_nanos(1));
+    let early = Denied::NotYet { retry_after: Duration::from_nanos(1) };
+    assert_eq!((limiter.try_acquire(), limiter.waiting()), (Err(early), 1));
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!((limiter.try_acquire(), limiter.waiting()), (Ok(()), 0));
+}
+
+/// It is not told how long it will be until the clock is back where it was.
+#[test]
+fn who_is_refused_behind_those_who_wait_doubts_the_clock() {
+    let (limiter, clock) = limiter(1);
+    clock.advance(3600 * SECOND);
+    limiter.try_acquire().unwrap();
+    let mut waiter = Box::pin(limiter.acquire());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(waiter.as_mut().poll(&mut cx).is_pending());
+    clock.set(1800 * 1_000_000_000);
+    // As long as it takes to fill, and a difference of readings.
+    let followed = SECOND + Duration::from_millis(1);
+    assert_eq!(limiter.try_acquire(), Err(Denied::NotYet { retry_after: followed }));
+    clock.advance(followed);
+    let next = Denied::NotYet { retry_after: SECOND };
+    assert_eq!((limiter.try_acquire(), limiter.waiting()), (Err(next), 0));
+    assert!(waiter.as_mut().poll(&mut cx).is_ready());
 }

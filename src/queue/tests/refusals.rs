@@ -70,3 +70,12 @@ fn who_finds_permits_there_takes_no_lock() {
     assert_eq!(taken, Ok(()), "who takes waits for the lock");
     assert_eq!(limiter.available(), 1);
 }
+
+/// The word may be taken although nobody waits: what is there is found under the lock, and so is that nothing is.
+#[test]
+fn what_is_there_is_found_under_the_lock() {
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(5), ManualClock::new());
+    limiter.queue().locked(|locked| locked.inner.holds += 1);
+    assert_eq!([3, 3, 3].map(|most| limiter.try_acquire_up_to(most)), [3, 2, 0]);
+    assert_eq!(limiter.available(), 0);
+}
