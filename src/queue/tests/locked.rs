@@ -133,7 +133,11 @@ fn calls_without_the_lock_are_noted_once() {
         queue.locked(|locked| {
             let slack = &locked.inner.slack;
             let moment = slack.moment();
-            (moment, slack.least_since(0, locked.now), slack.least_since(moment.saturating_sub(1), locked.now))
+            (
+                moment,
+                slack.least_since(0, locked.now),
+                slack.least_since(moment.saturating_sub(1), locked.now),
+            )
         })
     };
     let cost = queue.locked(|locked| locked.frame.scale.per_permit);
