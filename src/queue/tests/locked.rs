@@ -187,6 +187,23 @@ fn a_grant_goes_back_if_the_arrival_time_was_ahead_by_its_cost_ever_since() {
     }
 }
 
+/// Between the two looks at it, too; and without the first, nothing is known of calls without the lock.
+#[test]
+fn a_grant_that_was_to_go_back_may_have_become_too_late() {
+    for (held, passed_ns, back) in [(true, 0, true), (true, 1, false), (false, 0, false)] {
+        let (limiter, clock) = limiter("1000/s burst 5 catch-up 0s");
+        let queue = limiter.queue();
+        let first = queue.try_hold(2.into()).unwrap();
+        if held {
+            assert!(queue.locked(|locked| locked.hold_for(first)));
+        }
+        clock.advance(Duration::from_nanos(passed_ns));
+        queue.try_hold(1.into()).unwrap();
+        assert_eq!(queue.locked(|locked| locked.give_back(first, held)), back);
+        assert_eq!(limiter.available(), if back { 4 } else { 2 });
+    }
+}
+
 /// So it is with calls without the lock, of which only the least that they can have seen is known.
 #[test]
 fn calls_without_the_lock_count_from_where_the_arrival_time_was_before() {
@@ -211,6 +228,23 @@ fn a_charge_fits_the_word_or_not() {
     assert_eq!(charged(5, 3, MAX_TAT - 5), Some(MAX_TAT));
     assert_eq!(charged(3, 5, MAX_TAT - 5), Some(MAX_TAT));
     assert_eq!([charged(5, 3, MAX_TAT - 4), charged(1, 0, u64::MAX)], [None; 2]);
+}
+
+/// Where a fresh origin offers more, all of that; what is more than either offers changes nothing.
+#[test]
+fn as_much_can_be_charged_as_is_said() {
+    for more in [0, 1] {
+        let (limiter, clock) = limiter("1000000000000/s burst 1000000");
+        let queue = limiter.queue();
+        let horizon_ns = queue.locked(|locked| locked.frame.scale.horizon_ns);
+        clock.advance(Duration::from_nanos(horizon_ns / 2));
+        queue.locked(|locked| {
+            let (most, origin_ns) = (locked.chargeable(), locked.frame.origin_ns);
+            assert_eq!(charged(locked.tat, locked.now, most), None);
+            assert_eq!(locked.charge(most + more).is_some(), more == 0);
+            assert_eq!(locked.frame.origin_ns == origin_ns, more > 0);
+        });
+    }
 }
 
 #[test]
