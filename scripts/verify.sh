@@ -4,7 +4,8 @@
 # but the mutants and the soak, which take hours; with SOAK=1 the soak too. With `--check` it writes nothing, and fails
 # unless the page is what would be written.
 #
-# The parts: loom (LOOM_SECONDS for each model without any bound, 60 unless set), faults, tests, fuzz (FUZZ_SECONDS for
+# The parts: loom (LOOM_SECONDS for each model without any bound, 60 unless set), faults (those named in FAULTS, else
+# all), tests, fuzz (FUZZ_SECONDS for
 # each target, 30), miri (MIRI_SEEDS), tsan, soak, and mutants. What a part keeps begins with the day and the commit it was
 # measured at, which ends in `+` if the tree had other changes than those of this page.
 source "$(dirname "$0")/../.ci/lib.sh"
@@ -19,13 +20,15 @@ measure() {
     commit=$(git rev-parse --short HEAD)${change:++}
     echo "=================== $part"
     rm -f "$scratch/$part"
-    if [ "$part" = mutants ]; then
-        # What it writes says by itself when and where; and is worth keeping also where a mutant has survived.
-        MUTANTS_REPORT=$kept/mutants.txt bash scripts/mutants.sh || [ -s "$kept/mutants.txt" ]
-        return
-    fi
-    bash "scripts/verify/$part.sh" "$scratch/$part"
-    { echo "# $(date +%F) $commit"; cat "$scratch/$part"; } >"$kept/$part.txt"
+    case $part in
+        # What these write says by itself when and where. Worth keeping also where a mutant has survived.
+        mutants) MUTANTS_REPORT=$kept/mutants.txt bash scripts/mutants.sh || [ -s "$kept/mutants.txt" ] ;;
+        faults) bash scripts/verify/faults.sh "$kept/faults.txt" "$(date +%F) $commit" ;;
+        *)
+            bash "scripts/verify/$part.sh" "$scratch/$part"
+            { echo "# $(date +%F) $commit"; cat "$scratch/$part"; } >"$kept/$part.txt"
+            ;;
+    esac
 }
 
 parts=()

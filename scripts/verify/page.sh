@@ -163,7 +163,6 @@ if has loom; then
 fi
 
 printf '\n## Seeded faults\n\n'
-measured faults
 if has faults; then
     bash $here/tables.sh faults <(result faults)
     missing faults < <(printf '%s\n' faults/*.fault | sed -E 's/.*\/(.*)\.fault/\1/' | grep -vxFf <(result faults | cut -d ' ' -f 1))

@@ -30,14 +30,14 @@ case $1 in
                 file = "faults/" $1 ".fault"
                 if ((getline text < file) > 0) sub(/^# /, "", text)
                 close(file)
-                rows = rows "| `" $1 "` | " text " | " $2 " | " $4 " `" $5 "` |\n"
+                rows = rows "| `" $1 "` | " text " | " $2 " | " $4 " `" $5 "` | " $6 " | `" $7 "` |\n"
             }
             END {
                 for (fault in missed) killed += missed[fault] == 0
                 print "There are " there + 0 " faults. Of " faults + 0 " that were seeded " killed + 0 " were noticed by every test that was to. Noticing one"
                 print "or more: " by["model"] + 0 " of the " models + 0 " models, " by["unit"] + 0 " unit tests, " by["test"] + 0 " tests of `tests/`.\n"
-                print "| fault | what is wrong | verdict | by |"
-                print "|---|---|---|---|"
+                print "| fault | what is wrong | verdict | by | day | commit |"
+                print "|---|---|---|---|---|---|"
                 printf "%s", rows
             }' "$2"
         ;;

@@ -122,7 +122,12 @@ fn a_clock_is_behind_if_the_word_is_further_ahead_than_it_can_be() {
         }
         assert!(meter.is_behind(&frame, NOW, now + limit + debt + skew + 1), "{debt}");
     }
-    // Or if it is from before the origin.
+    // Also if it is from before the origin, or by that alone.
+    for early_ns in [0, 1, SKEW_NS / 2] {
+        let most = limit + 1_000 + skew - frame.scale.span(early_ns);
+        let behind = |tat| meter.is_behind(&frame, frame.origin_ns - early_ns, tat);
+        assert_eq!([behind(most), behind(most + 1)], [false, true], "{early_ns}");
+    }
     assert!(!meter.is_behind(&frame, frame.origin_ns - SKEW_NS, 0));
     assert!(meter.is_behind(&frame, frame.origin_ns - SKEW_NS - 1, 0));
     // Not beyond the horizon.
