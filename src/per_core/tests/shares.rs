@@ -104,6 +104,21 @@ fn a_large_request_finds_what_is_parked_in_pieces() {
     assert_eq!(limiter.available(), 0);
 }
 
+/// Two halves, in two slots.
+#[test]
+fn as_many_as_there_are_finds_what_makes_a_whole_one_together() {
+    let (limiter, per_core, _clock) = eight();
+    let most = Permits::try_from(99.5).unwrap();
+    for slot in 0..2 {
+        assert!(take(&per_core, slot, 1));
+        let slot = &per_core.slots[slot];
+        per_core.limiter.queue().take_shared(slot, most, per_core.sizing).unwrap();
+    }
+    assert_eq!(limiter.available(), 6400 - 800 - 2 - 199);
+    assert_eq!(limiter.try_acquire_up_to(u64::MAX), 6400 - 800 - 2 - 199);
+    assert_eq!(limiter.available(), 0);
+}
+
 #[test]
 fn a_claim_nobody_uses_is_taken_over() {
     let (_limiter, per_core, clock) = eight();
