@@ -172,9 +172,9 @@ impl Locked<'_> {
         let tat = at_level(new).min(i128::from(MAX_TAT));
 
         let exact = matches!(inherit, Inherit::AsIs | Inherit::Additively);
-        // How much more it could have been with nothing cut off. In a busy period that goes beyond a full burst.
-        let busy = self.floor < self.now;
-        let more = ahead < 0 || (busy && inherited(old.limit.into()) <= scale.limit.into());
+        // How much more it could have been with nothing cut off: of what goes beyond a full burst, which a queue that
+        // is not busy has none of (the note below), all that is made up for, if a full burst is none too much.
+        let more = ahead < 0 || inherited(old.limit.into()) <= scale.limit.into();
         let most = i128::from(scale.limit) + i128::from(if more { scale.catch_up } else { 0 });
         let slack = if exact { most - new } else { 0 };
         self.note(self.floor);

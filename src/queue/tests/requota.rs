@@ -71,28 +71,32 @@ fn a_grant_goes_back_if_it_would_have_fitted_the_new_burst() {
 /// In a busy period it would have been credit, beyond a full burst.
 #[test]
 fn a_grant_goes_back_if_it_would_have_been_credit() {
-    for (catch_up, then, burst, inherit, fits) in [
-        (3, 3, 10, Inherit::AsIs, true),
+    for (catch_up, then, missing, burst, inherit, fits) in [
+        (3, 3, 2, 10, Inherit::AsIs, true),
         // Beyond what is made up for, by the old quota or the new one.
-        (2, 20, 10, Inherit::AsIs, false),
-        (20, 2, 10, Inherit::AsIs, false),
-        (20, 20, 11, Inherit::AsIs, true),
+        (2, 20, 2, 10, Inherit::AsIs, false),
+        (20, 2, 2, 10, Inherit::AsIs, false),
+        (20, 20, 2, 11, Inherit::AsIs, true),
         // The burst would have been full at first, and what is beyond the new one is cut off.
-        (20, 20, 9, Inherit::AsIs, false),
-        (20, 20, 9, Inherit::Additively, true),
+        (20, 20, 2, 9, Inherit::AsIs, false),
+        (20, 20, 2, 9, Inherit::Additively, true),
+        // The queue has left credit already.
+        (20, 20, -1, 9, Inherit::AsIs, true),
+        (20, 4, -1, 9, Inherit::AsIs, false),
     ] {
         let (limiter, _clock) = limiter(&format!("1000/s burst 10 initial 0 catch-up {catch_up}ms"));
         let queue = limiter.queue();
-        let _busy = queued(&limiter, 10);
+        let _busy = (missing > 0).then(|| queued(&limiter, 10));
         let grant = queue.locked(|locked| {
             let per_permit = locked.frame.scale.per_permit;
-            locked.tat = locked.now + 2 * per_permit;
+            locked.tat = locked.now.saturating_add_signed(missing * per_permit as i64);
+            locked.meter.set_linger_until_ns(START + 20 * MS);
             locked.grant(5 * per_permit)
         });
         let quota = format!("1000/s burst {burst} catch-up {then}ms").parse().unwrap();
         limiter.set_quota_with(quota, inherit).unwrap();
         let fitted = queue.locked(|locked| locked.hold_for(grant));
-        assert_eq!(fitted, fits, "{catch_up} {then} {burst} {inherit:?}");
+        assert_eq!(fitted, fits, "{catch_up} {then} {missing} {burst} {inherit:?}");
     }
 }
 
