@@ -124,6 +124,21 @@ fn a_grant_that_goes_back_after_the_clock_has_is_no_second_burst() {
     }
 }
 
+/// The bucket is taken to have been empty when the clock stepped back, whatever had been granted before.
+#[test]
+fn nothing_goes_back_once_a_clock_has_been_followed() {
+    let clock = ManualClock::starting_at(1_000_000_000_000);
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(10), clock.clone());
+    let reserved = limiter.try_reserve(5).unwrap();
+    clock.set(500_000_000_000);
+    while let Err(denied) = limiter.try_acquire() {
+        clock.advance(denied.retry_after().unwrap());
+    }
+    let there = limiter.available();
+    drop(reserved);
+    assert_eq!(limiter.available(), there);
+}
+
 /// Nothing is compared.
 #[test]
 fn a_refund_of_nothing_is_nothing() {
