@@ -33,7 +33,7 @@ git ls-files -z --cached --others --exclude-standard \
 # packages of one name apart by their versions, not by where they are.
 sed -i '0,/^version = .*/s//version = "0.0.0"/' "$copy/Cargo.toml"
 
-header() { sed -n "s/^$2: //p" "faults/$1.fault" | head -n 1; }
+header() { sed -n "s/^$2: //p" "faults/$1.fault"; }
 
 # Replaces the texts of a fault in the copy, of which it keeps what was there; fails unless each occurs exactly once.
 apply() {
@@ -92,13 +92,11 @@ outcome() {
     fi
 }
 
-tests_of() { sed -n 's/^killed by: //p' "faults/$1.fault"; }
-
-# How the test of `$2 $3` takes the fault of that name, which has been applied if `$4` is 0.
+# How a test takes a fault: `verdict APPLIED KIND NAME`, where the fault has been applied if the first is 0.
 verdict() {
     if [ "${sound["$2 $3"]}" != passes ]; then
         echo "BAD TEST"
-    elif [ "$4" -ne 0 ]; then
+    elif [ "$1" -ne 0 ]; then
         echo "DOES NOT APPLY"
     else
         case $(outcome "$2" "$3") in
@@ -116,19 +114,19 @@ declare -A sound
 for name in "${names[@]}"; do
     while read -r kind test; do
         [ -n "${sound["$kind $test"]:-}" ] || sound["$kind $test"]=$(outcome "$kind" "$test" </dev/null)
-    done < <(tests_of "$name")
+    done < <(header "$name" "killed by")
 done
 for name in "${names[@]}"; do
     applied=0
     apply "$name" || applied=1
     while read -r kind test; do
         start=$SECONDS
-        verdict=$(verdict "$name" "$kind" "$test" $applied </dev/null)
+        verdict=$(verdict $applied "$kind" "$test" </dev/null)
         [ "$verdict" = killed ] || { failed=1; cp -f "$log" "$base/faults/$name.log" 2>/dev/null || true; }
         table+=("$(printf '%-28s %-15s %4d s  %s %s' "$name" "$verdict" $((SECONDS - start)) "$kind" "$test")")
         echo "${table[-1]}"
         [ -z "${FAULT_TABLE:-}" ] || echo "$name ${verdict// /-} $((SECONDS - start)) $kind $test" >>"$FAULT_TABLE"
-    done < <(tests_of "$name")
+    done < <(header "$name" "killed by")
     # Not with its old time: it has to be built again.
     [ ! -e "$base/faults/sound" ] || mv "$base/faults/sound" "$copy/$(header "$name" file)"
     touch "$copy/$(header "$name" file)"

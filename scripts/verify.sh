@@ -5,9 +5,9 @@
 # unless the page is what would be written.
 #
 # The parts: loom (LOOM_SECONDS for each model without any bound, 60 unless set), faults (those named in FAULTS, else
-# all), tests, fuzz (FUZZ_SECONDS for
-# each target, 30), miri (MIRI_SEEDS), tsan, soak, and mutants. What a part keeps begins with the day and the commit it was
-# measured at, which ends in `+` if the tree had other changes than those of this page.
+# all), tests, fuzz (FUZZ_SECONDS for each target, 30), miri (MIRI_SEEDS), tsan, soak, and mutants. What a part keeps
+# says the day and the commit it was measured at, which ends in `+` if the tree had other changes than those of this
+# page: at its beginning, or in each line of faults and mutants.
 source "$(dirname "$0")/../.ci/lib.sh"
 
 kept=docs/verification

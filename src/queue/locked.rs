@@ -107,15 +107,15 @@ impl<'a> Locked<'a> {
             Self { meter, inner, frame, now_ns, now: 0, tat: was.tat(), floor: 0, own_look: false };
         let lingered = this.inner.lingers;
         let closed = this.inner.closed;
+        let now = frame.tick(now_ns);
         if !was.is(Mode::Queued) && was.tat() != closed {
             // Those who are let in by LINGER compare with a time before the present.
             let credit = if lingered { frame.scale.catch_up } else { 0 };
             // What led to this arrival time was let in, at a burst before it at the earliest, or was a charge.
             let earliest = was.tat().saturating_sub(frame.scale.limit).saturating_sub(meter.debt());
-            let now = frame.tick(now_ns).unwrap_or(0).max(earliest);
-            this.inner.slack.note_unlocked(closed.saturating_add(credit), now);
+            this.inner.slack.note_unlocked(closed.saturating_add(credit), now.unwrap_or(0).max(earliest));
         }
-        match frame.tick(now_ns) {
+        match now {
             Some(now) => this.now = now,
             None => this.move_origin(),
         }
@@ -205,10 +205,14 @@ impl<'a> Locked<'a> {
         self.note(self.tat);
     }
 
+    /// Whether all since would have come out the same without it, as far as is known (invariant 3).
+    fn would_be_the_same_without(&self, grant: Grant) -> bool {
+        self.inner.slack.least_since(grant.moment, self.now) >= grant.cost_by(&self.frame.scale)
+    }
+
     /// Keeps QUEUED set beyond `close`, if that may help to give this grant back.
     pub(super) fn hold_for(&mut self, grant: Grant) -> bool {
-        let least = self.inner.slack.least_since(grant.moment, self.now);
-        let helps = least >= grant.cost_by(&self.frame.scale);
+        let helps = self.would_be_the_same_without(grant);
         self.inner.holds += usize::from(helps);
         helps
     }
@@ -217,10 +221,10 @@ impl<'a> Locked<'a> {
     /// before the clock was read.
     pub(super) fn give_back(&mut self, grant: Grant, held: bool) -> bool {
         self.inner.holds -= usize::from(held);
-        let cost = grant.cost_by(&self.frame.scale);
-        if !held || self.inner.slack.least_since(grant.moment, self.now) < cost {
+        if !held || !self.would_be_the_same_without(grant) {
             return false;
         }
+        let cost = grant.cost_by(&self.frame.scale);
         self.inner.slack.shrink(grant.moment, cost);
         self.set_doubt(None);
         self.tat = self.tat.saturating_sub(cost);

@@ -175,8 +175,8 @@ impl Locked<'_> {
         // How much more it could have been with nothing cut off: of what goes beyond a full burst, which a queue that
         // is not busy has none of (the note below), all that is made up for, if a full burst is none too much.
         let more = ahead < 0 || inherited(old.limit.into()) <= scale.limit.into();
-        let most = i128::from(scale.limit) + i128::from(if more { scale.catch_up } else { 0 });
-        let slack = if exact { most - new } else { 0 };
+        let most_without = i128::from(scale.limit) + i128::from(if more { scale.catch_up } else { 0 });
+        let slack = if exact { most_without - new } else { 0 };
         self.note(self.floor);
         // The clock was read while QUEUED was set.
         self.inner.slack.convert(self.now, |ticks| convert(i128::from(ticks)).try_into().unwrap_or(u64::MAX));

@@ -37,7 +37,7 @@ struct Note {
 }
 
 /// Notes of one kind, and the least of them since any moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Notes {
     notes: [Note; NOTES],
     len: usize,

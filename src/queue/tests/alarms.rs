@@ -10,9 +10,9 @@ use std::{
     thread,
 };
 
-use tokio::{runtime::Builder, task::yield_now, time::sleep};
+use tokio::{task::yield_now, time::sleep};
 
-use super::giving_back::Fragile;
+use super::{giving_back::Fragile, timer::paused};
 use crate::{
     Clock, Quota,
     gcra::Scale,
@@ -61,8 +61,7 @@ fn the_alarm_of_a_thread_leaves_with_it() {
         queue.clock.0.store(SECOND, Relaxed);
         queue.reset();
     });
-    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
+    paused().block_on(async {
         let next = tokio::spawn(AcquireOwned::new(queue.clone(), Ok(1.into()), None));
         yield_now().await;
         queue.clock.0.store(12 * SECOND, Relaxed);

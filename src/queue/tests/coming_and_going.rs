@@ -13,6 +13,7 @@ use super::{
     alarms::{self, SECOND},
     locked::{self, MS, START},
     rounds::never,
+    timer::paused,
     waiters::{Counter, limiter, poll, queued},
 };
 use crate::{
@@ -25,10 +26,6 @@ use crate::{
         timer::{Armed, Delay, LONGEST},
     },
 };
-
-fn paused() -> Runtime {
-    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
-}
 
 /// With a thread of its own.
 fn threaded() -> Runtime {

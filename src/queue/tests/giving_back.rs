@@ -101,11 +101,11 @@ fn a_grant_goes_back_after_the_origin_has_moved() {
 /// closer to each other than those of two threads may be.
 #[test]
 fn a_grant_that_goes_back_after_the_clock_has_is_no_second_burst() {
-    const THEN: Duration = Duration::from_secs(1_000);
+    const THEN_NS: u64 = 1_000_000_000_000;
     for (rate, held, micros, parts) in
         [(10_000, 90, 9_900, 1), (10_000, 90, 900, 1), (1, 100, 100_000_000, 1), (1, 50, 100_000_000, 2)]
     {
-        let clock = ManualClock::starting_at(THEN.as_nanos() as u64);
+        let clock = ManualClock::starting_at(THEN_NS);
         let quota = Quota::per_second(rate).burst(100).catch_up(Duration::ZERO);
         let limiter = RateLimiter::with_clock(quota, clock.clone());
         let reserved = limiter.try_reserve(held).unwrap();
@@ -116,7 +116,7 @@ fn a_grant_that_goes_back_after_the_clock_has_is_no_second_burst() {
             limiter.try_acquire_n(part).unwrap();
             limiter.queue().locked(|_| ());
         }
-        clock.set(THEN.as_nanos() as u64);
+        clock.set(THEN_NS);
         drop(reserved);
         clock.set(later);
         let taken = parts * part + limiter.try_acquire_up_to(u64::MAX);

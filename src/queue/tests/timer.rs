@@ -13,7 +13,7 @@ use crate::queue::timer::{Armed, Bell, Delay, LONGEST, TICK, TOLERANCE, Timer};
 
 const NANO: Duration = Duration::from_nanos(1);
 
-fn runtime() -> Runtime {
+pub(super) fn paused() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
@@ -25,7 +25,7 @@ fn set(deadline: Instant) -> Bell {
 
 #[test]
 fn a_bell_serves_what_is_due_by_a_tick_later() {
-    runtime().block_on(async {
+    paused().block_on(async {
         let now = Instant::now();
         let (at, idle) = (now + 10 * TICK, Bell::new());
         let bell = set(at);
@@ -39,7 +39,7 @@ fn a_bell_serves_what_is_due_by_a_tick_later() {
 
 #[test]
 fn a_bell_for_the_tick_after_one_that_has_rung_is_early_enough() {
-    runtime().block_on(async {
+    paused().block_on(async {
         let at = Instant::now() + 10 * TICK;
         let rung = set(at);
         let (next, later) = (set(at + TICK), set(at + TICK + NANO));
@@ -54,7 +54,7 @@ fn a_bell_for_the_tick_after_one_that_has_rung_is_early_enough() {
 
 #[test]
 fn a_bell_that_has_rung_in_time_is_not_cut_short() {
-    let runtime = runtime();
+    let runtime = paused();
     let (bell, later, start) = runtime.block_on(async {
         let start = Instant::now();
         let (bell, later) = (set(start + TICK), set(start + 5 * TICK));
@@ -76,7 +76,7 @@ fn ticks(timer: &Timer, start: Instant) -> [Option<u128>; 2] {
 
 #[test]
 fn the_one_after_the_next_is_set_too() {
-    runtime().block_on(async {
+    paused().block_on(async {
         let start = Instant::now();
         let rings = Arc::new(Counter::default());
         let alarm = Waker::from(Arc::clone(&rings));
@@ -106,7 +106,7 @@ fn the_one_after_the_next_is_set_too() {
 /// Of a runtime that is gone nothing is left, and nothing panics.
 #[test]
 fn a_timer_outlives_its_runtime() {
-    let runtime = runtime();
+    let runtime = paused();
     let mut timer = Timer::default();
     let delay = Delay { due: TICK * 4, then: None };
     runtime.block_on(async {
@@ -120,7 +120,7 @@ fn a_timer_outlives_its_runtime() {
 /// Although its time had come when its runtime went down.
 #[test]
 fn a_bell_of_a_runtime_that_is_gone_is_not_polled() {
-    let runtime = runtime();
+    let runtime = paused();
     let mut bell = runtime.block_on(async {
         let bell = set(Instant::now() + TICK);
         advance(2 * TICK).await;
