@@ -191,16 +191,18 @@ impl Meter {
         })
     }
 
-    /// The ticks that those in the queue ask for.
+    /// The ticks that those in the queue ask for. Who looks at the word after this finds in it what any of them was
+    /// granted that is not counted here: it may be counted twice, but not left out.
     pub(crate) fn queued(&self) -> u64 {
-        // Relaxed: a report. Whoever acts on it does so under the lock, where it is written.
-        self.queued.load(Ordering::Relaxed)
+        // Acquire: pairs with the Release of `set_queued`. Whoever acts on it does so under the lock, where it is
+        // written.
+        self.queued.load(Ordering::Acquire)
     }
 
-    /// Writes what those in the queue ask for; the caller holds the queue's lock.
+    /// Writes what those in the queue ask for, after the word; the caller holds the queue's lock.
     pub(crate) fn set_queued(&self, ticks: u64) {
-        // Relaxed: see `queued`.
-        self.queued.store(ticks, Ordering::Relaxed);
+        // Release: pairs with the Acquire of `queued`.
+        self.queued.store(ticks, Ordering::Release);
     }
 
     /// When the credit of a drained queue ends at the latest.

@@ -14,6 +14,7 @@ mod no_barging;
 mod no_lost_wakeup;
 mod queued;
 mod quota_change;
+mod refusals;
 mod rounds;
 mod scale_change;
 mod several;

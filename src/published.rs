@@ -6,8 +6,10 @@
 //! # Invariants
 //! 1. `sequence` is odd while the fields are being written, and goes up by two with every publication.
 //! 2. Only the holder of the queue's lock publishes, and only while the word is frozen.
-//!
 //! 3. The word says of which parity the scale is that it counts by, unless it is frozen or lingers.
+//! 4. What counts in ticks of the scale and is read without the lock while the word is frozen, that word among it, is
+//!    changed to another scale while `sequence` is odd. So a reader that finds the same number before and after has read
+//!    all of it by one scale.
 //!
 //! # Why a stale scale cannot pass
 //! A caller that has read the word, with Acquire, finds fields that are at least as new. If they are of the other
@@ -100,7 +102,7 @@ impl Published {
         Self { sequence: AtomicU64::new(0), fields: pack(frame).map(AtomicU64::new) }
     }
 
-    /// The frame and its edition; `None` while it is being replaced.
+    /// The frame and its edition, read whole; `None` while it is being replaced.
     #[inline]
     pub(crate) fn read(&self) -> Option<(Edition, Frame)> {
         // Acquire: pairs with the last store of `publish`.
@@ -108,10 +110,12 @@ impl Published {
         if sequence & 1 != 0 {
             return None;
         }
-        Some((Edition(sequence), self.fields()))
+        let edition = Edition(sequence);
+        let frame = self.fields();
+        self.is_current(edition).then_some((edition, frame))
     }
 
-    /// Whether the frame of that edition is still the current one, and was read whole.
+    /// Whether the frame of that edition is still the current one: what was read since it was is by that.
     #[inline]
     pub(crate) fn is_current(&self, edition: Edition) -> bool {
         self.since(edition) == 0
@@ -145,8 +149,9 @@ impl Published {
         self.fields()
     }
 
-    /// Replaces the frame. The caller holds the queue's lock and has frozen the word.
-    pub(crate) fn publish(&self, frame: Frame) {
+    /// Replaces the frame, and meanwhile, by `along`, all that is read with it (invariant 4). The caller holds the
+    /// queue's lock and has frozen the word.
+    pub(crate) fn publish(&self, frame: Frame, along: impl FnOnce()) {
         // Relaxed: only the holder of the lock writes it.
         let sequence = self.sequence.load(Ordering::Relaxed);
         // Relaxed: made visible before the fields by the fence.
@@ -157,6 +162,7 @@ impl Published {
             // Relaxed: between the fence above and the Release below.
             field.store(value, Ordering::Relaxed);
         }
+        along();
         // Release: pairs with the Acquire of `read`.
         self.sequence.store(sequence + 2, Ordering::Release);
     }

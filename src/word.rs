@@ -173,7 +173,7 @@ impl Word {
         State(self.0.fetch_or(Mode::Queued as u64, Ordering::Acquire))
     }
 
-    /// Writes the state at the end of what the caller, who holds the queue's lock, did after `freeze`.
+    /// Writes the state, for the caller, who holds the queue's lock, after `freeze`. It ends there unless that is QUEUED.
     pub(crate) fn thaw(&self, state: State) {
         // Release: pairs with the Acquire of `transition`: who replaces this state sees the scale that
         // was published before it. A plain store is enough by invariant 2.

@@ -13,7 +13,7 @@ fn meter(text: &str, ahead: u64) -> (Meter, Frame, u64) {
 /// A step that takes a tick while there are so many publications.
 fn take_during(meter: &Meter, frame: Frame, publications: usize) -> Fast<&'static str> {
     meter.fast(NOW, |state, _, _| {
-        (0..publications).for_each(|_| meter.published.publish(frame));
+        (0..publications).for_each(|_| meter.published.publish(frame, || {}));
         Step::Set(state.with_tat(state.tat() + 1), "taken")
     })
 }
@@ -35,7 +35,7 @@ fn a_step_that_takes_nothing_has_to_be_by_the_scale_of_now() {
     for publications in [0, 1, 2] {
         let (meter, frame, _) = meter("1000/s", 0);
         let fast = meter.fast(NOW, |_, _, _| {
-            (0..publications).for_each(|_| meter.published.publish(frame));
+            (0..publications).for_each(|_| meter.published.publish(frame, || {}));
             Step::Keep(())
         });
         assert_eq!(matches!(fast, Fast::Done((), _)), publications == 0);
@@ -48,7 +48,7 @@ fn what_is_taken_by_a_scale_that_has_been_replaced_twice_is_named() {
     let (meter, frame, now) = meter("1000/s", 0);
     let swap = |publications| {
         meter.swap(1.into(), 2, NOW, |_, _, now, _| {
-            (0..publications).for_each(|_| meter.published.publish(frame));
+            (0..publications).for_each(|_| meter.published.publish(frame, || {}));
             Some(now)
         })
     };

@@ -54,7 +54,7 @@ fn a_call_by_the_scale_before_leaves_the_word_alone() {
         let taken = meter.word.freeze().tat() > 0;
         let (frame, now) = Frame::at(scale, NOW);
         let tat = now + if taken { scale.per_permit } else { 0 };
-        meter.published.publish(frame);
+        meter.published.publish(frame, || {});
         meter.word.thaw(State::new(tat, Mode::Odd));
         let then = meter.word.load().tat();
         assert!(then <= now + scale.per_permit, "{then}, and now is {now}");
@@ -80,7 +80,7 @@ fn a_word_that_looks_the_same_after_two_changes_is_not_taken_for_it() {
         let mut taken = false;
         for (scale, mode) in [(slow, Mode::Odd), (fast, Mode::Even)] {
             taken |= meter.word.freeze().tat() > 0;
-            meter.published.publish(frame(scale));
+            meter.published.publish(frame(scale), || {});
             meter.word.thaw(State::new(0, mode));
         }
         let outcome = other.join().unwrap();

@@ -15,7 +15,7 @@ fn a_frame_is_read_as_it_was_written() {
     let (first, second) = (frame("3/s burst 7", 5_000_000_000), frame("1000000007/s", 9_000_000_000));
     let published = Published::new(first);
     assert_eq!((published.read().unwrap().1, published.frame()), (first, first));
-    published.publish(second);
+    published.publish(second, || assert!(published.read().is_none()));
     assert_eq!((published.read().unwrap().1, published.frame()), (second, second));
 }
 
@@ -26,7 +26,7 @@ fn editions_are_even_and_odd_in_turn() {
     for mode in [Mode::Even, Mode::Odd, Mode::Even, Mode::Odd] {
         let (edition, _) = published.read().unwrap();
         assert_eq!((edition, edition.clear()), (published.edition(), mode));
-        published.publish(frame);
+        published.publish(frame, || {});
     }
 }
 

@@ -86,11 +86,14 @@ impl<C: Clock> WaitQueue<C> {
     }
 
     /// When it is the turn of a newcomer, after those who wait, without the lock. `None` if it takes the lock to tell, or
-    /// the time has come: the alarm is late, or somebody is held back.
+    /// the time has come: the alarm is late, or somebody is held back. While some are being granted it may be later by
+    /// what these ask for, and not sooner.
     fn estimate_turn(&self, permits: Permits, now_ns: u64) -> Result<Option<u64>, Denied> {
         let Some((edition, frame)) = self.meter.published.read() else { return Ok(None) };
+        // In this order.
+        let queued = self.meter.queued();
         let state = self.meter.word.load();
-        let (tat, queued) = (state.tat(), self.meter.queued());
+        let tat = state.tat();
         let cost = cost(&frame, permits)?;
         let Some(now) = frame.tick(now_ns) else { return Ok(None) };
         let behind = self.meter.doubted() || self.meter.is_behind(&frame, now_ns, tat);

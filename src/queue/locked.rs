@@ -84,7 +84,6 @@ impl Drop for Locked<'_> {
         if self.inner.sum.gates == 0 {
             self.inner.promised_ns = 0;
         }
-        self.inner.report_queued(self.meter, &self.frame, self.tat);
         let lingers = self.tat < self.now && self.now_ns < self.meter.linger_until_ns();
         let queued = !self.inner.list.is_empty() || self.inner.holds > 0 || self.awaits_others(lingers);
         self.inner.closed = self.tat;
@@ -95,6 +94,8 @@ impl Drop for Locked<'_> {
             (false, false) => self.meter.published.edition().clear(),
         };
         self.meter.word.thaw(State::new(self.tat, mode));
+        // After the word (see `Meter::queued`).
+        self.inner.report_queued(self.meter, &self.frame, self.tat);
     }
 }
 
@@ -364,12 +365,26 @@ impl<'a> Locked<'a> {
     /// the present.
     pub(super) fn restart(&mut self, ahead: i64) {
         let (frame, now) = Frame::at(self.frame.scale, self.now_ns);
-        self.frame = frame;
-        self.meter.published.publish(frame);
-        self.tat = now.saturating_add_signed(ahead).min(MAX_TAT);
-        self.now = now;
-        self.floor = now;
+        self.count_by(frame, now, now.saturating_add_signed(ahead).min(MAX_TAT), |_, _| {});
         self.set_doubt(None);
+    }
+
+    /// Counts by another frame from here on, of which the present is `now`, with that arrival time. What else counts in
+    /// its ticks is for `convert` to change.
+    pub(super) fn count_by(
+        &mut self,
+        frame: Frame,
+        now: u64,
+        tat: u64,
+        convert: impl FnOnce(&Meter, &mut Inner),
+    ) {
+        let (meter, inner) = (self.meter, &mut *self.inner);
+        meter.published.publish(frame, || {
+            convert(meter, inner);
+            meter.word.thaw(State::new(tat, Mode::Queued));
+            inner.report_queued(meter, &frame, tat);
+        });
+        (self.frame, self.now, self.floor, self.tat) = (frame, now, now, tat);
     }
 
     /// Moves the origin up to the present; the level stays as it is. Where the scale is not exact, what either origin

@@ -4,8 +4,8 @@
 //!    that has passed counts at the old rate.
 //!    Should the word show that the reading of the clock is older than itself, another is made.
 //! 2. The level is converted, rounded down to a tick of the new scale, and the new frame published. A call
-//!    that decided by the old one cannot get its word in (see `published.rs`).
-//! 3. Those who wait are priced anew; who asks for more than the new burst is turned away, and so is, by the
+//!    that decided by the old one cannot get its word in, and none reads a part of either (see `published.rs`).
+//! 3. With it those who wait are priced anew; who asks for more than the new burst is turned away, and so is, by the
 //!    hand-off that follows, who can no longer be served in time.
 //! 4. What may be parked at cores (see `shares.rs`) is taken off the new burst, and so it is when the first comes
 //!    who parks permits; it goes back when the last has left. The word's burst is the smaller one before more
@@ -83,7 +83,7 @@ impl<C: Clock> WaitQueue<C> {
                     core::mem::forget(unhold.take());
                     locked.inner.holds -= 1;
                     let (quota, users) = (quota(locked.inner), users(locked.inner.users));
-                    Some(locked.replace(quota, inherit, users).map(|()| locked.price_anew(&mut turned_away)))
+                    Some(locked.replace(quota, inherit, users, &mut turned_away))
                 }
                 Next::More => None,
                 Next::Unsure(tat) => {
@@ -108,12 +108,18 @@ impl<C: Clock> WaitQueue<C> {
 
 impl Locked<'_> {
     /// Replaces the quota, and how many park permits.
-    fn replace(&mut self, quota: Quota, inherit: Inherit, users: usize) -> Result<(), QuotaError> {
+    fn replace(
+        &mut self,
+        quota: Quota,
+        inherit: Inherit,
+        users: usize,
+        turned_away: &mut Vec<Waker>,
+    ) -> Result<(), QuotaError> {
         self.inner.users = users;
         let slots = self.meter.slots.get();
         let set_aside =
             if users > 0 { slots.map_or(0, |slots| slots.capacity_of(quota.max_burst())) } else { 0 };
-        self.set_scale(&quota, Scale::new(&quota)?.without(set_aside), inherit)?;
+        self.set_scale(&quota, Scale::new(&quota)?.without(set_aside), inherit, turned_away)?;
         self.inner.quota = quota;
         match slots {
             Some(slots) if users > 0 => {
@@ -137,8 +143,14 @@ impl Locked<'_> {
         Ok(())
     }
 
-    /// Converts the level to another scale and publishes that.
-    fn set_scale(&mut self, quota: &Quota, scale: Scale, inherit: Inherit) -> Result<(), QuotaError> {
+    /// Converts the level to another scale and publishes that, and prices those who wait by it.
+    fn set_scale(
+        &mut self,
+        quota: &Quota,
+        scale: Scale,
+        inherit: Inherit,
+        turned_away: &mut Vec<Waker>,
+    ) -> Result<(), QuotaError> {
         let old = self.frame.scale;
         let convert = |ticks| proportion(ticks, scale.per_permit, old.per_permit);
         let full = |quota: &Quota, scale: Scale| i128::from(quota.max_burst()) * i128::from(scale.per_permit);
@@ -182,30 +194,29 @@ impl Locked<'_> {
         self.inner.slack.convert(self.now, |ticks| convert(i128::from(ticks)).try_into().unwrap_or(u64::MAX));
         self.inner.slack.note(slack.max(0).try_into().unwrap_or(u64::MAX));
         let debt = convert(i128::from(self.meter.debt())) + 1;
-        self.meter.set_debt(debt.max(-rightful).try_into().unwrap_or(MAX_TAT));
+        let debt = debt.max(-rightful).try_into().unwrap_or(MAX_TAT);
         self.set_doubt(None);
-
-        self.meter.published.publish(frame);
-        self.frame = frame;
-        self.now = now;
-        self.floor = now;
         // Not negative: an origin lies at least a catch-up back, or at the clock's own zero.
-        self.tat = tat.max(0) as u64;
+        self.count_by(frame, now, tat.max(0) as u64, |meter, inner| {
+            meter.set_debt(debt);
+            inner.price_anew(&frame, turned_away);
+        });
         Ok(())
     }
+}
 
-    /// Prices those who wait by the scale as it is now.
-    fn price_anew(&mut self, turned_away: &mut Vec<Waker>) {
-        let frame = self.frame;
-        self.inner.sweep(|entry| {
+impl Inner {
+    /// Prices those who wait by another frame.
+    fn price_anew(&mut self, frame: &Frame, turned_away: &mut Vec<Waker>) {
+        self.sweep(|entry| {
             if let Some(cost) = frame.scale.cost(entry.permits) {
                 entry.cost = cost;
                 return None;
             }
             turned_away.extend(entry.waker.take());
-            Some(Outcome::Denied(never(&frame, entry.permits)))
+            Some(Outcome::Denied(never(frame, entry.permits)))
         });
-        self.inner.recheck = true;
+        self.recheck = true;
     }
 }
 
