@@ -9,7 +9,7 @@ use tidegate::{Clock, Denied, ManualClock, Permits, Quota, RateLimiter};
 
 use super::{
     oracle::{MILLION, Oracle, grain},
-    subjects::{Alone, Contended, InHand, InSlots, Limiter, Queued, Subject},
+    subjects::{Alone, Contended, InHand, InSlots, Queued, Subject},
 };
 
 const YEAR_NS: u64 = 31_557_600_000_000_000;
@@ -101,21 +101,12 @@ fn permits(millionths: u64) -> Permits {
     Permits::try_from(millionths as f64 / MILLION as f64).unwrap()
 }
 
-/// What of the burst a request can be for, whoever parks permits.
-fn most(limiter: &Limiter) -> u64 {
-    let burst = limiter.quota().max_burst();
-    match limiter.time_until(burst) {
-        Err(Denied::Never { burst: most, .. }) => most.whole(),
-        _ => burst,
-    }
-}
-
 impl<S: Subject> Pair<S> {
     fn new(quota: Quota) -> Self {
         let start = 7_000_000_123;
         let clock = ManualClock::starting_at(start);
         let mut subject = S::new(RateLimiter::with_clock(quota, clock.clone()));
-        let most = most(subject.limiter());
+        let most = subject.most();
         let finest = MILLION / grain(&quota).unwrap();
         let unit = u128::from(quota.permits()) / quota.period().as_nanos();
         let unit = unit.min(u128::from(quota.max_burst() / 10)).max(1) as u64;
@@ -131,14 +122,10 @@ impl<S: Subject> Pair<S> {
 
     /// So many were taken, and what is beside the word was `before`: the rest has gone to or fro.
     fn moved(&mut self, before: u64, taken: u64) -> Result<(), TestCaseError> {
-        let after = self.beside();
-        if after + taken >= before {
-            let from_word = after + taken - before;
-            prop_assert!(self.oracle.fits(from_word), "{} were not there", from_word);
-            self.oracle.take(from_word);
-        } else {
-            self.oracle.refund(before - after - taken);
-        }
+        let after = self.beside() + taken;
+        let from_word = after.saturating_sub(before);
+        prop_assert!(self.oracle.fits(from_word), "{} were not there", from_word);
+        self.oracle.moved(before, after);
         Ok(())
     }
 

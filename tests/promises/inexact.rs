@@ -9,7 +9,7 @@ use tidegate::{Clock, ManualClock, Quota, QuotaError, RateLimiter};
 
 use super::{
     oracle::{MILLION, Oracle, Tick, grain, inexact_ticks},
-    subjects::{Alone, Contended, InHand, InSlots, Subject},
+    subjects::{Alone, Contended, InHand, InSlots, Queued, Subject},
 };
 use crate::nanos;
 
@@ -19,6 +19,8 @@ const YEAR_NS: u64 = 31_557_600_000_000_000;
 #[derive(Clone, Debug)]
 enum Op {
     Advance(u64),
+    /// In thousandths of the time that fills the bucket.
+    Fill(u64),
     Take(u64),
     Charge(u64),
     Refund(u64),
@@ -28,6 +30,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         // In thousandths of the time of one permit.
         4 => (0..3_000_u64).prop_map(Op::Advance),
+        2 => (0..2_000_u64).prop_map(Op::Fill),
         5 => (0..15_u64).prop_map(Op::Take),
         1 => (0..15_u64).prop_map(Op::Charge),
         1 => (0..15_u64).prop_map(Op::Refund),
@@ -48,41 +51,46 @@ fn stays_close<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError
     let mut subject = S::new(RateLimiter::with_clock(quota, clock.clone()));
     let most = subject.limiter().quota().max_burst();
     let most = u64::try_from(subject.limiter().available()).unwrap().min(most);
-    let mut oracle = Oracle::new(&quota.burst(most), clock.now());
     // The rate is rounded in its 64th binary place, which comes to less than a fiftieth of a tick in ten years.
     let ticks = inexact_ticks(&quota).unwrap();
     let parts = ticks - ticks / 50;
     let tick = Tick { parts: ticks, far_ns: 10 * YEAR_NS };
+    let mut oracle = Oracle::new(&quota.burst(most), clock.now()).within(tick);
+    subject.look(&mut oracle);
     let tick_ns = quota.period().as_nanos() as u64 / quota.permits() / parts;
     let close = |wait: Duration, exact: BigInt| {
         // It adds more to a wait for decades; and both are rounded up.
+        // As far as a clock can show it.
+        let exact = exact.min(BigInt::from(u64::MAX - clock.now()));
         let far = (wait.as_nanos() * u128::from(tick_ns)) >> 64;
         (nanos(wait) - exact).abs() <= (u128::from(tick_ns) + far + 2).into()
     };
     for op in ops {
-        let before = subject.parked() + subject.held();
+        let (before, ahead) = (subject.parked() + subject.held(), subject.ahead());
         let mut taken = 0;
         match *op {
-            Op::Advance(thousandths) => {
-                let ns = quota.period().as_nanos() * u128::from(thousandths);
+            Op::Advance(thousandths) | Op::Fill(thousandths) => {
+                let permits = if matches!(op, Op::Fill(_)) { most } else { 1 };
+                let ns = quota.period().as_nanos() * u128::from(thousandths) * u128::from(permits);
                 let ns = ns.div_ceil(u128::from(quota.permits()) * 1_000) as u64;
                 // Short of ten years in all.
                 clock.advance(Duration::from_nanos(ns.min(YEAR_NS / 7)));
-                oracle.set_now(clock.now());
+                subject.pass_to(&mut oracle, clock.now());
             }
             Op::Take(n) => {
-                let (least, more) = oracle.available_within(before, tick);
+                let (least, more) = oracle.available_within(before);
                 match subject.try_acquire_n(n.into()) {
                     Ok(()) => {
                         // What is in hand is there even where the word is in debt.
                         let there = before >= n * MILLION || more >= n.into();
                         prop_assert!(there, "{} of {}", n, more);
+                        prop_assert!(n == 0 || ahead == 0, "a newcomer passed the queue");
                         taken = n * MILLION;
                     }
                     Err(denied) if denied.is_never() => prop_assert!(n > most),
                     Err(denied) => {
-                        prop_assert!(least < n.into(), "{} of {}: {}", n, least, denied);
-                        let exact = oracle.wait_with(before, n * MILLION);
+                        prop_assert!(ahead > 0 || least < n.into(), "{} of {}: {}", n, least, denied);
+                        let exact = oracle.wait_with(before, ahead + n * MILLION);
                         prop_assert!(close(denied.retry_after().unwrap(), exact));
                     }
                 }
@@ -96,13 +104,9 @@ fn stays_close<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError
                 oracle.refund(n * MILLION);
             }
         }
-        let after = subject.parked() + subject.held();
-        if after + taken >= before {
-            oracle.take(after + taken - before);
-        } else {
-            oracle.refund(before - after - taken);
-        }
-        let (least, more) = oracle.available_within(subject.parked(), tick);
+        oracle.moved(before, subject.parked() + subject.held() + taken);
+        subject.look(&mut oracle);
+        let (least, more) = oracle.available_within(subject.parked());
         let found = BigInt::from(subject.limiter().available());
         prop_assert!(least <= found && found <= more, "{} is not from {} to {}", found, least, more);
         let full = subject.limiter().time_until_full();
@@ -112,7 +116,7 @@ fn stays_close<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError
         let least = least.min(BigInt::from(u64::MAX - clock.now()));
         prop_assert!(least <= nanos(full) && nanos(full) <= more, "{:?}, not {} to {} ns", full, least, more);
         let wait = subject.limiter().time_until(1).unwrap();
-        prop_assert!(close(wait, oracle.wait_with(subject.parked(), MILLION)));
+        prop_assert!(close(wait, oracle.wait_with(subject.parked(), subject.ahead() + MILLION)));
     }
     Ok(())
 }
@@ -126,6 +130,11 @@ proptest! {
     #[test]
     fn every_call_stays_within_a_tick_under_contention(quota in quota(), ops in ops()) {
         stays_close::<Contended>(quota, &ops)?;
+    }
+
+    #[test]
+    fn every_call_stays_within_a_tick_while_somebody_waits(quota in quota(), ops in ops()) {
+        stays_close::<Queued>(quota, &ops)?;
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The limiter in exact arithmetic, for clocks that step back, debts and fractions of a permit.
 //!
 //! Time and permits are counted in one unit, so fine that a nanosecond and a millionth of a permit are both
-//! whole numbers of it. With whole numbers of any size there is no rounding at all.
+//! whole numbers of it, and a tick too where one is cut off. With whole numbers of any size there is no rounding at
+//! all.
 
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_traits::{Signed, Zero};
-use tidegate::Quota;
+use tidegate::{Inherit, Quota};
 
 pub(crate) const MILLION: u64 = 1_000_000;
 
@@ -21,6 +22,9 @@ pub(crate) struct Oracle {
     /// The theoretical arrival time.
     tat: BigInt,
     now: BigInt,
+    /// How far below this level the limiter's may be, and how far above.
+    below: BigInt,
+    above: BigInt,
 }
 
 impl Oracle {
@@ -30,7 +34,51 @@ impl Oracle {
         let now = &nanosecond * now_ns;
         let missing = &millionth * MILLION * (quota.max_burst() - quota.initial_level());
         let limit = &millionth * MILLION * quota.max_burst();
-        Self { tat: &now + missing, nanosecond, millionth, limit, now }
+        let (below, above) = (BigInt::zero(), BigInt::zero());
+        Self { tat: &now + missing, nanosecond, millionth, limit, now, below, above }
+    }
+
+    /// If the limiter's level may be off by less than a tick.
+    pub(crate) fn within(mut self, tick: Tick) -> Self {
+        let Self { nanosecond, millionth, limit, tat, now, .. } = &mut self;
+        for amount in [nanosecond, millionth, limit, tat, now] {
+            *amount *= tick.fine();
+        }
+        self.below = tick.of(&self.permit()) - 1;
+        self.above = self.below.clone();
+        self
+    }
+
+    /// Another quota, of which requests can be for `most`. The limiter rounds its level down to a tick of that.
+    pub(crate) fn change(&mut self, from: &Quota, to: &Quota, most: u64, inherit: Inherit) {
+        let (now_ns, level) = (&self.now / &self.nanosecond, self.level());
+        let (permit, old_most) = (self.permit(), &self.limit / self.permit());
+        // Finer by so much that nothing below has a remainder.
+        let finer = &permit * &old_most;
+        self.nanosecond = BigInt::from(to.permits()) * MILLION * &finer;
+        self.millionth = BigInt::from(to.period().as_nanos()) * &finer;
+        let new = self.permit();
+        self.limit = &new * most;
+        let converted = |amount: &BigInt| match inherit {
+            Inherit::Proportionally => amount * most * &new / (&permit * &old_most),
+            _ => amount * &new / &permit,
+        };
+        let tick = &new / ticks(to).expect("an exact scale") - 1;
+        (self.below, self.above) = (converted(&self.below) + tick, converted(&self.above));
+        let level = match inherit {
+            Inherit::Additively => converted(&level) + &new * to.max_burst() - &new * from.max_burst(),
+            Inherit::Reset => &new * to.initial_level(),
+            _ => converted(&level),
+        };
+        if inherit == Inherit::Reset {
+            (self.below, self.above) = (BigInt::zero(), BigInt::zero());
+        }
+        self.now = &self.nanosecond * now_ns;
+        self.tat = &self.now + &self.limit - level.min(self.limit.clone());
+    }
+
+    fn permit(&self) -> BigInt {
+        &self.millionth * MILLION
     }
 
     pub(crate) fn set_now(&mut self, now_ns: u64) {
@@ -55,14 +103,16 @@ impl Oracle {
         millionths.is_zero() || self.level() >= &self.millionth * millionths
     }
 
+    /// Whether the limiter may find that as much is there, or that it is not.
+    pub(crate) fn agrees(&self, millionths: u64, fits: bool) -> bool {
+        // With what an idle bucket would have gained on top.
+        let missing = &self.millionth * millionths - &self.limit + &self.tat - &self.now;
+        if fits { missing <= self.above } else { missing > -&self.below }
+    }
+
     /// Nanoseconds until as much is there, rounded up.
     pub(crate) fn wait(&self, millionths: impl Into<BigInt>) -> BigInt {
         self.wait_with(0, millionths)
-    }
-
-    /// The clock reading at which as much is there.
-    pub(crate) fn due_ns(&self, millionths: u64) -> BigInt {
-        &self.now / &self.nanosecond + self.wait(millionths)
     }
 
     /// As [`available`](Self::available), with so many millionths beside it.
@@ -79,26 +129,28 @@ impl Oracle {
         self.nanos(&(&self.millionth * millionths - self.level() - &self.millionth * beside))
     }
 
-    /// The whole permits there are with so many millionths beside it, if the level may be off by less than a tick: at
-    /// least, and at most.
-    pub(crate) fn available_within(&self, beside: u64, tick: Tick) -> (BigInt, BigInt) {
-        let permit = tick.fine(&self.millionth * MILLION);
-        let level = tick.fine(self.level() + &self.millionth * beside);
-        let off = tick.of(&self.millionth * MILLION) - 1;
-        let (least, most): (BigInt, BigInt) = (&level - &off, level + off);
-        (least.div_floor(&permit), most.div_floor(&permit))
+    /// As [`available_with`](Self::available_with), as the limiter may find it: at least, and at most.
+    pub(crate) fn available_within(&self, beside: u64) -> (BigInt, BigInt) {
+        let level = self.level() + &self.millionth * beside;
+        let permits = |level: BigInt| level.div_floor(&self.permit());
+        (permits(&level - &self.below), permits(level + &self.above))
     }
 
-    /// The nanoseconds until the level is as much, rounded up, if it may be off by less than a tick, then as now: at
+    /// As [`wait_with`](Self::wait_with), as the limiter may find it where the clock is exact: at least, and at most.
+    pub(crate) fn wait_with_within(&self, beside: u64, millionths: u64) -> (BigInt, BigInt) {
+        let missing = &self.millionth * millionths - self.level() - &self.millionth * beside;
+        (self.nanos(&(&missing - &self.above)), self.nanos(&(missing + &self.below)))
+    }
+
+    /// The nanoseconds until the level is as much, rounded up, if it may be off by less than that tick, then as now: at
     /// least, and at most.
-    pub(crate) fn wait_within(&self, millionths: impl Into<BigInt>, tick: Tick) -> (BigInt, BigInt) {
-        let nanosecond = tick.fine(self.nanosecond.clone());
-        let missing = tick.fine(&self.millionth * millionths.into() - self.level());
-        let off = tick.of(&self.millionth * MILLION);
+    pub(crate) fn wait_within(&self, millionths: u64, tick: Tick) -> (BigInt, BigInt) {
+        let missing = &self.millionth * millionths - self.level();
+        let off = tick.of(&self.permit());
         // The first nanosecond at which less than `off` is missing, and the one after the last at which it is as much
         // below.
         let after = |units: BigInt| {
-            if units.is_negative() { BigInt::zero() } else { units.div_floor(&nanosecond) + 1 }
+            if units.is_negative() { BigInt::zero() } else { units.div_floor(&self.nanosecond) + 1 }
         };
         (after(&missing - &off), after(missing + off - 1))
     }
@@ -129,6 +181,15 @@ impl Oracle {
         self.tat += &self.millionth * millionths;
     }
 
+    /// What is beside the word was `before`, and now is as much with what has been taken: the rest has gone to or fro.
+    pub(crate) fn moved(&mut self, before: u64, after: u64) {
+        if after >= before {
+            self.take(after - before);
+        } else {
+            self.refund(before - after);
+        }
+    }
+
     pub(crate) fn refund(&mut self, millionths: impl Into<BigInt>) {
         let full = self.tat.clone().min(self.now.clone());
         self.tat = (&self.tat - &self.millionth * millionths.into()).max(full);
@@ -150,14 +211,14 @@ pub(crate) struct Tick {
 }
 
 impl Tick {
-    /// An amount in units so fine that the tick of a permit is a whole number of them.
-    fn fine(self, units: BigInt) -> BigInt {
-        (units * self.parts) << 64_u32
+    /// How much finer the units have to be for the tick of a permit to be a whole number of them.
+    fn fine(self) -> BigInt {
+        BigInt::from(self.parts) << 64_u32
     }
 
     /// This tick of a permit, and by how much the rounding of the rate has made it longer, in the fine units.
-    fn of(self, permit: BigInt) -> BigInt {
-        permit * ((1_u128 << 64) + u128::from(self.far_ns))
+    fn of(self, permit: &BigInt) -> BigInt {
+        permit * ((1_u128 << 64) + u128::from(self.far_ns)) / self.fine()
     }
 }
 
@@ -179,6 +240,12 @@ pub(crate) fn grain(quota: &Quota) -> Option<u64> {
 /// How long the word lasts that this quota gets, if it is exact.
 pub(crate) fn word_ns(quota: &Quota) -> Option<u64> {
     exact_scale(quota).map(|(_, ticks)| (1 << 62) / ticks)
+}
+
+/// How many ticks a permit is, if it is exact.
+fn ticks(quota: &Quota) -> Option<u128> {
+    let (_, ticks) = exact_scale(quota)?;
+    Some(u128::from(ticks) * quota.period().as_nanos() / u128::from(quota.permits()))
 }
 
 /// The parts of a permit, and the ticks to a nanosecond.

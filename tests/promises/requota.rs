@@ -1,5 +1,5 @@
 //! The quota changes again and again, between calls, waiters, and waiters who leave: the level is what exact
-//! arithmetic says, and no window sees more than the larger quota allows.
+//! arithmetic says, for all the ways in which a limiter is used, and no window sees more than the larger quota allows.
 
 use std::{
     future::Future,
@@ -8,11 +8,17 @@ use std::{
     time::Duration,
 };
 
+use num_bigint::BigInt;
 use num_rational::Ratio;
 use proptest::prelude::*;
 use tidegate::{AcquireNOwned, Clock, Inherit, ManualClock, Quota, RateLimiter};
 
-use super::windows::{Log, check_windows};
+use super::{
+    oracle::{MILLION, Oracle},
+    subjects::{Alone, Contended, InHand, InSlots, Queued, Subject},
+    windows::{Log, check_windows},
+};
+use crate::nanos;
 
 type Exact = Ratio<i128>;
 type Waiter = Pin<Box<AcquireNOwned<ManualClock>>>;
@@ -37,7 +43,16 @@ fn quota((permits, period_ms, burst): Plain) -> Quota {
 }
 
 fn plain() -> impl Strategy<Value = Plain> {
-    (1_u64..8, prop_oneof![Just(1_000_u64), Just(700), Just(3_000)], 1_u64..12)
+    with_burst(1_u64..12)
+}
+
+fn with_burst(burst: impl Strategy<Value = u64>) -> impl Strategy<Value = Plain> {
+    (1_u64..8, prop_oneof![Just(1_000_u64), Just(700), Just(3_000)], burst)
+}
+
+/// Some with a burst of which a part is set aside where permits are parked.
+fn plain_or_large() -> impl Strategy<Value = Plain> {
+    with_burst(prop_oneof![1_u64..12, 12_u64..300])
 }
 
 fn inherit() -> impl Strategy<Value = Inherit> {
@@ -49,14 +64,19 @@ fn inherit() -> impl Strategy<Value = Inherit> {
     ]
 }
 
+fn amount() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => 1_u64..12, 1 => 12_u64..200]
+}
+
 /// What takes place without waiting.
 fn calls() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (0_u64..3_000).prop_map(Step::Advance),
-        4 => (1_u64..12).prop_map(Step::Try),
-        1 => (1_u64..12).prop_map(Step::Charge),
-        1 => (1_u64..12).prop_map(Step::Refund),
-        3 => (plain(), inherit()).prop_map(|(to, inherit)| Step::Change(to, inherit)),
+        1 => (3_000_u64..90_000).prop_map(Step::Advance),
+        4 => amount().prop_map(Step::Try),
+        1 => amount().prop_map(Step::Charge),
+        1 => amount().prop_map(Step::Refund),
+        3 => (plain_or_large(), inherit()).prop_map(|(to, inherit)| Step::Change(to, inherit)),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -83,30 +103,77 @@ fn whole(n: u64) -> Exact {
     Exact::from_integer(n.into())
 }
 
-/// A bucket in exact arithmetic.
-struct Model {
-    quota: Plain,
-    level: Exact,
-}
-
-impl Model {
-    fn advance(&mut self, ms: u64) {
-        let (permits, period_ms, burst) = self.quota;
-        let earned = whole(permits) * whole(ms) / whole(period_ms);
-        self.level = self.level.max((self.level + earned).min(whole(burst)));
+/// Each change rounds down by less than a tick, and nothing else rounds.
+fn keeps_the_level<S: Subject>(first: Plain, steps: &[Step]) -> Result<(), TestCaseError> {
+    let quota = |(permits, period_ms, burst): Plain| {
+        Quota::new(permits, Duration::from_millis(period_ms)).burst(burst)
+    };
+    let clock = ManualClock::starting_at(7_000_000_123);
+    let mut subject = S::new(RateLimiter::with_clock(quota(first), clock.clone()));
+    let mut oracle = Oracle::new(&quota(first).burst(subject.most()), clock.now());
+    subject.look(&mut oracle);
+    for step in steps {
+        let (mut before, mut taken) = (subject.parked() + subject.held(), 0);
+        match *step {
+            Step::Advance(ms) => {
+                clock.advance(Duration::from_millis(ms));
+                subject.pass_to(&mut oracle, clock.now());
+            }
+            Step::Try(n) => {
+                let (millionths, held, ahead) = (n * MILLION, subject.held(), subject.ahead());
+                let never = millionths.saturating_sub(held) > subject.most() * MILLION;
+                let outcome = subject.try_acquire_n(n.into());
+                let right = match outcome {
+                    Err(denied) if denied.is_never() => never,
+                    _ if never => false,
+                    Err(_) if ahead > 0 => true,
+                    _ if ahead > 0 => false,
+                    _ if before >= millionths => outcome.is_ok(),
+                    _ => oracle.agrees(millionths - before, outcome.is_ok()),
+                };
+                prop_assert!(right, "{n} of {}: {outcome:?}", oracle.available_with(before));
+                match outcome {
+                    Ok(()) => taken = millionths,
+                    Err(denied) => {
+                        if let Some(wait) = denied.retry_after() {
+                            let (least, most) = oracle.wait_with_within(before, ahead + millionths);
+                            let wait = nanos(wait);
+                            prop_assert!(least <= wait && wait <= most, "{wait}, not {least} to {most} ns");
+                        }
+                    }
+                }
+            }
+            Step::Charge(n) => {
+                subject.limiter().charge(n).unwrap();
+                taken = n * MILLION;
+            }
+            Step::Refund(n) => {
+                subject.limiter().refund(n).unwrap();
+                oracle.refund(n * MILLION);
+            }
+            Step::Change(to, inherit) => {
+                let (from, to) = (subject.limiter().quota(), quota(to));
+                subject.limiter().set_quota_with(to, inherit).unwrap();
+                prop_assert_eq!(subject.limiter().quota(), to);
+                oracle.change(&from, &to, subject.most(), inherit);
+                if inherit == Inherit::Reset {
+                    // What was parked is none any more.
+                    prop_assert_eq!(subject.parked(), 0);
+                    before = subject.held();
+                }
+            }
+            _ => {}
+        }
+        oracle.moved(before, subject.parked() + subject.held() + taken);
+        subject.look(&mut oracle);
+        let (least, most) = oracle.available_within(subject.parked());
+        let level = BigInt::from(subject.limiter().available());
+        prop_assert!(least <= level && level <= most, "{level}, not {least} to {most} after {step:?}");
+        let (least, most) = oracle.wait_with_within(subject.parked(), subject.ahead() + MILLION);
+        let wait = nanos(subject.limiter().time_until(1).unwrap());
+        prop_assert!(least <= wait && wait <= most, "{wait}, not {least} to {most} ns after {step:?}");
     }
-
-    fn change(&mut self, to: Plain, inherit: Inherit) {
-        let (old, new) = (whole(self.quota.2), whole(to.2));
-        let level = match inherit {
-            Inherit::AsIs => self.level,
-            Inherit::Additively => self.level + new - old,
-            Inherit::Proportionally => self.level * new / old,
-            Inherit::Reset => new,
-        };
-        self.level = level.min(new);
-        self.quota = to;
-    }
+    Ok(())
 }
 
 /// Runs steps with waiters. What was used at once, and when; what waiters kept; what was earned.
@@ -154,54 +221,29 @@ fn run(first: Plain, steps: &[Step]) -> (RateLimiter<ManualClock>, Log, u64, Exa
 }
 
 proptest! {
-    /// Each change rounds down by less than a tick, which is below a millionth of a permit here.
     #[test]
-    fn the_level_is_that_of_the_exact_model(first in plain(), steps in calls()) {
-        let clock = ManualClock::new();
-        let limiter = RateLimiter::with_clock(quota(first), clock.clone());
-        let mut model = Model { quota: first, level: whole(first.2) };
-        let mut slack = Exact::from_integer(0);
-        for step in steps {
-            match step {
-                Step::Advance(ms) => {
-                    clock.advance(Duration::from_millis(ms));
-                    model.advance(ms);
-                }
-                Step::Try(n) => {
-                    let admitted = limiter.try_acquire_n(n).is_ok();
-                    let fits = n <= model.quota.2 && whole(n) <= model.level;
-                    let close = n <= model.quota.2 && whole(n) <= model.level && whole(n) > model.level - slack;
-                    prop_assert!(admitted == fits || close, "{n} of {}: {admitted}", model.level);
-                    if admitted {
-                        model.level -= whole(n);
-                    }
-                }
-                Step::Charge(n) => {
-                    limiter.charge(n).unwrap();
-                    model.level -= whole(n);
-                }
-                Step::Refund(n) => {
-                    limiter.refund(n).unwrap();
-                    let burst = whole(model.quota.2);
-                    model.level = model.level.max((model.level + whole(n)).min(burst));
-                }
-                Step::Change(to, inherit) => {
-                    limiter.set_quota_with(quota(to), inherit).unwrap();
-                    prop_assert_eq!(limiter.quota(), quota(to));
-                    model.change(to, inherit);
-                    slack = slack * 12 + Exact::new(1, 1_000_000);
-                    // Enough for the many that a test makes, and never a whole permit.
-                    slack = slack.min(Exact::new(1, 2));
-                }
-                _ => {}
-            }
-            let level = limiter.available();
-            let (most, least) = (model.level.floor(), (model.level - slack).floor());
-            prop_assert!(
-                Exact::from_integer(level.into()) <= most && Exact::from_integer(level.into()) >= least,
-                "{level} of {} after {step:?}", model.level
-            );
-        }
+    fn the_level_is_that_of_the_exact_model(first in plain_or_large(), steps in calls()) {
+        keeps_the_level::<Alone>(first, &steps)?;
+    }
+
+    #[test]
+    fn the_level_is_that_of_the_exact_model_under_contention(first in plain_or_large(), steps in calls()) {
+        keeps_the_level::<Contended>(first, &steps)?;
+    }
+
+    #[test]
+    fn the_level_is_that_of_the_exact_model_while_somebody_waits(first in plain_or_large(), steps in calls()) {
+        keeps_the_level::<Queued>(first, &steps)?;
+    }
+
+    #[test]
+    fn the_level_is_that_of_the_exact_model_by_slots(first in plain_or_large(), steps in calls()) {
+        keeps_the_level::<InSlots>(first, &steps)?;
+    }
+
+    #[test]
+    fn the_level_is_that_of_the_exact_model_by_hand(first in plain_or_large(), steps in calls()) {
+        keeps_the_level::<InHand>(first, &steps)?;
     }
 
     /// However often the quota changes, if always in the same way.

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     thread,
     time::Duration,
 };
@@ -25,6 +25,15 @@ pub(crate) trait Subject {
     fn new(limiter: Limiter) -> Self;
 
     fn limiter(&self) -> &Limiter;
+
+    /// What of the burst a request can be for, whoever parks permits, in whole ones.
+    fn most(&self) -> u64 {
+        let burst = self.limiter().quota().max_burst();
+        match self.limiter().time_until(burst) {
+            Err(Denied::Never { burst: most, .. }) => most.whole(),
+            _ => burst,
+        }
+    }
 
     fn try_acquire_n(&mut self, n: Permits) -> Result<(), Denied> {
         self.limiter().try_acquire_n(n)
@@ -95,7 +104,8 @@ impl Subject for Contended {
 }
 
 fn idle_calls(limiter: &Limiter) {
-    let too_many = limiter.quota().max_burst() + 1;
+    // Of any quota that there may come.
+    let too_many = u64::MAX;
     limiter.try_acquire_n(0).unwrap();
     limiter.try_acquire_n(too_many).unwrap_err();
     limiter.acquire_within_blocking(too_many, Duration::ZERO).unwrap_err();
@@ -115,25 +125,37 @@ impl Drop for Contended {
     }
 }
 
-/// Somebody waits for the whole burst, and another as soon as that one is served.
+/// Somebody waits for the whole burst, and another as soon as that one is served, or turned away.
 pub(crate) struct Queued {
     limiter: Limiter,
-    waiter: Option<Pin<Box<AcquireNOwned<ManualClock>>>>,
+    waiter: Option<Waiter>,
 }
 
+/// What it asks for, in whole permits, and its future.
+type Waiter = (u64, Pin<Box<AcquireNOwned<ManualClock>>>);
+
 impl Queued {
-    fn burst(&self) -> u64 {
-        self.limiter.quota().max_burst() * MILLION
+    fn poll((_, future): &mut Waiter) -> Poll<Result<(), Denied>> {
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    fn poll(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.waiter.as_mut().is_some_and(|waiter| waiter.as_mut().poll(&mut cx).is_ready())
-    }
-
+    /// Whoever waits is served if it is due, as of when it was, and turned away if it asks for too much.
     fn serve(&mut self, oracle: &mut Oracle) {
-        oracle.take_in_turn(self.burst());
-        assert!(self.poll(), "due, and not served");
+        let Some(waiter) = &mut self.waiter else { return };
+        let polled = Self::poll(waiter);
+        let (n, too_many) = (waiter.0 * MILLION, waiter.0 > self.limiter.quota().max_burst());
+        match polled {
+            Poll::Pending => {
+                assert!(!too_many, "waits for more than a burst");
+                assert!(oracle.agrees(n, false), "due, and not served");
+                return;
+            }
+            Poll::Ready(Ok(())) => {
+                assert!(oracle.agrees(n, true), "served, and not due");
+                oracle.take_in_turn(n);
+            }
+            Poll::Ready(Err(denied)) => assert!(too_many && denied.is_never(), "{denied}"),
+        }
         self.waiter = None;
     }
 }
@@ -148,30 +170,26 @@ impl Subject for Queued {
     }
 
     fn ahead(&self) -> u64 {
-        if self.waiter.is_some() { self.burst() } else { 0 }
+        self.waiter.as_ref().map_or(0, |(n, _)| n * MILLION)
     }
 
     /// The clock has stopped on its way when the waiter was due.
     fn pass_to(&mut self, oracle: &mut Oracle, now_ns: u64) {
-        let due_ns = oracle.due_ns(self.burst());
-        if self.waiter.is_some() && due_ns <= now_ns.into() {
-            oracle.set_now(u64::try_from(due_ns).unwrap());
-            self.serve(oracle);
-        }
         oracle.set_now(now_ns);
+        self.serve(oracle);
     }
 
     fn look(&mut self, oracle: &mut Oracle) {
-        if self.waiter.is_some() && oracle.fits(self.burst()) {
-            self.serve(oracle);
-        }
+        self.serve(oracle);
         while self.waiter.is_none() {
-            self.waiter = Some(Box::pin(self.limiter.acquire_n_owned(self.limiter.quota().max_burst())));
-            let fits = oracle.fits(self.burst());
-            assert_eq!(self.poll(), fits, "{} are there", oracle.available());
+            let n = self.limiter.quota().max_burst();
+            let mut waiter = (n, Box::pin(self.limiter.acquire_n_owned(n)));
+            let fits = Self::poll(&mut waiter).is_ready();
+            assert!(oracle.agrees(n * MILLION, fits), "{} are there", oracle.available());
             if fits {
-                oracle.take(self.burst());
-                self.waiter = None;
+                oracle.take(n * MILLION);
+            } else {
+                self.waiter = Some(waiter);
             }
         }
         assert_eq!(self.limiter.waiting(), 1);
