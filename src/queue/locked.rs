@@ -74,6 +74,8 @@ pub(super) struct Locked<'a> {
     pub(super) tat: u64,
     /// The earliest time at which a waiter's grant may be dated.
     pub(super) floor: u64,
+    /// By how much what was gathered from the slots has made the bucket overflow.
+    pub(super) spill: u64,
     /// Whether a gate looks for itself, and no other gate is to be woken.
     pub(super) own_look: bool,
 }
@@ -105,7 +107,7 @@ impl<'a> Locked<'a> {
         let was = meter.word.freeze();
         let frame = meter.published.frame();
         let mut this =
-            Self { meter, inner, frame, now_ns, now: 0, tat: was.tat(), floor: 0, own_look: false };
+            Self { meter, inner, frame, now_ns, now: 0, tat: was.tat(), floor: 0, spill: 0, own_look: false };
         let lingered = this.inner.lingers;
         let closed = this.inner.closed;
         let now = frame.tick(now_ns);
@@ -149,10 +151,10 @@ impl<'a> Locked<'a> {
     /// Takes `cost` ticks now, as a newcomer that has found the queue empty. Waiters may use the credit
     /// of a drained queue; try calls are decided by textbook GCRA.
     pub(super) fn take(&mut self, cost: u64, waiter: bool) -> Result<Grant, u64> {
-        let floor = if waiter { self.floor } else { self.now };
         // Nothing can be had at any time, and dates nothing.
         if cost > 0 {
             self.gather(cost);
+            let floor = if waiter { self.floor } else { self.now - self.spill };
             match decide(self.tat, self.now, floor, cost, self.frame.scale.limit) {
                 Decision::Admit(tat) => self.admit(tat, floor),
                 Decision::NotBefore(tick) => return Err(tick),
@@ -192,11 +194,15 @@ impl<'a> Locked<'a> {
         if cost == 0 {
             return;
         }
+        self.lower(self.tat.saturating_sub(cost).max(self.now.min(self.tat)));
+    }
+
+    /// Sets an earlier arrival time, for what comes back.
+    pub(super) fn lower(&mut self, tat: u64) {
         self.set_doubt(None);
-        let back = self.tat.saturating_sub(cost);
-        self.tat = back.max(self.now.min(self.tat));
+        self.tat = tat;
         // Not one that may be left out: the arrival time has not risen.
-        self.inner.slack.note(self.tat.saturating_sub(self.now));
+        self.inner.slack.note(tat.saturating_sub(self.now));
     }
 
     /// Makes the burst full again.
@@ -384,7 +390,7 @@ impl<'a> Locked<'a> {
             meter.word.thaw(State::new(tat, Mode::Queued));
             inner.report_queued(meter, &frame, tat);
         });
-        (self.frame, self.now, self.floor, self.tat) = (frame, now, now, tat);
+        (self.frame, self.now, self.floor, self.tat, self.spill) = (frame, now, now, tat, 0);
     }
 
     /// Moves the origin up to the present; the level stays as it is. Where the scale is not exact, what either origin

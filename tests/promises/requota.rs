@@ -113,8 +113,7 @@ fn keeps_the_level<S: Subject>(first: Plain, steps: &[Step]) -> Result<(), TestC
     let mut oracle = Oracle::new(&quota(first).burst(subject.most()), clock.now());
     subject.look(&mut oracle);
     for step in steps {
-        let parked = subject.parked();
-        let (mut before, mut taken) = (parked + subject.held(), 0);
+        let (mut before, mut taken) = (subject.parked() + subject.held(), 0);
         match *step {
             Step::Advance(ms) => {
                 clock.advance(Duration::from_millis(ms));
@@ -134,15 +133,7 @@ fn keeps_the_level<S: Subject>(first: Plain, steps: &[Step]) -> Result<(), TestC
                 };
                 prop_assert!(right, "{n} of {}: {outcome:?}", oracle.available_with(before));
                 match outcome {
-                    Ok(()) => {
-                        taken = millionths;
-                        // What is gathered goes to the word first, where less than a millionth may overflow.
-                        let gathered = parked.saturating_sub(subject.parked());
-                        if gathered > 0 && before < millionths {
-                            oracle.refund(gathered);
-                            before -= gathered;
-                        }
-                    }
+                    Ok(()) => taken = millionths,
                     Err(denied) => {
                         if let Some(wait) = denied.retry_after() {
                             let (least, most) = oracle.wait_with_within(before, ahead + millionths);

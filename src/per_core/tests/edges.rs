@@ -36,6 +36,21 @@ fn almost_full() -> (Limiter, PerCore<ManualClock>) {
     (limiter, per_core)
 }
 
+/// What the bucket lacks is less than the millionth that comes from a slot, and the rest of that is not lost.
+#[test]
+fn what_is_gathered_counts_to_the_last_tick() {
+    let clock = ManualClock::new();
+    let quota = Quota::new(2, Duration::from_secs(3)).burst(124);
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    let per_core = PerCore::builder(&limiter).slots(4).build().unwrap();
+    per_core.try_acquire().unwrap();
+    // Of 112 that are not set aside, all but a nanosecond; and two are parked.
+    clock.advance(Duration::from_nanos(4_499_999_999));
+    assert_eq!((limiter.available(), parked(&per_core)), (113, 2_000_000));
+    per_core.try_acquire_n(112).unwrap();
+    assert_eq!(limiter.time_until(2).unwrap(), Duration::from_nanos(1));
+}
+
 #[test]
 fn a_request_for_the_whole_burst_takes_the_last_tick_from_a_slot() {
     let (limiter, per_core) = almost_full();
