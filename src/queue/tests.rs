@@ -12,6 +12,7 @@ mod inspect;
 mod late_alarms;
 mod list;
 mod locked;
+mod parking;
 mod refusals;
 mod requota;
 mod rounds;
