@@ -30,7 +30,8 @@ pub enum Denied {
     /// The permits are not there yet.
     NotYet {
         /// How long to wait, rounded up to a whole nanosecond: the same call then succeeds if nobody
-        /// else has come. Those already waiting in the queue are counted in.
+        /// else has come. Those already waiting in the queue are counted in; one who is being granted at that very
+        /// moment may count twice.
         retry_after: Duration,
     },
     /// More permits than the burst were asked for, so that waiting cannot help.
