@@ -21,6 +21,9 @@ use crate::{
 /// How far a clock reading may lie behind another thread's before the clock is taken to have stepped back.
 pub(crate) const SKEW_NS: u64 = 1_000_000;
 
+/// More than can be [`queued`](Meter::queued): it takes the lock to tell.
+pub(crate) const UNTOLD: u64 = u64::MAX;
+
 /// What came of a fast call.
 #[derive(Debug)]
 pub(crate) enum Fast<T> {
@@ -54,7 +57,7 @@ pub(crate) struct Meter {
     pub(crate) published: Published,
     /// What is parked at cores, once anybody has asked for that.
     pub(crate) slots: OnceLock<Slots>,
-    /// The ticks that those in the queue ask for; more than zero exactly if somebody waits. Written only
+    /// The ticks that those in the queue ask for, or `UNTOLD`; more than zero exactly if somebody waits. Written only
     /// under the queue's lock.
     queued: AtomicU64,
     /// The deepest debt that charges have made, in ticks: how far beyond a full burst the arrival time can
@@ -87,6 +90,8 @@ impl Meter {
         mut step: impl FnMut(State, u64, &Scale) -> Step<T>,
     ) -> Fast<T> {
         let mut swapped = None;
+        // Before the state, for a call that changes nothing.
+        let first = self.published.read_edition();
         let decided = self.word.transition(|state| {
             // After the state, so that it is no scale from before it.
             let Some((edition, frame)) = self.published.read() else { return Step::Keep(None) };
@@ -108,7 +113,7 @@ impl Meter {
         match swapped {
             Some(_) if self.published.counts(edition, edition.clear()) => Fast::Done(outcome, frame),
             Some((before, after)) => Fast::Stale { before, after },
-            None if self.published.is_current(edition) => Fast::Done(outcome, frame),
+            None if first.is_some_and(|first| self.published.is_current(first)) => Fast::Done(outcome, frame),
             None => Fast::Slow,
         }
     }
@@ -191,7 +196,7 @@ impl Meter {
         })
     }
 
-    /// The ticks that those in the queue ask for. Who looks at the word after this finds in it what any of them was
+    /// The ticks that those in the queue ask for, or [`UNTOLD`]. Who looks at the word after this finds in it what any of them was
     /// granted that is not counted here: it may be counted twice, but not left out.
     pub(crate) fn queued(&self) -> u64 {
         // Acquire: pairs with the Release of `set_queued`. Whoever acts on it does so under the lock, where it is

@@ -26,6 +26,9 @@
 //! before it takes its second look: it cannot tell this from the last case. It gives back if nobody has built on its
 //! word, and takes once more under the lock; else a permit of its is lost. None is ever made by that.
 //!
+//! A call that is refused makes no exchange that could fail. It counts if there has been no publication since before the
+//! word was read: then it went by one scale (invariant 4).
+//!
 //! So an exchange that has succeeded counts if the second look sees no more than one publication. (Where the word
 //! lingers, it has no parity, and the second look has to see none.)
 //!
@@ -105,14 +108,17 @@ impl Published {
     /// The frame and its edition, read whole; `None` while it is being replaced.
     #[inline]
     pub(crate) fn read(&self) -> Option<(Edition, Frame)> {
-        // Acquire: pairs with the last store of `publish`.
-        let sequence = self.sequence.load(Ordering::Acquire);
-        if sequence & 1 != 0 {
-            return None;
-        }
-        let edition = Edition(sequence);
+        let edition = self.read_edition()?;
         let frame = self.fields();
         self.is_current(edition).then_some((edition, frame))
+    }
+
+    /// The edition; `None` while the frame is being replaced.
+    #[inline]
+    pub(crate) fn read_edition(&self) -> Option<Edition> {
+        // Acquire: pairs with the last store of `publish`.
+        let sequence = self.sequence.load(Ordering::Acquire);
+        (sequence & 1 == 0).then_some(Edition(sequence))
     }
 
     /// Whether the frame of that edition is still the current one: what was read since it was is by that.

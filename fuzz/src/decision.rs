@@ -204,7 +204,7 @@ impl Run {
                 let wait = self.oracle.wait_for_level(millionths);
                 (wait.clone(), wait)
             }
-            Some(tick) => self.oracle.wait_within(millionths, tick),
+            Some(tick) => self.oracle.clone().within(tick).wait_within(millionths, tick),
         };
         // As far as a clock can show them.
         let now = self.clock.now();
@@ -262,7 +262,7 @@ impl Run {
         let there = BigInt::from(self.limiter.available());
         let (least, most) = match self.tick(0) {
             None => (self.oracle.available(), self.oracle.available()),
-            Some(tick) => self.oracle.available_within(0, tick),
+            Some(tick) => self.oracle.clone().within(tick).available_within(0),
         };
         assert!(least <= there && there <= most, "{there} are there, not {least} to {most}");
         let burst = Cost::whole(self.burst);

@@ -9,6 +9,7 @@ use loom::thread;
 
 use super::{ModelClock, SECOND, check, poll, queue, queued};
 use crate::{
+    Permits,
     queue::{By, WaitQueue},
     word::Mode,
 };
@@ -99,5 +100,28 @@ fn two_grants_go_back_as_another_tries() {
         leaves.join().unwrap();
         let taken = other.join().unwrap();
         assert_quiet(&queue, 4 + taken, 0);
+    });
+}
+
+/// Who has taken one permit from the word knows that nobody waits, and takes the other from where it is parked.
+#[test]
+fn who_takes_after_the_last_was_granted_takes_what_is_parked() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let queue = queue(16, 0, &clock);
+        let slots = queue.attach(1);
+        let waiter = queued(&queue, 2);
+        let mut draw = slots.all()[0].begin().unwrap();
+        draw.bring(2 * Permits::MILLION);
+        assert!(draw.park());
+        clock.set(3 * SECOND);
+        let other = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.try_take_up_to(2))
+        };
+        queue.drive(By::Other);
+        let taken = other.join().unwrap();
+        assert!(taken == 0 || taken == 2, "{taken} taken");
+        drop(waiter);
     });
 }

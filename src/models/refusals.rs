@@ -10,7 +10,7 @@ use loom::thread;
 
 use super::{ModelClock, SECOND, check, queue};
 use crate::{
-    Inherit, Quota,
+    AllOf, Inherit, Quota, RateLimiter,
     queue::{AcquireNOwned, By, WaitQueue},
 };
 
@@ -51,5 +51,30 @@ fn the_wait_is_no_shorter_while_somebody_is_granted() {
     check(2, || {
         let told = told(2, SECOND, |queue| queue.drive(By::Other));
         assert!(told == Duration::from_secs(2) || told == Duration::from_secs(3), "{told:?}");
+    });
+}
+
+/// A group waits in two queues, in the other of which its turn comes after five seconds. In this one that is when the next
+/// comes, too, as the bucket may be empty by then: what is given back meanwhile is not for it.
+#[test]
+fn the_wait_behind_a_group_is_no_shorter_while_permits_come_back() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let limiter =
+            |initial| RateLimiter::with_clock(Quota::per_second(1).burst(3).initial(initial), clock.clone());
+        let (other, this) = (limiter(1), limiter(0));
+        let mut group = Box::pin(AllOf::new().and(&other, 1).and(&this, 1).acquire());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(group.as_mut().poll(&mut cx).is_pending());
+        other.charge(5).unwrap();
+        clock.set(SECOND);
+        assert!(group.as_mut().poll(&mut cx).is_pending());
+        assert_eq!((other.waiting(), this.waiting()), (1, 1));
+        let refused = {
+            let this = this.clone();
+            thread::spawn(move || this.try_acquire().unwrap_err())
+        };
+        this.refund(2).unwrap();
+        assert_eq!(refused.join().unwrap().retry_after(), Some(Duration::from_secs(5)));
     });
 }

@@ -1,6 +1,6 @@
 //! Claim: moving the origin of the scale while others take permits admits nothing extra and loses
 //! nothing. A caller that decided by the old scale cannot get its word in; nor if the word happens to look
-//! the same after the change (ABA).
+//! the same after the change (ABA). Nor does a refusal go by the word from before and the scale from after.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{ModelClock, SECOND, check, queue};
 use crate::{
     Inherit, Quota,
     gcra::Scale,
-    meter::Meter,
+    meter::{Fast, Meter, Taken},
     published::Frame,
     word::{Mode, State},
 };
@@ -111,5 +111,32 @@ fn a_word_that_looks_the_same_deceives_nobody() {
         // It was taken before the reset, or after.
         let left = queue.available();
         assert!(left == 2 || left == 1, "{left} left");
+    });
+}
+
+/// Who is refused makes no exchange that could fail when the word is of the same parity again, after two changes. By the
+/// first scale a permit comes after half a millisecond, by the second after a second, and by the third there are two.
+#[test]
+fn a_refusal_is_not_by_a_word_and_the_scale_after_the_next() {
+    check(2, || {
+        let scale = |rate, burst| Scale::new(&Quota::per_second(rate).burst(burst)).unwrap();
+        let frame = |scale| Frame { origin_ns: 0, scale };
+        let [first, second, third] = [scale(2_000, 3), scale(1, 3), scale(1_000, 2)];
+        let meter = Arc::new(Meter::new(frame(first), first.limit));
+        let other = {
+            let meter = meter.clone();
+            thread::spawn(move || match meter.take(1.into(), 0) {
+                Fast::Done(Taken::NotBefore(tick, _), frame) => Some(frame.instant(tick)),
+                _ => None,
+            })
+        };
+        for (scale, tat, mode) in [(second, second.limit, Mode::Odd), (third, 0, Mode::Even)] {
+            meter.word.freeze();
+            meter.published.publish(frame(scale), || meter.word.thaw(State::new(tat, Mode::Queued)));
+            meter.word.thaw(State::new(tat, mode));
+        }
+        if let Some(due_ns) = other.join().unwrap() {
+            assert!(due_ns == 500_000 || due_ns == SECOND, "{due_ns}");
+        }
     });
 }

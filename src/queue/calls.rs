@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     error::Denied,
     gcra::{Decision, Scale, decide, nanos},
-    meter::{Fast, Taken, wait_until},
+    meter::{Fast, Taken, UNTOLD, wait_until},
     permits::Permits,
     published::Frame,
     shares::Stolen,
@@ -99,7 +99,7 @@ impl<C: Clock> WaitQueue<C> {
         let behind = self.meter.doubted() || self.meter.is_behind(&frame, now_ns, tat);
         // Nobody has taken what has come within the catch-up.
         let lost = tat < now.saturating_sub(frame.scale.catch_up);
-        let waits = state.is(Mode::Queued) && queued > 0;
+        let waits = state.is(Mode::Queued) && queued > 0 && queued < UNTOLD;
         if !waits || behind || lost || !self.meter.published.is_current(edition) {
             return Ok(None);
         }
@@ -162,7 +162,7 @@ impl<C: Clock> WaitQueue<C> {
     /// Takes as many whole permits as are there, up to `most`.
     pub(crate) fn try_take_up_to(&self, most: u64) -> u64 {
         let mut count = self.take_up_to(most);
-        let Some(slots) = self.slots().filter(|_| count < most && self.meter.queued() == 0) else {
+        let Some(slots) = self.slots().filter(|_| count < most && !self.somebody_waits()) else {
             return count;
         };
         count += slots.steal_whole(most - count);

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::Denied,
     gcra::{MAX_TAT, Scale},
-    meter::Meter,
+    meter::{Meter, UNTOLD},
     permits::Permits,
     published::Frame,
     quota::Quota,
@@ -274,9 +274,10 @@ impl Inner {
         self.sum.ticks.max(then.saturating_sub(tat.into()))
     }
 
-    /// Tells those without the lock how much that is.
-    pub(super) fn report_queued(&self, meter: &Meter, frame: &Frame, tat: u64) {
-        let ahead = self.ahead(frame, tat);
-        meter.set_queued(u64::try_from(ahead).unwrap_or(u64::MAX));
+    /// Tells those without the lock how much those ask for who wait. Where gates do, that is not all that newcomers have
+    /// to know, so that they need the lock.
+    pub(super) fn report_queued(&self, meter: &Meter) {
+        let told = if self.sum.gates > 0 { None } else { u64::try_from(self.sum.ticks).ok() };
+        meter.set_queued(told.unwrap_or(UNTOLD));
     }
 }

@@ -97,7 +97,7 @@ impl Drop for Locked<'_> {
         };
         self.meter.word.thaw(State::new(self.tat, mode));
         // After the word (see `Meter::queued`).
-        self.inner.report_queued(self.meter, &self.frame, self.tat);
+        self.inner.report_queued(self.meter);
     }
 }
 
@@ -388,7 +388,7 @@ impl<'a> Locked<'a> {
         meter.published.publish(frame, || {
             convert(meter, inner);
             meter.word.thaw(State::new(tat, Mode::Queued));
-            inner.report_queued(meter, &frame, tat);
+            inner.report_queued(meter);
         });
         (self.frame, self.now, self.floor, self.tat, self.spill) = (frame, now, now, tat, 0);
     }

@@ -224,17 +224,18 @@ impl Locked<'_> {
         // SeqCst fence: pairs with that in `offer`. Whoever parks something that this does not see will see
         // QUEUED, which is set.
         fence(Ordering::SeqCst);
-        let ticks = |ticks: u64| u128::from(ticks) * u128::from(Permits::MILLION);
-        let millionths = |all: u128| u64::try_from(all).unwrap_or(MAX_PARKED).min(MAX_PARKED);
         // Rounded up: who is given all that it needs must not be left short of a tick.
-        let needed = millionths(ticks(short).div_ceil(scale.per_permit.into()));
-        // In whole permits if that does not overflow the bucket.
-        let room = millionths(ticks(self.tat - self.now) / u128::from(scale.per_permit));
-        let gathered = slots.steal_up_to(needed.next_multiple_of(Permits::MILLION).min(room).max(needed));
+        let millionths = |ticks: u64| {
+            let all = (u128::from(ticks) * u128::from(Permits::MILLION)).div_ceil(scale.per_permit.into());
+            u64::try_from(all).unwrap_or(MAX_PARKED).min(MAX_PARKED)
+        };
+        // In whole permits if that does not overflow the bucket by more than the rest of a millionth.
+        let wanted = millionths(short).next_multiple_of(Permits::MILLION);
+        let gathered = slots.steal_up_to(wanted.min(millionths(self.tat - self.now)));
         if gathered == 0 {
             return false;
         }
-        // A bucket that lacks less than a millionth may overflow by the rest of one, until that is taken.
+        // What overflows counts until it is taken. It is lost if nobody does, by whose turn it is or another limit.
         self.lower(self.tat.saturating_sub(scale.parked(gathered)));
         self.spill = self.now.saturating_sub(self.tat);
         self.floor = self.floor.min(self.tat);

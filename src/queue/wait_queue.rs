@@ -84,8 +84,7 @@ impl<C> Drop for Unlink<'_, C> {
             let removed = inner.remove(self.1);
             if removed.is_some() {
                 inner.armed = None;
-                let meter = &self.0.meter;
-                inner.report_queued(meter, &meter.published.frame(), meter.word.load().tat());
+                inner.report_queued(&self.0.meter);
             }
             removed
         };
@@ -157,6 +156,12 @@ impl<C: Clock> WaitQueue<C> {
         self.meter.word.load().is(Mode::Queued)
     }
 
+    /// Whether somebody waits, as far as can be told without the lock. Not if the caller has changed the word itself and
+    /// nobody has come since.
+    pub(super) fn somebody_waits(&self) -> bool {
+        self.is_queued() && self.meter.queued() > 0
+    }
+
     /// Takes permits at once if they are there and nobody waits, without the lock.
     #[inline]
     pub(super) fn take_at_once(&self, permits: Permits, now_ns: u64) -> bool {
@@ -181,8 +186,7 @@ impl<C: Clock> WaitQueue<C> {
     ) -> Result<Entered, Denied> {
         let deadline_ns = request.max_wait.map_or(NEVER, |wait| after(now_ns, wait));
         // A hint: what it misses is found under the lock. It spares a waker that would not be needed.
-        let nobody_waits = self.meter.queued() == 0;
-        if (nobody_waits || request.permits == Permits::ZERO)
+        if (!self.somebody_waits() || request.permits == Permits::ZERO)
             && let Some(entered) = self.take_as_waiter(&request, deadline_ns, now_ns)?
         {
             return Ok(entered);
@@ -245,7 +249,7 @@ impl<C: Clock> WaitQueue<C> {
             if back && !go_on {
                 inner.rounds.fall_short();
             }
-            inner.report_queued(&self.meter, &frame, tat);
+            inner.report_queued(&self.meter);
             // The alarm may be late, or the clock have stepped back: an arrival that finds it so runs the
             // hand-off itself. Who waits in other queues, too, may let others pass.
             let late = inner.armed.is_none_or(|armed| armed.saturating_add(LATE_NS) <= now_ns)

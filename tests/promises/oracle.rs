@@ -144,8 +144,8 @@ impl Oracle {
 
     /// The nanoseconds until the level is as much, rounded up, if it may be off by less than that tick, then as now: at
     /// least, and at most.
-    pub(crate) fn wait_within(&self, millionths: u64, tick: Tick) -> (BigInt, BigInt) {
-        let missing = &self.millionth * millionths - self.level();
+    pub(crate) fn wait_within(&self, millionths: impl Into<BigInt>, tick: Tick) -> (BigInt, BigInt) {
+        let missing = &self.millionth * millionths.into() - self.level();
         let off = tick.of(&self.permit());
         // The first nanosecond at which less than `off` is missing, and the one after the last at which it is as much
         // below.

@@ -51,6 +51,22 @@ fn what_is_gathered_counts_to_the_last_tick() {
     assert_eq!(limiter.time_until(2).unwrap(), Duration::from_nanos(1));
 }
 
+/// Where a millionth is less than a tick, too: of 16 permits of 14 ticks each, 24 ticks are left.
+#[test]
+fn what_is_gathered_counts_where_ticks_are_coarse() {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1_000_000_007).burst(16);
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    let per_core = PerCore::builder(&limiter).slots(1).share(2).build().unwrap();
+    per_core.try_acquire().unwrap();
+    clock.advance(Duration::from_nanos(100));
+    // Five ticks, and 195.
+    limiter.try_acquire_n(0.3).unwrap();
+    limiter.try_acquire_n(13.9).unwrap();
+    per_core.try_acquire_n(1.642_857).unwrap();
+    limiter.try_acquire_n(0.07).unwrap();
+}
+
 #[test]
 fn a_request_for_the_whole_burst_takes_the_last_tick_from_a_slot() {
     let (limiter, per_core) = almost_full();

@@ -6,6 +6,7 @@ use super::waiters::{Waiter, queued};
 use crate::{
     ManualClock, RateLimiter,
     gcra::MAX_TAT,
+    meter::UNTOLD,
     queue::{
         locked::{Next, charged},
         timer::TICK,
@@ -270,11 +271,13 @@ fn what_gates_were_promised_is_kept_until_the_last_has_gone() {
         locked.inner.promised_ns = START + 20 * MS;
     });
     // The promise, and a burst that may have come until then.
-    let cost = queue.locked(|locked| {
+    queue.locked(|locked| {
         assert_eq!(locked.inner.promised_ns, START + 20 * MS);
-        locked.frame.scale.per_permit
+        let ahead = locked.inner.ahead(&locked.frame, locked.tat);
+        assert_eq!(ahead, 25 * u128::from(locked.frame.scale.per_permit));
     });
-    assert_eq!(queue.meter.queued(), 25 * cost);
+    // Who looks without the lock is told that it takes the lock.
+    assert_eq!(queue.meter.queued(), UNTOLD);
     queue.locked(|locked| locked.inner.sum.gates = 0);
     assert_eq!((queue.meter.queued(), queue.locked(|locked| locked.inner.promised_ns)), (0, 0));
 }
