@@ -26,11 +26,11 @@
 //! before it takes its second look: it cannot tell this from the last case. It gives back if nobody has built on its
 //! word, and takes once more under the lock; else a permit of its is lost. None is ever made by that.
 //!
-//! A call that is refused makes no exchange that could fail. It counts if there has been no publication since before the
-//! word was read: then it went by one scale (invariant 4).
-//!
 //! So an exchange that has succeeded counts if the second look sees no more than one publication. (Where the word
 //! lingers, it has no parity, and the second look has to see none.)
+//!
+//! A call that is refused makes no exchange that could fail. It counts if there has been no publication since before the
+//! word was read: then it went by one scale (invariant 4).
 //!
 //! # Orderings
 //! Writer: odd `sequence`, Release fence, fields, even `sequence` with Release. Reader: `sequence` with

@@ -229,4 +229,4 @@ impl Slots {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

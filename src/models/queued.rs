@@ -11,6 +11,7 @@ use super::{ModelClock, SECOND, check, poll, queue, queued};
 use crate::{
     Permits,
     queue::{By, WaitQueue},
+    shares::tests::park,
     word::Mode,
 };
 
@@ -111,9 +112,7 @@ fn who_takes_after_the_last_was_granted_takes_what_is_parked() {
         let queue = queue(16, 0, &clock);
         let slots = queue.attach(1);
         let waiter = queued(&queue, 2);
-        let mut draw = slots.all()[0].begin().unwrap();
-        draw.bring(2 * Permits::MILLION);
-        assert!(draw.park());
+        park(&slots.all()[0], 2 * Permits::MILLION, 0, 0);
         clock.set(3 * SECOND);
         let other = {
             let queue = queue.clone();

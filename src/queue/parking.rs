@@ -235,7 +235,8 @@ impl Locked<'_> {
         if gathered == 0 {
             return false;
         }
-        // What overflows counts until it is taken. It is lost if nobody does, by whose turn it is or another limit.
+        // What overflows counts as long as the word is frozen. It is lost if nobody takes it until then, because it is
+        // not their turn yet or another limit refuses them.
         self.lower(self.tat.saturating_sub(scale.parked(gathered)));
         self.spill = self.now.saturating_sub(self.tat);
         self.floor = self.floor.min(self.tat);

@@ -5,7 +5,7 @@ use super::*;
 const MILLION: u64 = Permits::MILLION;
 
 /// A slot in which so many millionths are parked, with a claim on so many permits, drawn for at that time.
-fn park(slot: &Slot, millionths: u64, claim: u64, drawn_ns: u64) {
+pub(crate) fn park(slot: &Slot, millionths: u64, claim: u64, drawn_ns: u64) {
     let mut draw = slot.begin().unwrap();
     draw.set_demand(Demand { claim, drawn_ns, scarce: false });
     draw.bring(millionths);

@@ -115,14 +115,9 @@ impl<S: Subject> Pair<S> {
         Self { subject, clock, oracle, quota, most: most * MILLION, finest, unit, highest_ns: start }
     }
 
-    /// What is beside the word, for the subject's own calls.
-    fn beside(&self) -> u64 {
-        self.subject.parked() + self.subject.held()
-    }
-
     /// So many were taken, and what is beside the word was `before`: the rest has gone to or fro.
     fn moved(&mut self, before: u64, taken: u64) -> Result<(), TestCaseError> {
-        let after = self.beside() + taken;
+        let after = self.subject.beside() + taken;
         let from_word = after.saturating_sub(before);
         prop_assert!(self.oracle.fits(from_word), "{} were not there", from_word);
         self.oracle.moved(before, after);
@@ -140,7 +135,7 @@ impl<S: Subject> Pair<S> {
     }
 
     fn take(&mut self, millionths: u64) -> Result<Option<Duration>, TestCaseError> {
-        let (before, held, ahead) = (self.beside(), self.subject.held(), self.subject.ahead());
+        let (before, held, ahead) = (self.subject.beside(), self.subject.held(), self.subject.ahead());
         let fits = before >= millionths || self.oracle.fits(millionths - before);
         let admitted = millionths == 0 || (fits && ahead == 0);
         let outcome = self.subject.try_acquire_n(permits(millionths));
@@ -159,7 +154,10 @@ impl<S: Subject> Pair<S> {
             Err(denied) => {
                 self.moved(before, 0)?;
                 let wait = denied.retry_after().unwrap();
-                prop_assert_eq!(nanos(wait), self.oracle.wait_with(self.beside(), ahead + millionths));
+                prop_assert_eq!(
+                    nanos(wait),
+                    self.oracle.wait_with(self.subject.beside(), ahead + millionths)
+                );
                 Ok(Some(wait))
             }
         }
@@ -195,7 +193,7 @@ impl<S: Subject> Pair<S> {
             }
             Op::TakeUpTo(most) => {
                 let most = most * unit;
-                let (before, parked) = (self.beside(), self.subject.parked());
+                let (before, parked) = (self.subject.beside(), self.subject.parked());
                 // What is parked is there even where the word is in debt, by a clock that has stepped back.
                 let there = if self.oracle.available() < BigInt::ZERO {
                     BigInt::from(parked / MILLION)
@@ -208,7 +206,7 @@ impl<S: Subject> Pair<S> {
                 self.moved(before, taken * MILLION)?;
             }
             Op::Charge(n) => {
-                let (n, before) = (exact(n), self.beside());
+                let (n, before) = (exact(n), self.subject.beside());
                 match self.subject.limiter().charge(permits(n)) {
                     Ok(debt) => {
                         self.oracle.take(n);

@@ -59,14 +59,14 @@ fn stays_close<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError
     subject.look(&mut oracle);
     let tick_ns = quota.period().as_nanos() as u64 / quota.permits() / parts;
     let close = |wait: Duration, exact: BigInt| {
-        // It adds more to a wait for decades; and both are rounded up.
         // As far as a clock can show it.
         let exact = exact.min(BigInt::from(u64::MAX - clock.now()));
+        // It adds more to a wait for decades; and both are rounded up.
         let far = (wait.as_nanos() * u128::from(tick_ns)) >> 64;
         (nanos(wait) - exact).abs() <= (u128::from(tick_ns) + far + 2).into()
     };
     for op in ops {
-        let (before, ahead) = (subject.parked() + subject.held(), subject.ahead());
+        let (before, ahead) = (subject.beside(), subject.ahead());
         let mut taken = 0;
         match *op {
             Op::Advance(thousandths) | Op::Fill(thousandths) => {
@@ -104,7 +104,7 @@ fn stays_close<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError
                 oracle.refund(n * MILLION);
             }
         }
-        oracle.moved(before, subject.parked() + subject.held() + taken);
+        oracle.moved(before, subject.beside() + taken);
         subject.look(&mut oracle);
         let (least, more) = oracle.available_within(subject.parked());
         let found = BigInt::from(subject.limiter().available());

@@ -117,7 +117,7 @@ impl Oracle {
 
     /// As [`available`](Self::available), with so many millionths beside it.
     pub(crate) fn available_with(&self, beside: u64) -> BigInt {
-        (self.level() + &self.millionth * beside).div_floor(&(&self.millionth * MILLION))
+        (self.level() + &self.millionth * beside).div_floor(&self.permit())
     }
 
     /// As [`wait`](Self::wait), with so many millionths beside it.

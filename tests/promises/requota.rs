@@ -113,7 +113,7 @@ fn keeps_the_level<S: Subject>(first: Plain, steps: &[Step]) -> Result<(), TestC
     let mut oracle = Oracle::new(&quota(first).burst(subject.most()), clock.now());
     subject.look(&mut oracle);
     for step in steps {
-        let (mut before, mut taken) = (subject.parked() + subject.held(), 0);
+        let (mut before, mut taken) = (subject.beside(), 0);
         match *step {
             Step::Advance(ms) => {
                 clock.advance(Duration::from_millis(ms));
@@ -164,7 +164,7 @@ fn keeps_the_level<S: Subject>(first: Plain, steps: &[Step]) -> Result<(), TestC
             }
             _ => {}
         }
-        oracle.moved(before, subject.parked() + subject.held() + taken);
+        oracle.moved(before, subject.beside() + taken);
         subject.look(&mut oracle);
         let (least, most) = oracle.available_within(subject.parked());
         let level = BigInt::from(subject.limiter().available());

@@ -49,6 +49,11 @@ pub(crate) trait Subject {
         0
     }
 
+    /// What is beside the word, for the subject's own calls.
+    fn beside(&self) -> u64 {
+        self.parked() + self.held()
+    }
+
     /// What those ask for who are in the queue.
     fn ahead(&self) -> u64 {
         0
