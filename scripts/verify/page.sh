@@ -23,7 +23,8 @@ measured() {
     echo
 }
 
-thousands() { sed -E ':a; s/([0-9])([0-9]{3})($|[^0-9])/\1,\2\3/; ta'; }
+# Of what is a number alone: not of a day, a commit or a name.
+thousands() { perl -pe 's{(?<![\w.`-])\d{4,}(?![\w-])}{scalar reverse(join ",", unpack("(A3)*", reverse $&))}ge'; }
 
 # The claim at the head of a file of models.
 claim() {
@@ -213,7 +214,7 @@ else
     measured mutants
 fi
 
-printf '## Soak\n\n'
+printf '\n## Soak\n\n'
 measured soak
 has soak && bash $here/tables.sh soak <(result soak) | thousands
 
