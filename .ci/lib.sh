@@ -45,6 +45,13 @@ need_cargo_tool() {
     fi
 }
 
+# The commit, with a `+` if the tree has changes other than those of docs/.
+revision() {
+    local change
+    change=$(git status --porcelain -- . ':!docs')
+    echo "$(git rev-parse --short HEAD)${change:++}"
+}
+
 host() {
     rustc -vV | sed -n 's/^host: //p'
 }

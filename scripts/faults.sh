@@ -24,6 +24,10 @@ if [ $# -eq 0 ]; then
     done
 fi
 
+for name in "${names[@]}"; do
+    grep -q '^killed by: ' "faults/$name.fault" || { echo "no fault, or one that nobody is to catch: $name" >&2; exit 1; }
+done
+
 # A copy of all that is not ignored. Everything in it is new, so that nothing built from another copy passes for it.
 rm -rf "$copy"
 mkdir -p "$copy"

@@ -38,6 +38,7 @@ chosen() {
 }
 
 mapfile -t models < <(chosen "${@:-}")
+[ ${#models[@]} -gt 0 ] || { echo "no model is called so: $*" >&2; exit 1; }
 count=0
 failed=0
 [ -z "${LOOM_TABLE:-}" ] || : >"$LOOM_TABLE"

@@ -6,8 +6,8 @@
 # Each mutant has to make a test fail: a unit test, or else one of tests/, the slow ones left out (see
 # .config/nextest.toml). What no test notices has to be in `mutants.explained`, one line for each:
 #     FILE: MUTANT -- why it cannot be told apart, or who else catches it
-# as cargo-mutants prints it, without the line and column. Any other fails the run. Memory orderings are none of its
-# changes: for these see `faults.sh`.
+# as cargo-mutants prints it, without the line and column; of several that read alike, as `MUTANT (2 of 3)`. Any other
+# fails the run, which then ends with 10. Memory orderings are none of its changes: for these see `faults.sh`.
 #
 # MUTANTS_REPORT names a file that keeps what came of each file of the sources, with the date and the commit; what
 # it says of other files stays.
@@ -67,4 +67,4 @@ for round in "${!rounds[@]}"; do
     options=(--iterate)
 done
 
-perl scripts/verify/mutants.pl "$base" "$explained" "$(date -u +%F)" "$(git describe --always --dirty)" "${MUTANTS_REPORT:-}"
+perl scripts/verify/mutants.pl "$base" "$explained" "$(date -u +%F)" "$(revision)" "${MUTANTS_REPORT:-}"

@@ -15,14 +15,13 @@ scratch=$base/verify
 mkdir -p "$kept" "$scratch"
 
 measure() {
-    local part=$1 change commit
-    change=$(git status --porcelain -- . ':!docs' | head -n 1)
-    commit=$(git rev-parse --short HEAD)${change:++}
+    local part=$1 commit
+    commit=$(revision)
     echo "=================== $part"
     rm -f "$scratch/$part"
     case $part in
         # What these write says by itself when and where. Worth keeping also where a mutant has survived.
-        mutants) MUTANTS_REPORT=$kept/mutants.txt bash scripts/mutants.sh || [ -s "$kept/mutants.txt" ] ;;
+        mutants) MUTANTS_REPORT=$kept/mutants.txt bash scripts/mutants.sh || [ $? -eq 10 ] ;;
         faults) bash scripts/verify/faults.sh "$kept/faults.txt" "$(date +%F) $commit" ;;
         *)
             bash "scripts/verify/$part.sh" "$scratch/$part"

@@ -6,8 +6,10 @@ source "$(dirname "$0")/../../.ci/lib.sh"
 kept=$1 when=$2
 read -r -d '' -a names <<<"${FAULTS:-}" || true
 fresh=$base/verify/faults
+rm -f "$fresh"
 status=0
 FAULT_TABLE=$fresh bash scripts/faults.sh "${names[@]}" || status=$?
+[ -s "$fresh" ] || exit "$status"
 {
     sed "s/$/ $when/" "$fresh"
     [ ! -e "$kept" ] || while read -r name rest; do

@@ -2,7 +2,8 @@
 #
 # In the report a line is either
 #     FILE DATE COMMIT MUTANTS CAUGHT TIMEOUT UNVIABLE MISSED EXPLAINED
-# or `! ` and a mutant that was missed and not explained. The lines of files that were not looked at stay.
+# or `! ` and a mutant that was missed and not explained. The lines of files that were not looked at stay. Ends with 10
+# if there are any.
 use strict;
 use warnings;
 my ($base, $explained, $date, $commit, $report) = @ARGV;
@@ -20,15 +21,26 @@ my %reasons;
 for (lines($explained)) {
     next if /^#|^\s*$/;
     /^(.+?) -- \S/ or die "$explained: no reason: $_\n";
-    $reasons{$1}++;
+    die "$explained: twice: $1\n" if $reasons{$1}++;
+}
+%ended or die "there was no mutant\n";
+# Of those in one function that read alike, which one it is.
+my (%alike, %place);
+sub place { return sprintf '%06d:%06d', $_[0] =~ /:(\d+):(\d+): / }
+for my $mutant (sort { place($a) cmp place($b) } keys %ended) {
+    my ($file, $text) = $mutant =~ /^(.+?):\d+:\d+: (.+)$/ or die "$mutant: not as expected\n";
+    push @{$alike{"$file: $text"}}, $mutant;
+}
+for my $text (keys %alike) {
+    my @all = @{$alike{$text}};
+    $place{$all[$_]} = @all == 1 ? $text : "$text (" . ($_ + 1) . ' of ' . @all . ')' for 0 .. $#all;
 }
 my (%count, %missed);
 for my $mutant (sort keys %ended) {
-    my ($file, $text) = $mutant =~ /^(.+?):\d+:\d+: (.+)$/ or die "$mutant: not as expected\n";
+    my ($file) = $mutant =~ /^(.+?):/;
     $count{$file}{mutants}++, $count{$file}{$ended{$mutant}}++;
     next unless $ended{$mutant} eq 'missed';
-    if ($reasons{"$file: $text"}) {
-        $reasons{"$file: $text"}--;
+    if (delete $reasons{$place{$mutant}}) {
         $count{$file}{explained}++;
     } else {
         push @{$missed{$file}}, $mutant;
@@ -46,9 +58,9 @@ for my $file (sort keys %count) {
 }
 printf "%-28s" . " %9d" x @columns . "\n", 'all', map { $all{$_} // 0 } @columns;
 my @missed = map { @{$missed{$_}} } sort keys %missed;
-print "\nnobody notices, and nobody has explained:\n", map { "  $_\n" } @missed if @missed;
+print "\nnobody notices, and nobody has explained:\n", map { "  $_ -- $place{$_}\n" } @missed if @missed;
 # One of a file that was not looked at says nothing.
-my @idle = grep { $reasons{$_} && $count{(split /: /)[0]} } sort keys %reasons;
+my @idle = grep { $count{(split /: /)[0]} } sort keys %reasons;
 print "\nexplained, but noticed, or no mutant any more:\n", map { "  $_\n" } @idle if @idle;
 if ($report) {
     for (lines($report)) {
@@ -58,4 +70,4 @@ if ($report) {
     open my $out, '>', $report or die "$report: $!\n";
     print $out map { $kept{$_} } sort keys %kept;
 }
-exit(@missed ? 1 : 0);
+exit(@missed ? 10 : 0);

@@ -92,11 +92,16 @@ case $1 in
             }
             END { print "| all | | | " all[4] " | " all[5] " | " all[6] " | " all[7] " | " all[8] " | " all[9] " |" }' "$2"
         echo
-        echo "Why a mutant that was missed cannot be told apart, or who else catches it, is in \`scripts/mutants.explained\`."
         if grep -q '^!' "$2"; then
             printf 'Missed and not explained:\n\n'
             sed -n 's/^! \(.*\)/- `\1`/p' "$2"
+            echo
         fi
+        printf 'Why a mutant that was missed cannot be told apart, or who else catches it, as `scripts/mutants.explained` has it:\n\n'
+        echo "| file | mutant | why |"
+        echo "|---|---|---|"
+        sed -nE '/^#/!s/^([^ ]+): (.+) -- (.+)$/\1\t\2\t\3/p' scripts/mutants.explained | LC_ALL=C sort -s -k 1,1 \
+            | sed -E 's/\|/\\|/g; s/^([^\t]+)\t([^\t]+)\t(.+)$/| `\1` | `\2` | \3 |/'
         ;;
     soak)
         echo "| virtual time, s | real time, s | tests passed | it took, s |"
