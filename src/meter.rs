@@ -229,20 +229,16 @@ impl Meter {
         self.debt.load(Ordering::Relaxed)
     }
 
-    /// Sets the deepest debt by another scale; the caller holds the queue's lock.
+    /// Sets the deepest debt; the caller holds the queue's lock.
     pub(crate) fn set_debt(&self, ticks: u64) {
         // Relaxed: see `debt`.
         self.debt.store(ticks, Ordering::Relaxed);
     }
 
-    /// Notes a debt of `ticks` before the word shows it. A charge of `cost` adds no more than that to the
-    /// deepest debt before, whatever a clock that is behind makes it look like.
+    /// Notes a debt of `ticks` before the word shows it; the caller holds the queue's lock. A charge of `cost` adds no
+    /// more than that to the deepest debt before, whatever a clock that is behind makes it look like.
     pub(crate) fn note_debt(&self, ticks: u64, cost: u64) {
-        let ticks = ticks.min(self.debt().saturating_add(cost));
-        if ticks > self.debt() {
-            // Relaxed: see `debt`. A reader that misses it may look at the clock twice.
-            self.debt.fetch_max(ticks, Ordering::Relaxed);
-        }
+        self.set_debt(self.debt().max(ticks.min(self.debt().saturating_add(cost))));
     }
 
     /// Whether a clock reading lies further behind an arrival time than it can by rights: the latter is never

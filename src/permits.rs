@@ -83,6 +83,13 @@ impl Permits {
         let part = u128::from(self.millionths) * u128::from(per_permit);
         whole + part.div_ceil(u128::from(MILLION))
     }
+
+    /// What they are worth in ticks when they come back, rounded down to a whole tick: no more than they cost.
+    pub(crate) fn ticks_given_back(self, per_permit: u64) -> u128 {
+        let [whole, part] =
+            [self.whole, self.millionths.into()].map(|n| u128::from(n) * u128::from(per_permit));
+        whole + part / u128::from(MILLION)
+    }
 }
 
 impl From<u64> for Permits {

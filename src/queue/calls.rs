@@ -224,16 +224,11 @@ impl<C: Clock> WaitQueue<C> {
     pub(crate) fn charge(&self, permits: Permits) -> Result<Duration, Denied> {
         let now_ns = self.clock.now();
         let fast = self.meter.fast(now_ns, |state, now, scale| {
-            if state.tat().saturating_sub(now) > scale.limit {
-                // In debt already, or the clock is behind: under the lock the two are told apart.
-                return Step::Keep(None);
-            }
             let Ok(cost) = u64::try_from(permits.ticks(scale.per_permit)) else { return Step::Keep(None) };
             match charged(state.tat(), now, cost) {
-                Some(tat) if cost > 0 => {
-                    self.meter.note_debt(tat.saturating_sub(now + scale.limit), cost);
-                    Step::Set(state.with_tat(tat), Some(tat))
-                }
+                // Into debt, or the clock is behind: under the lock the two are told apart, and the debt is noted.
+                Some(tat) if tat > now + scale.limit => Step::Keep(None),
+                Some(tat) if cost > 0 => Step::Set(state.with_tat(tat), Some(tat)),
                 Some(_) => Step::Keep(Some(state.tat())),
                 None => Step::Keep(None),
             }
@@ -277,7 +272,7 @@ impl<C: Clock> WaitQueue<C> {
     /// Gives permits back, up to a full burst, and on to those who wait.
     pub(crate) fn refund(&self, permits: Permits) {
         self.locked(|locked| {
-            let ticks = permits.ticks(locked.frame.scale.per_permit);
+            let ticks = permits.ticks_given_back(locked.frame.scale.per_permit);
             locked.refund(u64::try_from(ticks).unwrap_or(u64::MAX));
         });
         self.drive(By::Other);

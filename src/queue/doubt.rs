@@ -6,8 +6,11 @@
 //!    the reading was made before the arrival time was written.
 //! 2. A doubt arises only by a reading made after the very arrival time that it is behind was seen. So a
 //!    clock that goes forward is never doubted.
-//! 3. A doubt stands while the word is what it was. Whatever makes the arrival time smaller drops it, so
-//!    that an equal one means an unchanged one; so does a charge.
+//! 3. A doubt stands while the word is what it was, or what those have made of it who knew of the doubt and held the
+//!    lock: by a refund, a charge, or another quota, and if it is behind even so. Nobody is admitted by a reading that
+//!    is behind, so that this is all there can have been. Whoever does not know of it and makes the arrival time smaller
+//!    drops it, so that an equal one means an unchanged one. A charge makes the deepest debt deeper by as much, and
+//!    counts in that. With another quota, so much time counts as gone since as brings at its rate what has come.
 //! 4. The word is left as it is until the clock has gone on, from where it was first seen behind, for as
 //!    long as a bucket takes to fill, and is still behind. So readings that go back and forth gain nothing.
 //!    Then the bucket is taken to have been empty, and deepest in debt, when the doubt arose.
@@ -87,6 +90,38 @@ impl Locked<'_> {
         // No earlier grant can be given back: the clock has set the arrival time.
         self.inner.slack.forget();
         true
+    }
+
+    /// Makes another word of it, by which nobody is admitted. A doubt that stands goes on (invariant 3).
+    pub(super) fn keep_doubting(&mut self, change: impl FnOnce(&mut Self)) {
+        let doubt = self.standing_doubt();
+        change(self);
+        self.doubt_on(doubt);
+    }
+
+    /// What has come since a doubt arose that stands, in ticks.
+    pub(super) fn come_in_doubt(&self) -> Option<u64> {
+        let come = |doubt: Doubt| self.frame.scale.wide_tick(self.now_ns - doubt.since_ns);
+        self.standing_doubt().map(|doubt| come(doubt).min(MAX_TAT.into()) as u64)
+    }
+
+    /// Goes on with a doubt by another scale, in which so many ticks have come since it arose.
+    pub(super) fn doubt_since(&mut self, come: Option<u64>) {
+        let doubt = come.map(|come| {
+            // Rather a nanosecond late.
+            let gone_ns = self.frame.scale.instant(come).saturating_sub(1);
+            Doubt { since_ns: self.now_ns.saturating_sub(gone_ns), tat: 0, origin_ns: 0 }
+        });
+        self.doubt_on(doubt);
+    }
+
+    fn standing_doubt(&self) -> Option<Doubt> {
+        self.known_doubt().filter(|_| self.is_behind())
+    }
+
+    fn doubt_on(&mut self, doubt: Option<Doubt>) {
+        let (tat, origin_ns) = (self.tat, self.frame.origin_ns);
+        self.set_doubt(doubt.filter(|_| self.is_behind()).map(|doubt| Doubt { tat, origin_ns, ..doubt }));
     }
 
     /// The doubt, if it still stands (invariant 3).

@@ -81,7 +81,7 @@ impl Locked<'_> {
 
     fn look_past_gates(&mut self, batch: &mut WakeBatch) -> Look {
         let behind = self.is_behind();
-        let Self { ref mut inner, frame, now_ns, now, ref mut tat, floor, own_look, .. } = *self;
+        let Self { ref mut inner, frame, now_ns, now, ref mut tat, floor, own_look, gathered, .. } = *self;
         let Inner { list, sum, slack, .. } = &mut **inner;
         let limit = frame.scale.limit;
         let mut look = Look { full: false, granted: false, next_tick: None, next_ns: NEVER };
@@ -108,7 +108,7 @@ impl Locked<'_> {
                 }
                 let due_ns = match decision {
                     Decision::Admit(later) if fits => {
-                        slack.note_by(*tat, floor);
+                        slack.note_by(*tat + gathered, floor);
                         *tat = later;
                         look.granted = true;
                         batch.push(entry.waker.take());

@@ -15,7 +15,7 @@
 //! help, and they would do little but fight for the lock.
 
 use super::{
-    inner::{HandOff, Inner},
+    inner::{HandOff, Inner, NEVER},
     locked::{Locked, Next},
     timer::{Armed, Delay, LONGEST, current_runtime},
     wait_queue::WaitQueue,
@@ -139,6 +139,13 @@ impl<C: Clock> WaitQueue<C> {
                 *seen = Some(tat);
                 release(inner, &mut batch);
                 return Round::Again;
+            }
+            Next::At(NEVER) => {
+                // No clock goes on from there, so that there is nothing to wake anybody for.
+                inner.armed = Some(NEVER);
+                inner.hand_off = HandOff::Idle;
+                release(inner, &mut batch);
+                return Round::Done;
             }
             Next::At(due_ns) => due_ns,
         };

@@ -24,6 +24,8 @@
 //! 3. Whenever the arrival time is compared with the clock, by how much it is ahead of the floor is noted
 //!    in `slack`, before it changes. A grant is given back only if its cost is no more than the least of
 //!    these since it was made: then all would have come out the same without it (see `slack.rs`).
+//!    To gather what is parked is no comparison. Without the grant, less would have been gathered by what it took, and
+//!    would be parked still; so what is noted is the arrival time without what was gathered since the word was frozen.
 //!    Calls that do without the lock make no notes. But each raises the arrival time, so if it is still what
 //!    it was when QUEUED was cleared (`closed`), there were none. Else the least they can have compared was `closed`
 //!    with the clock (or with `catch_up` before it if LINGER let them in, which is all that do without the lock
@@ -74,7 +76,9 @@ pub(super) struct Locked<'a> {
     pub(super) tat: u64,
     /// The earliest time at which a waiter's grant may be dated.
     pub(super) floor: u64,
-    /// By how much what was gathered from the slots has made the bucket overflow.
+    /// How much was gathered from the slots.
+    pub(super) gathered: u64,
+    /// By how much that has made the bucket overflow.
     pub(super) spill: u64,
     /// Whether a gate looks for itself, and no other gate is to be woken.
     pub(super) own_look: bool,
@@ -106,8 +110,19 @@ impl<'a> Locked<'a> {
     pub(super) fn open(meter: &'a Meter, inner: &'a mut Inner, now_ns: u64) -> Self {
         let was = meter.word.freeze();
         let frame = meter.published.frame();
-        let mut this =
-            Self { meter, inner, frame, now_ns, now: 0, tat: was.tat(), floor: 0, spill: 0, own_look: false };
+        let tat = was.tat();
+        let mut this = Self {
+            meter,
+            inner,
+            frame,
+            now_ns,
+            now: 0,
+            tat,
+            floor: 0,
+            gathered: 0,
+            spill: 0,
+            own_look: false,
+        };
         let lingered = this.inner.lingers;
         let closed = this.inner.closed;
         let now = frame.tick(now_ns);
@@ -129,7 +144,7 @@ impl<'a> Locked<'a> {
 
     /// Notes by how much the arrival time is ahead of `floor`.
     pub(super) fn note(&mut self, floor: u64) {
-        self.inner.slack.note_by(self.tat, floor);
+        self.inner.slack.note_by(self.tat + self.gathered, floor);
     }
 
     /// Sets the arrival time to what an admission makes it, compared with `floor`.
@@ -166,8 +181,6 @@ impl<'a> Locked<'a> {
     /// Adds `cost` ticks without asking, if the word can hold it.
     pub(super) fn charge(&mut self, cost: u64) -> Option<u64> {
         self.settle();
-        // What a doubted clock has to wait for begins anew with every debt.
-        self.set_doubt(None);
         if charged(self.tat, self.now, cost).is_none() {
             // Late in the life of the scale there may be less room than it offers afresh.
             if cost > self.chargeable() {
@@ -176,8 +189,10 @@ impl<'a> Locked<'a> {
             self.move_origin();
         }
         let tat = charged(self.tat, self.now, cost)?;
-        self.meter.note_debt(tat.saturating_sub(self.now + self.frame.scale.limit), cost);
-        self.admit(tat, self.now);
+        self.keep_doubting(|this| {
+            this.meter.note_debt(tat.saturating_sub(this.now + this.frame.scale.limit), cost);
+            this.admit(tat, this.now);
+        });
         self.inner.recheck = true;
         Some(tat)
     }
@@ -194,13 +209,9 @@ impl<'a> Locked<'a> {
         if cost == 0 {
             return;
         }
-        self.lower(self.tat.saturating_sub(cost).max(self.now.min(self.tat)));
-    }
-
-    /// Sets an earlier arrival time, for what comes back.
-    pub(super) fn lower(&mut self, tat: u64) {
-        self.set_doubt(None);
-        self.tat = tat;
+        self.settle();
+        let tat = self.tat.saturating_sub(cost).max(self.now.min(self.tat));
+        self.keep_doubting(|this| this.tat = tat);
         // Not one that may be left out: the arrival time has not risen.
         self.inner.slack.note(tat.saturating_sub(self.now));
     }
@@ -209,7 +220,7 @@ impl<'a> Locked<'a> {
     pub(super) fn reset(&mut self) {
         self.set_doubt(None);
         self.tat = self.tat.min(self.now);
-        self.note(self.tat);
+        self.inner.slack.note(0);
     }
 
     /// Whether all since would have come out the same without it, as far as is known (invariant 3).
@@ -233,8 +244,7 @@ impl<'a> Locked<'a> {
         }
         let cost = grant.cost_by(&self.frame.scale);
         self.inner.slack.shrink(grant.moment, cost);
-        self.set_doubt(None);
-        self.tat = self.tat.saturating_sub(cost);
+        self.keep_doubting(|this| this.tat = this.tat.saturating_sub(cost));
         true
     }
 
@@ -390,7 +400,8 @@ impl<'a> Locked<'a> {
             meter.word.thaw(State::new(tat, Mode::Queued));
             inner.report_queued(meter);
         });
-        (self.frame, self.now, self.floor, self.tat, self.spill) = (frame, now, now, tat, 0);
+        (self.frame, self.now, self.floor, self.tat) = (frame, now, now, tat);
+        (self.gathered, self.spill) = (0, 0);
     }
 
     /// Moves the origin up to the present; the level stays as it is. Where the scale is not exact, what either origin

@@ -152,14 +152,15 @@ impl<C: Clock> WaitQueue<C> {
     /// Gives back what a hand holds, and on to those who wait.
     pub(crate) fn lay_down(&self, hand: &mut Hand) {
         let Hand { held, demand } = core::mem::take(hand);
+        let claim = Claim(self.slots(), demand.claim);
         if held > 0 {
             // Rounded down to a tick: a permit that was drawn must not come back as more.
             self.locked(|locked| locked.refund(locked.frame.scale.parked(held)));
-            self.drive(By::Other);
         }
         // Only now: the permits were there by the right of the claim.
-        if let Some(slots) = self.slots() {
-            slots.pool().give_up(demand.claim);
+        drop(claim);
+        if held > 0 {
+            self.drive(By::Other);
         }
     }
 
@@ -191,6 +192,17 @@ impl<C: Clock> WaitQueue<C> {
     /// The slots, if there are any.
     pub(crate) fn slots(&self) -> Option<&Slots> {
         self.meter.slots.get()
+    }
+}
+
+/// A claim that is given up, also on the way out of a clock that panics.
+struct Claim<'a>(Option<&'a Slots>, u64);
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if let Some(slots) = self.0 {
+            slots.pool().give_up(self.1);
+        }
     }
 }
 
@@ -237,7 +249,9 @@ impl Locked<'_> {
         }
         // What overflows counts as long as the word is frozen. It is lost if nobody takes it until then, because it is
         // not their turn yet or another limit refuses them.
-        self.lower(self.tat.saturating_sub(scale.parked(gathered)));
+        let ticks = scale.parked(gathered).min(self.tat);
+        self.keep_doubting(|this| this.tat -= ticks);
+        self.gathered += ticks;
         self.spill = self.now.saturating_sub(self.tat);
         self.floor = self.floor.min(self.tat);
         true

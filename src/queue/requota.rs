@@ -115,6 +115,7 @@ impl Locked<'_> {
         users: usize,
         turned_away: &mut Vec<Waker>,
     ) -> Result<(), QuotaError> {
+        self.settle();
         self.inner.users = users;
         let slots = self.meter.slots.get();
         let set_aside =
@@ -189,18 +190,20 @@ impl Locked<'_> {
         let more = ahead < 0 || inherited(old.limit.into()) <= scale.limit.into();
         let most_without = i128::from(scale.limit) + i128::from(if more { scale.catch_up } else { 0 });
         let slack = if exact { most_without - new } else { 0 };
+        let deepest = i128::from(self.meter.debt());
+        let debt = (convert(deepest) + 1).max(-rightful).min(i128::from(MAX_TAT));
+        // A clock that has stepped back is taken to have done so when the bucket was deepest in debt.
+        let come = self.come_in_doubt().map(|come| inherited(i128::from(come) - deepest) + debt);
         self.note(self.floor);
         // The clock was read while QUEUED was set.
         self.inner.slack.convert(self.now, |ticks| convert(i128::from(ticks)).try_into().unwrap_or(u64::MAX));
         self.inner.slack.note(slack.max(0).try_into().unwrap_or(u64::MAX));
-        let debt = convert(i128::from(self.meter.debt())) + 1;
-        let debt = debt.max(-rightful).try_into().unwrap_or(MAX_TAT);
-        self.set_doubt(None);
         // Not negative: an origin lies at least a catch-up back, or at the clock's own zero.
         self.count_by(frame, now, tat.max(0) as u64, |meter, inner| {
-            meter.set_debt(debt);
+            meter.set_debt(debt as u64);
             inner.price_anew(&frame, turned_away);
         });
+        self.doubt_since(come.map(|come| come.clamp(0, i128::from(MAX_TAT)) as u64));
         Ok(())
     }
 }

@@ -77,12 +77,13 @@ fn a_grant_goes_back_after_the_origin_has_moved() {
         let origin = || limiter.queue().meter.published.frame().origin_ns;
         let waiter = queued(&limiter, 7);
         clock.advance(SECOND);
-        // While somebody waits, or in debt, a charge takes the lock; in credit it does not.
+        // A charge that leads into debt takes the lock; a call that finds credit does not.
         let other = queued(&limiter, RATE);
         limiter.charge(1_000 * RATE).unwrap();
         drop(other);
         if unlocked {
             limiter.refund(1_000 * RATE).unwrap();
+            limiter.try_acquire().unwrap();
             limiter.charge(1_000 * RATE).unwrap();
         }
         let first = origin();
