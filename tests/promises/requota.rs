@@ -1,27 +1,22 @@
 //! The quota changes again and again, between calls, waiters, and waiters who leave: the level is what exact
 //! arithmetic says, for all the ways in which a limiter is used, and no window sees more than the larger quota allows.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Waker},
-    time::Duration,
-};
+use std::{task::Poll, time::Duration};
 
 use num_bigint::BigInt;
 use num_rational::Ratio;
 use proptest::prelude::*;
-use tidegate::{AcquireNOwned, Clock, Inherit, ManualClock, Quota, RateLimiter};
+use tidegate::{Clock, Inherit, ManualClock, Quota, RateLimiter};
 
 use super::{
     oracle::{MILLION, Oracle},
     subjects::{Alone, Contended, InHand, InSlots, Queued, Subject},
+    waiter::Waiter,
     windows::{Log, check_windows},
 };
 use crate::nanos;
 
 type Exact = Ratio<i128>;
-type Waiter = Pin<Box<AcquireNOwned<ManualClock>>>;
 
 /// Permits in so many milliseconds, and a burst.
 type Plain = (u64, u64, u64);
@@ -176,48 +171,52 @@ fn keeps_the_level<S: Subject>(first: Plain, steps: &[Step]) -> Result<(), TestC
     Ok(())
 }
 
-/// Runs steps with waiters. What was used at once, and when; what waiters kept; what was earned.
-fn run(first: Plain, steps: &[Step]) -> (RateLimiter<ManualClock>, Log, u64, Exact) {
-    let clock = ManualClock::new();
-    let limiter = RateLimiter::with_clock(quota(first).initial(0), clock.clone());
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut waiters: Vec<(u64, Waiter)> = Vec::new();
-    let (mut used, mut kept) = (Log::new(), 0);
+/// Runs steps with waiters. What was used, by those who wait as of when it was granted to them; and what was earned.
+fn run(limiter: &RateLimiter<ManualClock>, first: Plain, steps: &[Step]) -> (Log, Exact) {
+    let clock = limiter.clock();
+    let mut waiters: Vec<Waiter<'_, ManualClock>> = Vec::new();
+    let (mut used, mut tried) = (Log::new(), Log::new());
     let (mut rate, mut earned) = (first, whole(0));
+    let mut look = |waiter: &mut Waiter<'_, ManualClock>| {
+        match waiter.poll() {
+            Poll::Ready(Ok(())) => used.push((waiter.told_at().unwrap(), waiter.n)),
+            Poll::Ready(Err(denied)) => assert!(denied.is_never(), "{denied}"),
+            Poll::Pending => return false,
+        }
+        true
+    };
     for &step in steps {
         match step {
             Step::Advance(ms) => {
                 clock.advance(Duration::from_millis(ms));
                 earned += whole(rate.0) * whole(ms) / whole(rate.1);
             }
-            Step::Try(n) if limiter.try_acquire_n(n).is_ok() => used.push((clock.now(), n)),
+            Step::Try(n) if limiter.try_acquire_n(n).is_ok() => tried.push((clock.now(), n)),
             Step::Change(to, inherit) => {
                 limiter.set_quota_with(quota(to), inherit).unwrap();
                 rate = to;
             }
             Step::Join(n) => {
-                let mut waiter: Waiter = Box::pin(limiter.acquire_n_owned(n));
-                match waiter.as_mut().poll(&mut cx) {
-                    std::task::Poll::Ready(Ok(())) => used.push((clock.now(), n)),
-                    std::task::Poll::Ready(Err(denied)) => assert!(denied.is_never()),
-                    std::task::Poll::Pending => waiters.push((n, waiter)),
+                let mut waiter = Waiter::new(limiter, n);
+                if !look(&mut waiter) {
+                    waiters.push(waiter);
                 }
             }
             Step::Drop(i) if !waiters.is_empty() => drop(waiters.remove(i % waiters.len())),
             Step::Look(i) if !waiters.is_empty() => {
                 let i = i % waiters.len();
-                if let std::task::Poll::Ready(outcome) = waiters[i].1.as_mut().poll(&mut cx) {
-                    let (n, _) = waiters.remove(i);
-                    if outcome.is_ok() {
-                        kept += n;
-                    }
+                if look(&mut waiters[i]) {
+                    waiters.remove(i);
                 }
             }
             _ => {}
         }
     }
-    drop(waiters);
-    (limiter, used, kept, earned)
+    // Those who are granted and have not looked.
+    waiters.iter_mut().filter(|waiter| waiter.is_told()).for_each(|waiter| assert!(look(waiter)));
+    used.append(&mut tried);
+    used.sort_unstable();
+    (used, earned)
 }
 
 proptest! {
@@ -249,7 +248,8 @@ proptest! {
     /// However often the quota changes, if always in the same way.
     #[test]
     fn no_window_sees_more_than_the_larger_quota_allows(first in plain(), steps in waits()) {
-        let (_, used, ..) = run(first, &steps);
+        let limiter = RateLimiter::with_clock(quota(first).initial(0), ManualClock::new());
+        let (used, _) = run(&limiter, first, &steps);
         let quotas = steps.iter().filter_map(|step| match step {
             Step::Change(to, _) => Some(*to),
             _ => None,
@@ -272,9 +272,10 @@ proptest! {
                 other => other,
             })
             .collect();
-        let (limiter, used, kept, earned) = run(large(first), &steps);
+        let limiter = RateLimiter::with_clock(quota(large(first)).initial(0), ManualClock::new());
+        let (used, earned) = run(&limiter, large(first), &steps);
         prop_assert_eq!(limiter.waiting(), 0);
-        let taken = kept + used.iter().map(|(_, n)| n).sum::<u64>();
+        let taken = used.iter().map(|(_, n)| n).sum::<u64>();
         let level = earned - whole(taken);
         let slack = Exact::new(steps.len() as i128, 1_000);
         let found = Exact::from_integer(limiter.available().into());

@@ -4,18 +4,15 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::atomic::Ordering,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use proptest::prelude::*;
-use tidegate::{AcquireN, Clock, ManualClock, Quota, RateLimiter};
+use tidegate::{Clock, ManualClock, Quota, RateLimiter};
 
+use super::waiter::Waiter;
 use crate::late_clock::LateClock;
 
 const MS: u64 = 1_000_000;
@@ -71,76 +68,27 @@ proptest! {
     }
 }
 
-/// Notes when it is woken first, which is when its waiter is granted.
-#[derive(Debug)]
-struct Granted {
-    clock: LateClock,
-    at: AtomicU64,
-}
-
-const NEVER: u64 = u64::MAX;
-
-impl Wake for Granted {
-    fn wake(self: Arc<Self>) {
-        let now = self.clock.now();
-        let _ = self.at.compare_exchange(NEVER, now, Ordering::Relaxed, Ordering::Relaxed);
-    }
-}
-
-struct Waiter<'a> {
-    n: u64,
-    granted: Arc<Granted>,
-    future: Pin<Box<AcquireN<'a, LateClock>>>,
-}
-
-impl<'a> Waiter<'a> {
-    fn new(limiter: &'a RateLimiter<LateClock>, n: u64) -> Self {
-        let granted = Arc::new(Granted { clock: limiter.clock().clone(), at: AtomicU64::new(NEVER) });
-        Self { n, granted, future: Box::pin(limiter.acquire_n(n)) }
-    }
-
-    fn is_granted(&self) -> bool {
-        self.granted.at.load(Ordering::Relaxed) != NEVER
-    }
-
-    fn poll(&mut self) -> bool {
-        let waker = Waker::from(Arc::clone(&self.granted));
-        let ready = match self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(outcome) => {
-                outcome.unwrap();
-                true
-            }
-            Poll::Pending => false,
-        };
-        if ready {
-            // At once, if it was not woken before.
-            waker.wake();
-        }
-        ready
-    }
-}
-
 /// One random run: who comes, when the alarm rings, who leaves. `late_leavers`: also those
 /// who have been granted and have not looked.
 fn run(quota: Quota, steps: &[(u8, u64, u64)], late_leavers: bool) -> Result<(), TestCaseError> {
     let clock = LateClock::default();
     clock.now.store(1_000_000 * MS, Ordering::Relaxed);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
-    let mut waiting: VecDeque<Waiter<'_>> = VecDeque::new();
+    let mut waiting: VecDeque<Waiter<'_, LateClock>> = VecDeque::new();
     let (mut log, mut tries) = (Log::new(), Log::new());
     for &(kind, n, ns) in steps {
         match kind {
             0 => {
                 if limiter.try_acquire_n(n).is_ok() {
-                    prop_assert!(waiting.iter().all(Waiter::is_granted), "a newcomer passed the queue");
+                    prop_assert!(waiting.iter().all(Waiter::is_told), "a newcomer passed the queue");
                     log.push((clock.now(), n));
                     tries.push((clock.now(), n));
                 }
             }
             1..=3 if n <= quota.max_burst() => {
                 let mut waiter = Waiter::new(&limiter, n);
-                if waiter.poll() {
-                    prop_assert!(waiting.iter().all(Waiter::is_granted), "a waiter passed the queue");
+                if waiter.poll() == Poll::Ready(Ok(())) {
+                    prop_assert!(waiting.iter().all(Waiter::is_told), "a waiter passed the queue");
                     log.push((clock.now(), n));
                 } else {
                     waiting.push_back(waiter);
@@ -148,16 +96,16 @@ fn run(quota: Quota, steps: &[(u8, u64, u64)], late_leavers: bool) -> Result<(),
             }
             4 if !waiting.is_empty() => {
                 let i = ns as usize % waiting.len();
-                if late_leavers || !waiting[i].is_granted() {
+                if late_leavers || !waiting[i].is_told() {
                     drop(waiting.remove(i));
                 }
             }
             5 => {
                 // One that has been granted looks at last.
-                if let Some(i) = waiting.iter().position(Waiter::is_granted) {
+                if let Some(i) = waiting.iter().position(Waiter::is_told) {
                     let mut waiter = waiting.remove(i).unwrap();
-                    prop_assert!(waiter.poll(), "woken for nothing");
-                    log.push((waiter.granted.at.load(Ordering::Relaxed), waiter.n));
+                    prop_assert_eq!(waiter.poll(), Poll::Ready(Ok(())));
+                    log.push((waiter.told_at().unwrap(), waiter.n));
                 }
             }
             6 => clock.ring(),
@@ -168,13 +116,13 @@ fn run(quota: Quota, steps: &[(u8, u64, u64)], late_leavers: bool) -> Result<(),
                 }
             }
         }
-        let granted = waiting.iter().position(|waiter| !waiter.is_granted()).unwrap_or(waiting.len());
-        let behind = waiting.iter().skip(granted).any(Waiter::is_granted);
+        let granted = waiting.iter().position(|waiter| !waiter.is_told()).unwrap_or(waiting.len());
+        let behind = waiting.iter().skip(granted).any(Waiter::is_told);
         prop_assert!(!behind, "granted out of order");
     }
-    for mut waiter in waiting.into_iter().filter(Waiter::is_granted) {
-        prop_assert!(waiter.poll());
-        log.push((waiter.granted.at.load(Ordering::Relaxed), waiter.n));
+    for mut waiter in waiting.into_iter().filter(Waiter::is_told) {
+        prop_assert_eq!(waiter.poll(), Poll::Ready(Ok(())));
+        log.push((waiter.told_at().unwrap(), waiter.n));
     }
     log.sort_unstable();
     // Those who do not wait have no part in the credit of those who do.
