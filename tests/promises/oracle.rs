@@ -4,12 +4,17 @@
 //! whole numbers of it, and a tick too where one is cut off. With whole numbers of any size there is no rounding at
 //! all.
 
+use std::time::Duration;
+
 use num_bigint::BigInt;
 use num_integer::Integer;
-use num_traits::{Signed, Zero};
+use num_traits::{One, Signed, Zero};
 use tidegate::{Inherit, Quota};
 
 pub(crate) const MILLION: u64 = 1_000_000;
+
+/// How long an inexact scale lasts at least: ten years.
+const LONG_NS: u64 = 315_576_000_000_000_000;
 
 /// One bucket.
 #[derive(Clone, Debug)]
@@ -18,6 +23,11 @@ pub(crate) struct Oracle {
     nanosecond: BigInt,
     /// Units to a millionth of a permit.
     millionth: BigInt,
+    /// Units to a tick of the limiter, to which a price is rounded up; one if the tick is not known.
+    tick: BigInt,
+    /// By how much less than a tick the limiter's level may be off although nothing has been converted: by nothing if
+    /// its scale is exact.
+    fresh: BigInt,
     limit: BigInt,
     /// The theoretical arrival time.
     tat: BigInt,
@@ -31,11 +41,21 @@ impl Oracle {
     pub(crate) fn new(quota: &Quota, now_ns: u64) -> Self {
         let nanosecond = BigInt::from(quota.permits()) * MILLION;
         let millionth = BigInt::from(quota.period().as_nanos());
+        let permit = &millionth * MILLION;
         let now = &nanosecond * now_ns;
-        let missing = &millionth * MILLION * (quota.max_burst() - quota.initial_level());
-        let limit = &millionth * MILLION * quota.max_burst();
-        let (below, above) = (BigInt::zero(), BigInt::zero());
-        Self { tat: &now + missing, nanosecond, millionth, limit, now, below, above }
+        let missing = &permit * (quota.max_burst() - quota.initial_level());
+        let limit = &permit * quota.max_burst();
+        let tick = ticks(quota).map_or_else(BigInt::one, |ticks| permit / ticks);
+        let [fresh, below, above] = [const { BigInt::ZERO }; 3];
+        Self { tat: &now + missing, nanosecond, millionth, tick, fresh, limit, now, below, above }
+    }
+
+    /// If requests can be for so much of the burst only.
+    pub(crate) fn up_to(mut self, most: u64) -> Self {
+        let level = self.level();
+        self.limit = self.permit() * most;
+        self.tat = &self.now + &self.limit - level.min(self.limit.clone());
+        self
     }
 
     /// If the limiter's level may be off by less than a tick.
@@ -44,37 +64,60 @@ impl Oracle {
         for amount in [nanosecond, millionth, limit, tat, now] {
             *amount *= tick.fine();
         }
-        self.below = tick.of(&self.permit()) - 1;
-        self.above = self.below.clone();
+        self.tick = self.permit() / tick.parts;
+        self.fresh = tick.of(&self.permit()) - 1;
+        self.renew();
         self
     }
 
-    /// Another quota, of which requests can be for `most`. The limiter rounds its level down to a tick of that.
-    pub(crate) fn change(&mut self, from: &Quota, to: &Quota, most: u64, inherit: Inherit) {
-        let (now_ns, level) = (&self.now / &self.nanosecond, self.level());
-        let (permit, old_most) = (self.permit(), &self.limit / self.permit());
-        // Finer by so much that nothing below has a remainder.
-        let finer = &permit * &old_most;
-        self.nanosecond = BigInt::from(to.permits()) * MILLION * &finer;
-        self.millionth = BigInt::from(to.period().as_nanos()) * &finer;
-        let new = self.permit();
-        self.limit = &new * most;
-        let converted = |amount: &BigInt| match inherit {
-            Inherit::Proportionally => amount * most * &new / (&permit * &old_most),
-            _ => amount * &new / &permit,
-        };
-        let tick = &new / ticks(to).expect("an exact scale") - 1;
-        (self.below, self.above) = (converted(&self.below) + tick, converted(&self.above));
-        let level = match inherit {
-            Inherit::Additively => converted(&level) + &new * to.max_burst() - &new * from.max_burst(),
-            Inherit::Reset => &new * to.initial_level(),
-            _ => converted(&level),
-        };
-        if inherit == Inherit::Reset {
-            (self.below, self.above) = (BigInt::zero(), BigInt::zero());
+    /// As [`within`](Self::within), as far as the scale of this quota is not exact.
+    pub(crate) fn within_tick_of(self, quota: &Quota) -> Self {
+        if ticks(quota).is_some() {
+            return self;
         }
-        self.now = &self.nanosecond * now_ns;
-        self.tat = &self.now + &self.limit - level.min(self.limit.clone());
+        self.within(Tick { parts: inexact_ticks(quota).expect("a scale"), far_ns: LONG_NS })
+    }
+
+    /// Another quota, of which requests can be for `most`. The level is rounded down to a tick of that.
+    ///
+    /// Where the new scale is exact, and all before were, this is all. Where it is not, less than a tick more may be off
+    /// after each change: the present is rounded down to a tick, now from another origin than before, and so by another
+    /// part of a tick. (It is no more than that as soon as the bucket has been full.)
+    pub(crate) fn change(&mut self, from: &Quota, to: &Quota, most: u64, inherit: Inherit) {
+        let now_ns = u64::try_from(&self.now / &self.nanosecond).expect("a clock reading");
+        let (permit, level) = (self.permit(), self.level());
+        let mut new = Self::new(to, now_ns).within_tick_of(to);
+        let full = new.permit() * to.max_burst();
+        new.limit = new.permit() * most;
+        let rounded_down = |amount: BigInt, by: &BigInt| amount.div_floor(&(by * &new.tick)) * &new.tick;
+        let converted = |level: &BigInt| {
+            let level = match inherit {
+                Inherit::AsIs => rounded_down(level * new.permit(), &permit),
+                Inherit::Additively => {
+                    let missing = level - &permit * from.max_burst();
+                    &full + rounded_down(missing * new.permit(), &permit)
+                }
+                Inherit::Proportionally => rounded_down(level * &new.limit, &self.limit),
+                _ => new.permit() * to.initial_level(),
+            };
+            level.min(new.limit.clone())
+        };
+        let (least, level, most) =
+            (converted(&(&level - &self.below)), converted(&level), converted(&(&level + &self.above)));
+        new.below = &level - least + &new.fresh;
+        new.above = most - &level + &new.fresh;
+        new.tat = &new.now + &new.limit - level;
+        *self = new;
+    }
+
+    /// The limiter starts from the present: what was off is no more.
+    fn renew(&mut self) {
+        (self.below, self.above) = (self.fresh.clone(), self.fresh.clone());
+    }
+
+    /// What so much costs: rounded up to a tick.
+    fn price(&self, millionths: impl Into<BigInt>) -> BigInt {
+        Integer::div_ceil(&(&self.millionth * millionths.into()), &self.tick) * &self.tick
     }
 
     fn permit(&self) -> BigInt {
@@ -100,13 +143,18 @@ impl Oracle {
 
     pub(crate) fn fits(&self, millionths: impl Into<BigInt>) -> bool {
         let millionths = millionths.into();
-        millionths.is_zero() || self.level() >= &self.millionth * millionths
+        millionths.is_zero() || self.level() >= self.price(millionths)
+    }
+
+    /// Whether the limiter is sure to find that so much is there, and a permit more.
+    pub(crate) fn fits_with_ease(&self, millionths: u64) -> bool {
+        self.level() >= self.price(millionths) + self.permit() + &self.below
     }
 
     /// Whether the limiter may find that as much is there, or that it is not.
     pub(crate) fn agrees(&self, millionths: u64, fits: bool) -> bool {
         // With what an idle bucket would have gained on top.
-        let missing = &self.millionth * millionths - &self.limit + &self.tat - &self.now;
+        let missing = self.price(millionths) - &self.limit + &self.tat - &self.now;
         if fits { missing <= self.above } else { missing > -&self.below }
     }
 
@@ -126,7 +174,7 @@ impl Oracle {
         if millionths.is_zero() {
             return BigInt::zero();
         }
-        self.nanos(&(&self.millionth * millionths - self.level() - &self.millionth * beside))
+        self.nanos(&(self.price(millionths) - self.level() - &self.millionth * beside))
     }
 
     /// As [`available_with`](Self::available_with), as the limiter may find it: at least, and at most.
@@ -136,16 +184,21 @@ impl Oracle {
         (permits(&level - &self.below), permits(level + &self.above))
     }
 
-    /// As [`wait_with`](Self::wait_with), as the limiter may find it where the clock is exact: at least, and at most.
-    pub(crate) fn wait_with_within(&self, beside: u64, millionths: u64) -> (BigInt, BigInt) {
-        let missing = &self.millionth * millionths - self.level() - &self.millionth * beside;
-        (self.nanos(&(&missing - &self.above)), self.nanos(&(missing + &self.below)))
+    /// As [`wait_with`](Self::wait_with), as the limiter may find it: at least, and at most. It was told so long, by a
+    /// rate that is rounded up where the scale is not exact.
+    pub(crate) fn wait_with_within(&self, beside: u64, millionths: u64, told: Duration) -> (BigInt, BigInt) {
+        let missing = self.price(millionths) - self.level() - &self.millionth * beside;
+        let far = if self.fresh.is_zero() { BigInt::ZERO } else { (&self.tick * told.as_nanos()) >> 64_u32 };
+        // As far as a clock can show it.
+        let longest = BigInt::from(u64::MAX) - &self.now / &self.nanosecond;
+        let wait = |missing: BigInt| self.nanos(&missing).min(longest.clone());
+        (wait(&missing - &self.above - far), wait(missing + &self.below))
     }
 
     /// The nanoseconds until the level is as much, rounded up, if it may be off by less than that tick, then as now: at
     /// least, and at most.
     pub(crate) fn wait_within(&self, millionths: impl Into<BigInt>, tick: Tick) -> (BigInt, BigInt) {
-        let missing = &self.millionth * millionths.into() - self.level();
+        let missing = self.price(millionths) - self.level();
         let off = tick.of(&self.permit());
         // The first nanosecond at which less than `off` is missing, and the one after the last at which it is as much
         // below.
@@ -165,20 +218,23 @@ impl Oracle {
 
     /// Nanoseconds until the level is as much, zero too, rounded up.
     pub(crate) fn wait_for_level(&self, millionths: impl Into<BigInt>) -> BigInt {
-        self.nanos(&(&self.millionth * millionths.into() - self.level()))
+        self.nanos(&(self.price(millionths) - self.level()))
     }
 
     /// Takes as much whether it is there or not.
     pub(crate) fn take(&mut self, millionths: impl Into<BigInt>) {
         let millionths = millionths.into();
         if millionths.is_positive() {
-            self.tat = self.tat.clone().max(self.now.clone()) + &self.millionth * millionths;
+            if &self.tat + &self.below <= self.now {
+                self.renew();
+            }
+            self.tat = self.tat.clone().max(self.now.clone()) + self.price(millionths);
         }
     }
 
     /// Takes as much for somebody who has waited for it, and whose turn was less than a nanosecond ago.
     pub(crate) fn take_in_turn(&mut self, millionths: u64) {
-        self.tat += &self.millionth * millionths;
+        self.tat += self.price(millionths);
     }
 
     /// What is beside the word was `before`, and now is as much with what has been taken: the rest has gone to or fro.
@@ -192,7 +248,7 @@ impl Oracle {
 
     pub(crate) fn refund(&mut self, millionths: impl Into<BigInt>) {
         let full = self.tat.clone().min(self.now.clone());
-        self.tat = (&self.tat - &self.millionth * millionths.into()).max(full);
+        self.tat = (&self.tat - self.price(millionths)).max(full);
     }
 
     pub(crate) fn reset(&mut self) {
@@ -226,7 +282,7 @@ impl Tick {
 ///
 /// It says again what `gcra.rs` promises: the word has to hold two bursts and ten years.
 pub(crate) fn inexact_ticks(quota: &Quota) -> Option<u64> {
-    let ten_years = u128::from(quota.permits()) * 315_576_000_000_000_000;
+    let ten_years = u128::from(quota.permits()) * u128::from(LONG_NS);
     let permits = ten_years.div_ceil(quota.period().as_nanos()) + 2 * u128::from(quota.max_burst());
     let ticks = ((1_u128 << 62) - 1) / permits;
     (ticks > 0).then_some(ticks as u64)

@@ -105,7 +105,7 @@ fn keeps_the_level<S: Subject>(first: Plain, steps: &[Step]) -> Result<(), TestC
     };
     let clock = ManualClock::starting_at(7_000_000_123);
     let mut subject = S::new(RateLimiter::with_clock(quota(first), clock.clone()));
-    let mut oracle = Oracle::new(&quota(first).burst(subject.most()), clock.now());
+    let mut oracle = Oracle::new(&quota(first), clock.now()).up_to(subject.most());
     subject.look(&mut oracle);
     for step in steps {
         let (mut before, mut taken) = (subject.beside(), 0);
@@ -131,7 +131,7 @@ fn keeps_the_level<S: Subject>(first: Plain, steps: &[Step]) -> Result<(), TestC
                     Ok(()) => taken = millionths,
                     Err(denied) => {
                         if let Some(wait) = denied.retry_after() {
-                            let (least, most) = oracle.wait_with_within(before, ahead + millionths);
+                            let (least, most) = oracle.wait_with_within(before, ahead + millionths, wait);
                             let wait = nanos(wait);
                             prop_assert!(least <= wait && wait <= most, "{wait}, not {least} to {most} ns");
                         }
@@ -164,8 +164,9 @@ fn keeps_the_level<S: Subject>(first: Plain, steps: &[Step]) -> Result<(), TestC
         let (least, most) = oracle.available_within(subject.parked());
         let level = BigInt::from(subject.limiter().available());
         prop_assert!(least <= level && level <= most, "{level}, not {least} to {most} after {step:?}");
-        let (least, most) = oracle.wait_with_within(subject.parked(), subject.ahead() + MILLION);
-        let wait = nanos(subject.limiter().time_until(1).unwrap());
+        let wait = subject.limiter().time_until(1).unwrap();
+        let (least, most) = oracle.wait_with_within(subject.parked(), subject.ahead() + MILLION, wait);
+        let wait = nanos(wait);
         prop_assert!(least <= wait && wait <= most, "{wait}, not {least} to {most} ns after {step:?}");
     }
     Ok(())

@@ -3,11 +3,12 @@
 //! The oracle is the limiter's word. What a share has taken from it is seen from outside, and is beside it.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
     thread,
@@ -22,6 +23,9 @@ pub(crate) type Limiter = RateLimiter<ManualClock>;
 
 /// Amounts are in millionths of a permit.
 pub(crate) trait Subject {
+    /// Whether each amount is taken from the word by itself, where its price is rounded up to a tick.
+    const PRICED: bool = true;
+
     fn new(limiter: Limiter) -> Self;
 
     fn limiter(&self) -> &Limiter;
@@ -37,6 +41,11 @@ pub(crate) trait Subject {
 
     fn try_acquire_n(&mut self, n: Permits) -> Result<(), Denied> {
         self.limiter().try_acquire_n(n)
+    }
+
+    /// Takes as much as is there, and a permit more; so that others may take that meanwhile, if they bring it back.
+    fn take_with_ease(&mut self, n: Permits) -> Result<(), Denied> {
+        self.try_acquire_n(n)
     }
 
     /// What is parked for all.
@@ -81,30 +90,87 @@ impl Subject for Alone {
     }
 }
 
-/// Another thread goes on all the while with calls that change nothing.
+/// Another thread goes on all the while with calls that change nothing. And while this one takes what is there with a
+/// permit to spare, the other takes that permit and brings it back, again and again: so this one's call may find it
+/// gone, and the word changed under its hands, but must come out the same.
 pub(crate) struct Contended {
     limiter: Limiter,
-    over: Arc<AtomicBool>,
-    other: Option<thread::JoinHandle<()>>,
+    other: Arc<Other>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// What the other thread does. All is counted.
+#[derive(Debug, Default)]
+struct Other {
+    over: AtomicBool,
+    idle_calls: AtomicU64,
+    /// How many times it is to take a permit and bring it back, and has.
+    wanted: AtomicU64,
+    done: AtomicU64,
+}
+
+/// How many times a permit is taken and brought back around one call.
+const TIMES: u64 = 4;
+
+thread_local! {
+    static DONE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many times a permit has been taken and brought back beside the calls of this thread.
+pub(crate) fn taken_and_brought_back() -> u64 {
+    DONE.get()
+}
+
+impl Other {
+    // Orderings: what is done for the caller, on the limiter, is done before it is counted. The rest would do with less.
+    fn run(&self, limiter: &Limiter) {
+        while !self.over.load(Ordering::Acquire) {
+            if self.done.load(Ordering::Acquire) < self.wanted.load(Ordering::Acquire) {
+                // It is there, so this makes no debt; and so much is missing then that all of it can come back.
+                assert_eq!(limiter.charge(1), Ok(Duration::ZERO));
+                limiter.refund(1).unwrap();
+                self.done.fetch_add(1, Ordering::Release);
+            } else {
+                idle_calls(limiter);
+                self.idle_calls.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+}
+
+impl Contended {
+    fn wait_for(&self, counter: &AtomicU64, count: u64) {
+        while counter.load(Ordering::Acquire) < count {
+            let thread = self.thread.as_ref().expect("it runs until this is dropped");
+            assert!(!thread.is_finished(), "the other thread has failed");
+            thread::yield_now();
+        }
+    }
 }
 
 impl Subject for Contended {
     fn new(limiter: Limiter) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let other = thread::spawn({
-            let (limiter, over) = (limiter.clone(), Arc::clone(&over));
-            // Relaxed: it says nothing about anything else.
-            move || {
-                while !over.load(Ordering::Relaxed) {
-                    idle_calls(&limiter);
-                }
-            }
+        let other = Arc::new(Other::default());
+        let thread = thread::spawn({
+            let (limiter, other) = (limiter.clone(), Arc::clone(&other));
+            move || other.run(&limiter)
         });
-        Self { limiter, over, other: Some(other) }
+        let this = Self { limiter, other, thread: Some(thread) };
+        this.wait_for(&this.other.idle_calls, 1);
+        this
     }
 
     fn limiter(&self) -> &Limiter {
         &self.limiter
+    }
+
+    fn take_with_ease(&mut self, n: Permits) -> Result<(), Denied> {
+        let before = self.other.wanted.fetch_add(TIMES, Ordering::AcqRel);
+        self.wait_for(&self.other.done, before + 1);
+        let outcome = self.limiter.try_acquire_n(n);
+        self.wait_for(&self.other.done, before + TIMES);
+        DONE.set(DONE.get() + TIMES);
+        outcome
     }
 }
 
@@ -123,9 +189,8 @@ fn idle_calls(limiter: &Limiter) {
 
 impl Drop for Contended {
     fn drop(&mut self) {
-        // Relaxed: see `new`.
-        self.over.store(true, Ordering::Relaxed);
-        let outcome = self.other.take().map(thread::JoinHandle::join);
+        self.other.over.store(true, Ordering::Release);
+        let outcome = self.thread.take().map(thread::JoinHandle::join);
         assert!(thread::panicking() || matches!(outcome, Some(Ok(()))));
     }
 }
@@ -205,6 +270,9 @@ impl Subject for Queued {
 pub(crate) struct InSlots(PerCore<ManualClock>);
 
 impl Subject for InSlots {
+    // What is parked, and moved to the word and back, is rounded down on its way.
+    const PRICED: bool = false;
+
     fn new(limiter: Limiter) -> Self {
         Self(PerCore::builder(&limiter).slots(4).build().unwrap())
     }
@@ -226,6 +294,9 @@ impl Subject for InSlots {
 pub(crate) struct InHand(Local<ManualClock>);
 
 impl Subject for InHand {
+    // What is parked, and moved to the word and back, is rounded down on its way.
+    const PRICED: bool = false;
+
     fn new(limiter: Limiter) -> Self {
         Self(PerCore::builder(&limiter).slots(1).build().unwrap().local())
     }
