@@ -9,8 +9,10 @@ mod promises {
     mod inexact;
     mod late_drops;
     mod late_timers;
+    mod levels;
     mod oracle;
     mod requota;
+    mod steps_back;
     mod subjects;
     pub(crate) mod waiter;
     pub(crate) mod windows;
@@ -246,7 +248,7 @@ proptest! {
         let quota = Quota::per_second(100).burst(burst).catch_up(Duration::from_millis(catch_up_ms));
         let clock = ManualClock::new();
         let limiter = RateLimiter::with_clock(quota, clock.clone());
-        let mut waiters: Vec<(u64, Waiter<'_, ManualClock>)> = Vec::new();
+        let mut waiters: Vec<(u64, Waiter<ManualClock>)> = Vec::new();
         let (mut arrivals, mut last_served) = (0_u64, None);
         let mut admitted = Log::new();
         for (kind, n, ms) in steps {

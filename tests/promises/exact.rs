@@ -69,7 +69,7 @@ pub(super) fn quota() -> impl Strategy<Value = Quota> {
 }
 
 /// One a year, and a trillion a second, of which a nanosecond brings a thousand.
-fn ends() -> impl Strategy<Value = Quota> {
+pub(super) fn ends() -> impl Strategy<Value = Quota> {
     let year = (1..70_u64).prop_map(|burst| Quota::new(1, Duration::from_nanos(YEAR_NS)).burst(burst));
     let trillion = prop_oneof![1_000..20_000_u64, 20_000..1_000_000_u64]
         .prop_map(|burst| Quota::per_second(1_000_000_000_000).burst(burst));

@@ -242,13 +242,18 @@ impl Oracle {
         if after >= before {
             self.take(after - before);
         } else {
-            self.refund(before - after);
+            // Rounded down to a tick, as it was paid for: it must not come back as more.
+            self.give(&(&self.millionth * (before - after)).div_floor(&self.tick) * &self.tick);
         }
     }
 
     pub(crate) fn refund(&mut self, millionths: impl Into<BigInt>) {
+        self.give(self.price(millionths));
+    }
+
+    fn give(&mut self, units: BigInt) {
         let full = self.tat.clone().min(self.now.clone());
-        self.tat = (&self.tat - self.price(millionths)).max(full);
+        self.tat = (&self.tat - units).max(full);
     }
 
     pub(crate) fn reset(&mut self) {

@@ -4,20 +4,22 @@
 
 use std::{
     cell::Cell,
-    future::Future,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::Poll,
     thread,
     time::Duration,
 };
 
-use tidegate::{AcquireNOwned, Denied, Local, ManualClock, PerCore, Permits, RateLimiter};
+use tidegate::{Denied, Local, ManualClock, PerCore, Permits, RateLimiter};
 
-use super::oracle::{MILLION, Oracle};
+use super::{
+    oracle::{MILLION, Oracle},
+    waiter::Waiter,
+    windows::Log,
+};
 
 pub(crate) type Limiter = RateLimiter<ManualClock>;
 
@@ -75,6 +77,12 @@ pub(crate) trait Subject {
 
     /// Something has happened.
     fn look(&mut self, _oracle: &mut Oracle) {}
+
+    /// Who has been served out of the queue: at what clock reading, and with how much, in whole permits. Others take
+    /// their places. `None` if nobody ever waits.
+    fn served(&mut self) -> Option<Log> {
+        None
+    }
 }
 
 /// One limiter, one thread.
@@ -198,22 +206,15 @@ impl Drop for Contended {
 /// Somebody waits for the whole burst, and another as soon as that one is served, or turned away.
 pub(crate) struct Queued {
     limiter: Limiter,
-    waiter: Option<Waiter>,
+    waiter: Option<Waiter<ManualClock>>,
 }
 
-/// What it asks for, in whole permits, and its future.
-type Waiter = (u64, Pin<Box<AcquireNOwned<ManualClock>>>);
-
 impl Queued {
-    fn poll((_, future): &mut Waiter) -> Poll<Result<(), Denied>> {
-        future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-    }
-
     /// Whoever waits is served if it is due, as of when it was, and turned away if it asks for too much.
     fn serve(&mut self, oracle: &mut Oracle) {
         let Some(waiter) = &mut self.waiter else { return };
-        let polled = Self::poll(waiter);
-        let (n, too_many) = (waiter.0 * MILLION, waiter.0 > self.limiter.quota().max_burst());
+        let polled = waiter.poll();
+        let (n, too_many) = (waiter.n * MILLION, waiter.n > self.limiter.quota().max_burst());
         match polled {
             Poll::Pending => {
                 assert!(!too_many, "waits for more than a burst");
@@ -240,7 +241,7 @@ impl Subject for Queued {
     }
 
     fn ahead(&self) -> u64 {
-        self.waiter.as_ref().map_or(0, |(n, _)| n * MILLION)
+        self.waiter.as_ref().map_or(0, |waiter| waiter.n * MILLION)
     }
 
     /// The clock has stopped on its way when the waiter was due.
@@ -253,8 +254,8 @@ impl Subject for Queued {
         self.serve(oracle);
         while self.waiter.is_none() {
             let n = self.limiter.quota().max_burst();
-            let mut waiter = (n, Box::pin(self.limiter.acquire_n_owned(n)));
-            let fits = Self::poll(&mut waiter).is_ready();
+            let mut waiter = Waiter::new(&self.limiter, n);
+            let fits = waiter.poll().is_ready();
             assert!(oracle.agrees(n * MILLION, fits), "{} are there", oracle.available());
             if fits {
                 oracle.take(n * MILLION);
@@ -263,6 +264,19 @@ impl Subject for Queued {
             }
         }
         assert_eq!(self.limiter.waiting(), 1);
+    }
+
+    fn served(&mut self) -> Option<Log> {
+        let mut log = Log::new();
+        loop {
+            let n = self.limiter.quota().max_burst();
+            let waiter = self.waiter.get_or_insert_with(|| Waiter::new(&self.limiter, n));
+            if waiter.poll().is_pending() {
+                return Some(log);
+            }
+            log.push((waiter.told_at().unwrap(), waiter.n));
+            self.waiter = None;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use tidegate::{AcquireN, Clock, Denied, RateLimiter};
+use tidegate::{AcquireNOwned, Clock, Denied, RateLimiter};
 
 const NEVER: u64 = u64::MAX;
 
@@ -29,16 +29,16 @@ impl<C: Clock> Wake for Told<C> {
     }
 }
 
-pub(crate) struct Waiter<'a, C: Clock> {
+pub(crate) struct Waiter<C: Clock> {
     pub(crate) n: u64,
     told: Arc<Told<C>>,
-    future: Pin<Box<AcquireN<'a, C>>>,
+    future: Pin<Box<AcquireNOwned<C>>>,
 }
 
-impl<'a, C: Clock + Clone> Waiter<'a, C> {
-    pub(crate) fn new(limiter: &'a RateLimiter<C>, n: u64) -> Self {
+impl<C: Clock + Clone> Waiter<C> {
+    pub(crate) fn new(limiter: &RateLimiter<C>, n: u64) -> Self {
         let told = Arc::new(Told { clock: limiter.clock().clone(), at: AtomicU64::new(NEVER) });
-        Self { n, told, future: Box::pin(limiter.acquire_n(n)) }
+        Self { n, told, future: Box::pin(limiter.acquire_n_owned(n)) }
     }
 
     /// When it was granted, or turned away.
