@@ -24,7 +24,7 @@ enum Step {
     Advance(u64, u64),
     /// In thousandths of the time that fills the bucket.
     Fill(u64),
-    StepBack(u64),
+    Back(u64),
     Try(u64),
     Charge(u64),
     Refund(u64),
@@ -63,7 +63,7 @@ fn steps(quota: impl Strategy<Value = Quota>) -> impl Strategy<Value = Vec<Step>
     let step = prop_oneof![
         4 => (0..6_000_u64, 0..3_u64).prop_map(|(part, more)| Step::Advance(part, more)),
         1 => (0..2_000_u64).prop_map(Step::Fill),
-        1 => (1..SMALL_STEP_NS).prop_map(Step::StepBack),
+        1 => (1..SMALL_STEP_NS).prop_map(Step::Back),
         4 => amount().prop_map(Step::Try),
         1 => amount().prop_map(Step::Charge),
         1 => amount().prop_map(Step::Refund),
@@ -181,9 +181,10 @@ impl<S: Subject> Pair<S> {
                 self.advance(thousandths, unit(&self.subject.limiter().quota()), more_ns);
             }
             Step::Fill(thousandths) => {
-                self.advance(thousandths, self.subject.limiter().quota().max_burst(), 0)
+                let burst = self.subject.limiter().quota().max_burst();
+                self.advance(thousandths, burst, 0);
             }
-            Step::StepBack(by_ns) => {
+            Step::Back(by_ns) => {
                 self.set((self.clock.now() - by_ns).max(self.highest_ns - SMALL_STEP_NS));
             }
             Step::Try(n) => taken = self.attempt(self.amount(n))?,

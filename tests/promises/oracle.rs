@@ -98,7 +98,7 @@ impl Oracle {
                     &full + rounded_down(missing * new.permit(), &permit)
                 }
                 Inherit::Proportionally => rounded_down(level * &new.limit, &self.limit),
-                _ => new.permit() * to.initial_level(),
+                Inherit::Reset => new.permit() * to.initial_level(),
             };
             level.min(new.limit.clone())
         };
