@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# The cancel storm, blocked threads, and shares on every core, under ThreadSanitizer, with a standard library built
-# the same way.
+# The cancel storm, blocked threads, groups that wait in several queues, shares on every core, histories of calls that
+# are made at once, wakers that do what they like, and a short soak, under ThreadSanitizer, with a standard library built
+# the same way. TIDEGATE_STORM_ACQUIRES, TIDEGATE_HISTORIES, and TIDEGATE_SOAK_SECONDS and
+# TIDEGATE_SOAK_REAL_SECONDS (in virtual and in real time) say how long the long ones are.
 source "$(dirname "$0")/lib.sh"
 
 need_nightly rust-src
@@ -12,5 +14,8 @@ export RUSTFLAGS="-Zsanitizer=thread"
 export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
 # ThreadSanitizer is some ten times slower.
 export TIDEGATE_STORM_ACQUIRES=${TIDEGATE_STORM_ACQUIRES:-30000}
+export TIDEGATE_SOAK_SECONDS=${TIDEGATE_SOAK_SECONDS:-20}
+export TIDEGATE_SOAK_REAL_SECONDS=${TIDEGATE_SOAK_REAL_SECONDS:-5}
 timeout "${TSAN_SECONDS:-840}" \
-    cargo +nightly test -Zbuild-std --target "$(host)" --test cancel_storm --test threads --test several --test per_core
+    cargo +nightly test -Zbuild-std --target "$(host)" --test cancel_storm --test threads --test several --test per_core \
+    --test linearizability --test wakers --test soak
