@@ -1,7 +1,9 @@
 //! A limiter with waiters in exact arithmetic: first come, first served, each at the nanosecond at which it
-//! conforms. Whole permits, and textbook GCRA: no catch-up.
+//! conforms. Whole permits, and textbook GCRA: no catch-up. When the quota changes, the level is rounded down to a tick.
 
 use std::collections::{HashSet, VecDeque};
+
+use tidegate::{Inherit, Quota};
 
 use super::model::Model;
 
@@ -13,6 +15,8 @@ pub enum Settled {
     Granted,
     /// Too late for its deadline by so much.
     Late(u64),
+    /// It asks for more than there can be.
+    Never,
 }
 
 /// Who stands in line.
@@ -30,6 +34,7 @@ enum Change {
     Charge(u64),
     Refund(u64),
     Reset,
+    Quota(Quota, Quota, Inherit),
 }
 
 /// What changed, and when.
@@ -39,6 +44,18 @@ struct Note {
     change: Change,
     /// Whether the lock may not have been taken for it.
     unlocked: bool,
+}
+
+impl Note {
+    const fn is_change(&self) -> bool {
+        matches!(self.change, Change::Quota(..))
+    }
+
+    /// Whether what was granted before can be given back after it. Where all of the level is made anew, nothing of it is
+    /// anybody's any more.
+    const fn keeps_grants(&self) -> bool {
+        !matches!(self.change, Change::Quota(_, _, Inherit::Proportionally | Inherit::Reset))
+    }
 }
 
 /// One limiter.
@@ -181,6 +198,28 @@ impl Line {
         }
     }
 
+    /// Takes them as one who may give them back, if nobody waits and they are there.
+    pub fn reserve(&mut self, id: usize, permits: u64) -> bool {
+        let fits = permits == 0 || (self.waiting.is_empty() && self.until(permits) == 0);
+        if fits {
+            self.note(Change::Take(permits, Some(id)), false);
+        }
+        fits
+    }
+
+    /// Another quota: whoever asks for more than its burst is turned away first.
+    pub fn change(&mut self, from: Quota, to: Quota, inherit: Inherit) {
+        self.note(Change::Quota(from, to, inherit), false);
+        for waiter in std::mem::take(&mut self.waiting) {
+            if self.is_never(waiter.permits) {
+                self.settled.push((waiter.id, self.now_ns, Settled::Never));
+            } else {
+                self.waiting.push_back(waiter);
+            }
+        }
+        self.hand_off();
+    }
+
     /// One leaves who was not settled.
     pub fn leave(&mut self, id: usize) {
         self.waiting.retain(|waiter| waiter.id != id);
@@ -205,12 +244,12 @@ impl Line {
         granted.expect("it was granted")
     }
 
-    /// As it would be if one had never been granted.
-    fn without(&self, id: usize) -> Model {
+    /// As it would be after so many notes if none of these had ever been granted, nor those who have given back.
+    fn without(&self, ids: &[usize], notes: usize) -> Model {
         let mut model = self.start.clone();
-        for note in &self.notes {
+        for note in &self.notes[..notes] {
             match note.change {
-                Change::Take(_, Some(by)) if by == id || self.given_back.contains(&by) => {}
+                Change::Take(_, Some(by)) if ids.contains(&by) || self.given_back.contains(&by) => {}
                 change => apply(&mut model, note.now_ns, change),
             }
         }
@@ -220,7 +259,11 @@ impl Line {
     /// Whether the permits of one who was granted may go back: whether as much would be there without it. Else the
     /// bucket would have been full in the meantime, and what goes back is a second burst.
     pub fn may_give_back(&self, id: usize) -> bool {
-        self.without(id).is_at_least(&self.model, self.granted(id) * MILLION, self.now_ns)
+        self.without(&[id], self.notes.len()).is_at_least(
+            &self.model,
+            self.granted(id) * MILLION,
+            self.now_ns,
+        )
     }
 
     /// Whether they have to go back: whether nothing else would be different, and the limiter has kept all that it
@@ -229,9 +272,16 @@ impl Line {
         let by_id = |note: &Note| matches!(note.change, Change::Take(_, Some(by)) if by == id);
         let at = self.notes.iter().position(by_id).expect("it was granted");
         let since = &self.notes[at..];
+        let cost = self.granted(id) * MILLION;
+        // A change of quota cuts off what may have been different.
+        let same = |i: usize| {
+            let (without, with) = (self.without(&[id], at + i), self.without(&[], at + i));
+            without.is_without(&with, cost, since[i].now_ns)
+        };
         since.len() < 30
-            && since.iter().all(|note| !note.unlocked)
-            && self.without(id).is_without(&self.model, self.granted(id) * MILLION, self.now_ns)
+            && since.iter().all(|note| !note.unlocked && note.keeps_grants())
+            && (0..since.len()).filter(|&i| since[i].is_change()).all(same)
+            && self.without(&[id], self.notes.len()).is_without(&self.model, cost, self.now_ns)
     }
 }
 
@@ -240,5 +290,6 @@ fn apply(model: &mut Model, now_ns: u64, change: Change) {
         Change::Take(permits, _) | Change::Charge(permits) => model.charge(permits * MILLION, now_ns),
         Change::Refund(permits) => model.refund(permits * MILLION, now_ns),
         Change::Reset => model.reset(now_ns),
+        Change::Quota(from, to, inherit) => model.change(&from, &to, inherit, now_ns),
     }
 }

@@ -1,6 +1,11 @@
 //! The limiter in exact arithmetic: time and permits in one unit, of which both a nanosecond and a millionth
 //! of a permit are whole numbers.
 
+use num_integer::Integer;
+use tidegate::{Inherit, Quota};
+
+use super::oracle::grain;
+
 /// A duration that the model answers, in nanoseconds, rounded up.
 pub type Nanos = i128;
 
@@ -18,13 +23,33 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new(permits: u64, period_ns: u64, burst: u64, initial: u64, now_ns: u64) -> Self {
-        let millionth = i128::from(period_ns);
+    pub fn new(quota: &Quota, now_ns: u64) -> Self {
+        let millionth = quota.period().as_nanos() as i128;
         let permit = millionth * 1_000_000;
-        let nanosecond = i128::from(permits) * 1_000_000;
-        let limit = permit * i128::from(burst);
-        let tat = i128::from(now_ns) * nanosecond + limit - permit * i128::from(initial);
+        let nanosecond = i128::from(quota.permits()) * 1_000_000;
+        let limit = permit * i128::from(quota.max_burst());
+        let tat = i128::from(now_ns) * nanosecond + limit - permit * i128::from(quota.initial_level());
         Self { nanosecond, millionth, limit, tat }
+    }
+
+    /// Another quota. The level is rounded down to a tick of its scale, as the limiter promises.
+    pub fn change(&mut self, from: &Quota, to: &Quota, inherit: Inherit, now_ns: u64) {
+        let (old, old_tick, tick) = (self.clone(), tick(from), tick(to));
+        *self = Self::new(&to.initial(0), now_ns);
+        let level = old.level(now_ns);
+        assert_eq!(level % old_tick, 0, "a part of a tick");
+        let (by, of) = match inherit {
+            Inherit::Proportionally => (self.limit / tick, old.limit / old_tick),
+            _ => (self.cost(1_000_000) / tick, old.cost(1_000_000) / old_tick),
+        };
+        let converted = (level / old_tick * by).div_euclid(of) * tick;
+        let more = i128::from(to.max_burst()) - i128::from(from.max_burst());
+        let level = match inherit {
+            Inherit::Additively => converted + self.cost(1_000_000) * more,
+            Inherit::Reset => self.cost(to.initial_level() * 1_000_000),
+            _ => converted,
+        };
+        self.tat -= level.min(self.limit);
     }
 
     fn now(&self, now_ns: u64) -> i128 {
@@ -67,11 +92,6 @@ impl Model {
         self.nanos(self.tat - self.now(now_ns))
     }
 
-    /// How long a bucket takes to fill from a debt of that many millionths.
-    pub fn time_to_fill(&self, debt: u64) -> Nanos {
-        self.nanos(self.limit + self.cost(debt))
-    }
-
     /// How long until the level is zero.
     pub fn time_until_paid(&self, now_ns: u64) -> Nanos {
         self.nanos(-self.level(now_ns))
@@ -109,4 +129,12 @@ impl Model {
     pub fn reset(&mut self, now_ns: u64) {
         self.tat = self.tat.min(self.now(now_ns));
     }
+}
+
+/// Units to a tick of a quota that is exact.
+fn tick(quota: &Quota) -> i128 {
+    let common = u128::from(quota.permits()).gcd(&quota.period().as_nanos());
+    let grain = u128::from(grain(quota).expect("an exact scale"));
+    let finer = grain / (quota.period().as_nanos() / common).gcd(&grain);
+    (common * 1_000_000 / finer) as i128
 }

@@ -1,22 +1,37 @@
-//! Any sequence of calls that do not wait, against the exact model.
+//! Any sequence of calls that do not wait, and of changes of quota, against exact arithmetic.
 //!
 //! While the clock goes forward, or back by less than the skew that is allowed for, every answer equals that
 //! of the model. Once it has stepped back further, the model goes on with the time that the clock has moved
 //! forward in all, and what the limiter admits, the model must admit too: a clock that steps back admits
 //! nothing extra. And the limiter must come back within the time that its bucket takes to fill.
+//!
+//! A change of quota may cut off less than a tick of the new scale, and a scale that is not exact counts each reading
+//! of the clock to less than a tick: by no more than these may an answer then differ.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use arbitrary::Arbitrary;
-use tidegate::{Clock, Denied, ManualClock, Permits, Quota, RateLimiter};
+use num_bigint::BigInt;
+use num_traits::Zero;
+use tidegate::{Clock, Denied, Inherit, ManualClock, Permits, QuotaError, RateLimiter};
 
-use super::{decode, model::Model};
+use super::{
+    Extended, decode,
+    oracle::{MILLION, Oracle, Tick},
+};
+
+mod quotas;
+
+use quotas::{Change, Period, fill_ns, finest, plain, with_burst};
 
 /// How far back a clock reading may lie without being doubted.
 const SKEW_NS: u64 = 1_000_000;
 
 /// A day and an hour: beyond the horizon of the finest scales.
 const LONGEST_STEP_NS: u64 = 90_000_000_000_000;
+
+/// With each the numbers of the model become longer.
+const MOST_CHANGES: usize = 8;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -25,14 +40,7 @@ struct Input {
     burst: u16,
     initial: u16,
     start: u32,
-    ops: Vec<Op>,
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Period {
-    /// Millionths of a permit are exact then.
-    Milliseconds(u16),
-    Nanoseconds(u32),
+    ops: Vec<Extended<Op, Change>>,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -58,67 +66,67 @@ enum Weight {
 }
 
 impl Weight {
-    /// In millionths. Bounded, so that no debt fills the word.
-    fn millionths(self, fractions: bool) -> u64 {
+    /// In millionths, of which so many are the least amount. Bounded, so that no debt fills the word.
+    fn millionths(self, finest: u64) -> u64 {
         match self {
-            Self::One => 1_000_000,
-            Self::Whole(n) => u64::from(n % 2048) * 1_000_000,
-            Self::Millionths(n) if fractions => u64::from(n),
-            Self::Millionths(n) => u64::from(n) / 1_000_000 * 1_000_000,
+            Self::One => MILLION,
+            Self::Whole(n) => u64::from(n % 2048) * MILLION,
+            Self::Millionths(n) => u64::from(n) / finest * finest,
         }
     }
 }
 
 /// So many millionths of a permit; fractions only below 2^32 of them.
 pub(super) fn permits(millionths: u64) -> Permits {
-    if millionths.is_multiple_of(1_000_000) {
-        return Permits::from(millionths / 1_000_000);
+    if millionths.is_multiple_of(MILLION) {
+        return Permits::from(millionths / MILLION);
     }
     // The nearest millionth to the quotient is the one meant: it is below 2^32 / 10^6.
     let amount = Permits::try_from(millionths as f64 / 1e6).expect("a positive number");
-    assert_eq!(amount.whole() * 1_000_000 + u64::from(amount.millionths()), millionths);
+    assert_eq!(amount.whole() * MILLION + u64::from(amount.millionths()), millionths);
     amount
 }
 
 struct Run {
     limiter: RateLimiter<ManualClock>,
     clock: ManualClock,
-    model: Model,
+    oracle: Oracle,
+    /// The least amount that is asked for, in millionths.
+    finest: u64,
+    /// Ticks to a permit, if the scale is not exact.
+    ticks: Option<u64>,
+    changes: usize,
+    /// No reading before this is surely by the present origin.
     start_ns: u64,
     highest_ns: u64,
     /// The time that the clock has moved forward in all, once it has stepped back too far.
     progress_ns: Option<u64>,
     retry_ns: u64,
-    /// The sum of the charges, in millionths: no debt was ever deeper.
-    charged: u64,
+    /// In millionths: no debt was ever deeper.
+    deepest: BigInt,
 }
 
 impl Run {
-    fn new(input: &Input) -> Option<(Self, bool)> {
-        let count = u64::from(input.permits) % 1000 + 1;
-        let (period_ns, fractions) = match input.period {
-            Period::Milliseconds(n) => ((u64::from(n) + 1) * 1_000_000, true),
-            Period::Nanoseconds(n) => (u64::from(n) + 1, false),
-        };
-        let burst = u64::from(input.burst) % 1000 + 1;
-        let initial = u64::from(input.initial) % (burst + 1);
+    fn new(input: &Input) -> Option<Self> {
+        let quota = with_burst(plain(input.permits, input.period)?, input.burst, input.initial);
+        // Millionths of a permit are exact then.
+        let fractions = matches!(input.period, Period::Milliseconds(_));
         let start_ns = u64::from(input.start);
-        let quota = Quota::try_new(count, Duration::from_nanos(period_ns)).ok()?;
-        let quota = quota.burst(burst).initial(initial);
         let clock = ManualClock::starting_at(start_ns);
         let limiter = RateLimiter::try_with_clock(quota, clock.clone()).expect("a small quota");
-        let model = Model::new(count, period_ns, burst, initial, start_ns);
-        let run = Self {
+        Some(Self {
             limiter,
             clock,
-            model,
+            oracle: Oracle::new(&quota, start_ns),
+            finest: if fractions { finest(&quota).0 } else { MILLION },
+            ticks: None,
+            changes: 0,
             start_ns,
             highest_ns: start_ns,
             progress_ns: None,
             retry_ns: 0,
-            charged: 0,
-        };
-        Some((run, fractions))
+            deepest: BigInt::zero(),
+        })
     }
 
     /// The time by which the model goes.
@@ -130,90 +138,161 @@ impl Run {
         self.progress_ns.is_none()
     }
 
+    /// The model, with what the scale makes of a reading so many nanoseconds from now.
+    fn seen_in(&self, wait_ns: u64) -> Cow<'_, Oracle> {
+        match self.ticks {
+            Some(parts) => {
+                let tick = Tick { parts, far_ns: self.now().saturating_add(wait_ns) };
+                Cow::Owned(self.oracle.clone().within(tick))
+            }
+            None => Cow::Borrowed(&self.oracle),
+        }
+    }
+
     fn forward(&mut self, ns: u64) {
         self.clock.advance(Duration::from_nanos(ns));
         self.highest_ns = self.highest_ns.max(self.clock.now());
         if let Some(progress_ns) = &mut self.progress_ns {
-            *progress_ns += ns;
+            *progress_ns = progress_ns.saturating_add(ns);
         }
+        self.oracle.set_now(self.now());
     }
 
     fn back(&mut self, ns: u64) {
         let now = self.clock.now();
         let then = now.saturating_sub(ns);
+        let far = self.highest_ns - then >= SKEW_NS || then < self.start_ns;
+        if far && self.ticks.is_some() {
+            // The origin may be moved, each time by less than a tick.
+            return;
+        }
         self.clock.set(then);
-        if self.exact() && (self.highest_ns - then >= SKEW_NS || then < self.start_ns) {
+        if self.exact() && far {
             // What was admitted at the highest reading must stay admissible: the model goes on from there.
             self.progress_ns = Some(self.highest_ns);
         }
+        self.oracle.set_now(self.now());
+    }
+
+    /// Whether the limiter may tell this time until there are so many.
+    fn is_right(&self, told: Duration, millionths: u64, what: &str) {
+        let told = told.as_nanos() as u64;
+        let (least, most) = self.seen_in(told).wait_with_within(0, millionths);
+        let right = least <= told.into() && most >= told.into();
+        assert!(right, "{what}: {told} ns, not {least} to {most}");
     }
 
     /// What the limiter admitted, the model takes too, if it can; refusals must be those of the model.
     fn acquire(&mut self, millionths: u64) {
-        let wait = self.model.time_until(millionths, self.now());
+        let never = millionths > self.limiter.quota().max_burst() * MILLION;
+        let agrees = |fits| millionths == 0 || self.seen_in(0).agrees(millionths, fits);
         match self.limiter.try_acquire_n(permits(millionths)) {
             Ok(()) => {
-                assert!(!self.model.is_never(millionths), "admitted more than a burst");
-                assert_eq!(wait, 0, "admitted too early, in ns");
-                self.model.charge(millionths, self.now());
+                assert!(!never, "admitted more than a burst");
+                assert!(agrees(true), "admitted too early");
+                self.oracle.take(millionths);
             }
-            Err(Denied::Never { .. }) => assert!(self.model.is_never(millionths)),
+            Err(Denied::Never { .. }) => assert!(never, "never, but it is no more than a burst"),
             Err(Denied::NotYet { retry_after }) => {
-                assert!(!self.model.is_never(millionths), "not yet, but it is never");
-                self.retry_ns = retry_after.as_nanos() as u64;
+                assert!(!never, "not yet, but it is never");
                 if self.exact() {
-                    assert!(wait > 0, "refused, but it is there");
-                    assert_eq!(i128::from(self.retry_ns), wait, "another time to retry after");
+                    assert!(agrees(false), "refused, but it is there");
+                    self.is_right(retry_after, millionths, "to retry after");
                 }
+                self.retry_ns = retry_after.as_nanos() as u64;
             }
             Err(other) => panic!("{other}"),
         }
     }
 
     fn up_to(&mut self, most: u64) {
-        let there = self.model.available(self.now()).max(0) as u64;
+        let (least, there) = self.seen_in(0).available_within(0);
         let taken = self.limiter.try_acquire_up_to(most);
-        assert!(taken <= most && taken <= there, "{taken} taken of {there}");
-        assert!(!self.exact() || taken == most.min(there), "{taken} taken of {there}");
-        self.model.charge(taken * 1_000_000, self.now());
+        let bound = there.clone().max(BigInt::zero()).min(most.into());
+        assert!(BigInt::from(taken) <= bound, "{taken} taken of {there}");
+        assert!(
+            !self.exact() || BigInt::from(taken) >= least.clone().min(most.into()),
+            "{taken} taken of {least}"
+        );
+        self.oracle.take(taken * MILLION);
     }
 
     fn charge(&mut self, millionths: u64) {
         match self.limiter.charge(permits(millionths)) {
             Ok(wait) => {
-                self.model.charge(millionths, self.now());
-                self.charged += millionths;
+                self.oracle.take(millionths);
+                self.deepest += millionths;
                 if self.exact() {
-                    let paid = self.model.time_until_paid(self.now());
-                    assert_eq!(wait.as_nanos() as i128, paid, "another time until the debt is paid");
+                    self.is_right(wait, 0, "until the debt is paid");
                 }
             }
             // A limiter whose clock is behind by hours may have no room in its word.
             Err(Denied::DebtTooDeep { .. }) if !self.exact() => {}
             // Just before its origin is moved, the limiter may refuse a debt that it takes elsewhere.
             Err(Denied::DebtTooDeep { .. }) => {
-                let mut charged = self.model.clone();
-                charged.charge(millionths, self.now());
-                assert!(charged.available(self.now()) < 0, "refused, but it is no debt");
+                let mut charged = self.oracle.clone();
+                charged.take(millionths);
+                assert!(charged.available() < BigInt::zero(), "refused, but it is no debt");
             }
             Err(other) => panic!("{other}"),
         }
     }
 
+    fn change(&mut self, change: Change) {
+        let from = self.limiter.quota();
+        let Some((to, inherit)) = change.from(from) else { return };
+        let (finest, ticks) = finest(&to);
+        // What a clock that is behind makes look like debt is none for the limiter, once that is in other ticks.
+        let behind = self.highest_ns > self.clock.now() && self.oracle.available() < BigInt::zero();
+        let doubtful = behind || !self.exact();
+        if self.changes == MOST_CHANGES || (doubtful && self.ticks.or(ticks).is_some()) {
+            return;
+        }
+        self.changes += 1;
+        if behind && self.exact() {
+            self.progress_ns = Some(self.highest_ns);
+            self.oracle.set_now(self.highest_ns);
+        }
+        let mut changed = self.seen_in(0).into_owned();
+        changed.change(&from, &to, to.max_burst(), inherit);
+        match self.limiter.set_quota_with(to, inherit) {
+            Ok(()) => {}
+            Err(QuotaError::DebtTooDeep { .. }) => {
+                let debt = changed.available() < BigInt::zero();
+                assert!(!self.exact() || debt, "refused, but it is no debt");
+                assert_eq!(self.limiter.quota(), from, "refused, and made");
+                return;
+            }
+            Err(other) => panic!("{other}"),
+        }
+        assert_eq!(self.limiter.quota(), to);
+        (self.oracle, self.finest, self.ticks) = (changed, finest, ticks);
+        // A permit more, for what is cut off.
+        let (old, new) = (from.max_burst(), to.max_burst());
+        self.deepest = MILLION
+            + match inherit {
+                Inherit::Additively => &self.deepest + old.saturating_sub(new) * MILLION,
+                Inherit::Proportionally => (&self.deepest * new / old).max(self.deepest.clone()),
+                _ => self.deepest.clone(),
+            };
+        // The origin is a burst back.
+        self.start_ns = self.clock.now().saturating_sub(fill_ns(&to, BigInt::zero()));
+    }
+
     /// The reports, which take nothing.
-    fn check(&self, fractions: bool) {
+    fn check(&self) {
         if !self.exact() {
             return;
         }
-        let now = self.now();
-        assert_eq!(i128::from(self.limiter.available()), self.model.available(now), "available");
-        let full = self.limiter.time_until_full().as_nanos() as i128;
-        assert_eq!(full, self.model.time_until_full(now), "time until full");
-        for millionths in [1_000_000, u64::from(fractions)] {
-            let wait = self.model.time_until(millionths, now);
+        let there = BigInt::from(self.limiter.available());
+        let (least, most) = self.seen_in(0).available_within(0);
+        assert!(least <= there && there <= most, "{there} are there, not {least} to {most}");
+        let burst = self.limiter.quota().max_burst() * MILLION;
+        self.is_right(self.limiter.time_until_full(), burst, "time until full");
+        for millionths in [MILLION, self.finest] {
             let told = self.limiter.time_until(permits(millionths)).expect("less than a burst");
-            assert_eq!(told.as_nanos() as i128, wait, "time until {millionths} millionths");
-            assert_eq!(self.limiter.has_capacity(permits(millionths)), wait == 0);
+            self.is_right(told, millionths, "time until");
+            assert_eq!(self.limiter.has_capacity(permits(millionths)), told.is_zero());
         }
     }
 
@@ -221,8 +300,8 @@ impl Run {
     /// bucket takes to fill, twice that of the deepest debt, that of one permit, and twice the skew: until its
     /// clock is trusted again, and then until there is one. Each of the two is rounded up by itself.
     fn comes_back(&mut self) {
-        let longest_ns = self.model.time_to_fill(2 * self.charged + 1_000_000) as u64 + 2 * SKEW_NS;
-        let mut left_ns = longest_ns + 2;
+        let longest_ns = fill_ns(&self.limiter.quota(), 2 * &self.deepest + MILLION);
+        let mut left_ns = longest_ns.saturating_add(2 * SKEW_NS + 2);
         while let Err(denied) = self.limiter.try_acquire() {
             let retry_ns = denied.retry_after().expect("no more than a burst").as_nanos() as u64;
             assert!(retry_ns > 0 && retry_ns <= left_ns, "{denied}; {left_ns} ns left: {:?}", self.limiter);
@@ -235,22 +314,28 @@ impl Run {
 /// Runs the calls that these bytes stand for.
 pub fn run(bytes: &[u8]) {
     let Some(input) = decode::<Input>(bytes) else { return };
-    let Some((mut run, fractions)) = Run::new(&input) else { return };
+    let Some(mut run) = Run::new(&input) else { return };
     for &op in input.ops.iter().take(200) {
+        let op = match op {
+            Extended::First(op) => op,
+            Extended::Added(change) => {
+                run.change(change);
+                run.check();
+                continue;
+            }
+        };
         match op {
-            Op::Acquire(weight) => run.acquire(weight.millionths(fractions)),
+            Op::Acquire(weight) => run.acquire(weight.millionths(run.finest)),
             Op::UpTo(most) => run.up_to(most.into()),
-            Op::Charge(weight) => run.charge(weight.millionths(fractions)),
+            Op::Charge(weight) => run.charge(weight.millionths(run.finest)),
             Op::Refund(weight) => {
-                let millionths = weight.millionths(fractions);
+                let millionths = weight.millionths(run.finest);
                 run.limiter.refund(permits(millionths)).expect("a positive number");
-                let now = run.now();
-                run.model.refund(millionths, now);
+                run.oracle.refund(millionths);
             }
             Op::Reset => {
                 run.limiter.reset();
-                let now = run.now();
-                run.model.reset(now);
+                run.oracle.reset();
             }
             Op::Advance(ns) => run.forward(ns.into()),
             Op::AdvanceToRetry(off) => {
@@ -261,7 +346,7 @@ pub fn run(bytes: &[u8]) {
             Op::BackALittle(ns) => run.back(ns.into()),
             Op::Back(ns) => run.back(ns % LONGEST_STEP_NS),
         }
-        run.check(fractions);
+        run.check();
     }
     run.comes_back();
 }

@@ -1,26 +1,36 @@
-//! Any schedule of waiters that come, look, and leave, granted or not, in virtual time, with calls in between.
+//! Any schedule of waiters that come, look, and leave, granted or not, in virtual time, with calls and changes of quota
+//! in between.
 //!
-//! Without catch-up everything equals the exact model: who is settled, in which order, at which nanosecond and how,
-//! every answer, and every level. What a dropped grant gives back is more than nothing only if that makes no second
-//! burst. With catch-up, and in any case: those who wait are served in their order, nobody is forgotten, each is
-//! woken once, and what is used keeps to the bound in every window.
+//! Without catch-up, and as long as alarms ring in time, everything equals the exact model: who is settled, in which
+//! order, at which nanosecond and how, every answer, and every level. What a dropped grant gives back is more than
+//! nothing only if that makes no second burst. With catch-up, with alarms that are held up, and in any case: those who
+//! wait are served in their order, and nobody passes them; nobody is forgotten, each is woken once, and for something;
+//! and what is used keeps to the bound in every window.
 
 use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll, Wake, Waker},
+    collections::HashSet,
+    sync::Arc,
+    task::{Poll, Waker},
     time::Duration,
 };
 
 use arbitrary::Arbitrary;
-use tidegate::{AcquireNOwned, Clock, Denied, ManualClock, Quota, RateLimiter};
+use tidegate::{Clock, Denied, ManualClock, Quota, RateLimiter};
 
 use super::{
+    Extended,
+    alarms::Alarms,
     decode,
     line::{Line, Settled},
     model::Model,
+    windows::Log,
 };
+
+mod more;
+mod waiter;
+
+use more::{Held, More};
+use waiter::{Recorder, Waiter, Woken};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -29,7 +39,7 @@ struct Input {
     burst: u8,
     initial: u8,
     catch_up: Option<u16>,
-    steps: Vec<Step>,
+    steps: Vec<Extended<Step, More>>,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -50,48 +60,35 @@ enum Step {
     AdvanceToHead(i8),
 }
 
-/// Who was woken, and when.
-type Woken = Arc<Mutex<Vec<(usize, u64)>>>;
-
-struct Recorder {
-    id: usize,
-    clock: ManualClock,
-    woken: Woken,
-}
-
-impl Wake for Recorder {
-    fn wake(self: Arc<Self>) {
-        let now_ns = self.clock.now();
-        self.woken.lock().unwrap().push((self.id, now_ns));
-    }
-}
-
-struct Waiter {
-    id: usize,
-    permits: u64,
-    waker: Waker,
-    future: Pin<Box<AcquireNOwned<ManualClock>>>,
-}
-
-impl Waiter {
-    fn poll(&mut self) -> Poll<Result<(), Denied>> {
-        self.future.as_mut().poll(&mut Context::from_waker(&self.waker))
-    }
-}
-
 struct Run {
     quota: Quota,
-    limiter: RateLimiter<ManualClock>,
+    /// In quarters of the time of one permit.
+    catch_up: u64,
+    limiter: RateLimiter<Alarms>,
     clock: ManualClock,
-    /// None with catch-up.
+    /// None with catch-up, and once alarms have been held up.
     line: Option<Line>,
     waiters: Vec<Waiter>,
+    reservations: Vec<Held>,
     woken: Woken,
     joined: usize,
-    /// What was used, and when.
-    used: Vec<(u64, u64)>,
-    /// Whether permits came by other ways than by time.
-    extra: bool,
+    /// Who was granted after waiting, as far as is known.
+    granted: HashSet<usize>,
+    log: Log,
+}
+
+/// So many quarters of the time of one permit.
+fn quarters(quota: &Quota, quarters: u64) -> u64 {
+    let one = quota.period().as_nanos() as u64 / quota.permits();
+    quarters * one / 4
+}
+
+/// Up to fifty permits a period, and a burst of up to twelve.
+fn quota(permits: u8, period_ns: u32, burst: u8, initial: u8, catch_up: u64) -> Quota {
+    let quota = Quota::new(u64::from(permits) % 50 + 1, Duration::from_nanos(u64::from(period_ns) + 1));
+    let burst = u64::from(burst) % 12 + 1;
+    let quota = quota.burst(burst).initial(u64::from(initial) % (burst + 1));
+    quota.catch_up(Duration::from_nanos(quarters(&quota, catch_up)))
 }
 
 /// Runs the schedule that these bytes stand for.
@@ -99,7 +96,11 @@ pub fn run(bytes: &[u8]) {
     let Some(input) = decode::<Input>(bytes) else { return };
     let mut run = Run::new(&input);
     for &step in input.steps.iter().take(200) {
-        if run.step(step).is_none() {
+        let done = match step {
+            Extended::First(step) => run.step(step),
+            Extended::Added(step) => run.more(step),
+        };
+        if done.is_none() {
             // Deeper in debt than the word can hold.
             return;
         }
@@ -110,25 +111,25 @@ pub fn run(bytes: &[u8]) {
 
 impl Run {
     fn new(input: &Input) -> Self {
-        let permits = u64::from(input.permits) % 50 + 1;
-        let burst = u64::from(input.burst) % 12 + 1;
-        let initial = u64::from(input.initial) % (burst + 1);
-        let period_ns = u64::from(input.period_ns) + 1;
-        let quarter_ns = period_ns / permits / 4;
-        let catch_up_ns = input.catch_up.map_or(0, |quarters| u64::from(quarters % 40) * quarter_ns);
-        let quota = Quota::new(permits, Duration::from_nanos(period_ns));
-        let quota = quota.burst(burst).initial(initial).catch_up(Duration::from_nanos(catch_up_ns));
+        let catch_up = input.catch_up.map_or(0, |quarters| u64::from(quarters % 40));
+        let quota = quota(input.permits, input.period_ns, input.burst, input.initial, catch_up);
         let clock = ManualClock::starting_at(1_000_000_000);
-        let limiter = RateLimiter::with_clock(quota, clock.clone());
-        let model = Model::new(permits, period_ns, burst, initial, clock.now());
-        let line = (catch_up_ns == 0).then(|| Line::new(model, clock.now()));
-        let (woken, used) = (Woken::default(), Vec::new());
-        Self { quota, limiter, clock, line, waiters: Vec::new(), woken, joined: 0, used, extra: false }
-    }
-
-    fn quarters(&self, quarters: u8) -> u64 {
-        let one = self.quota.period().as_nanos() as u64 / self.quota.permits();
-        u64::from(quarters) * one / 4
+        let limiter = RateLimiter::with_clock(quota, Alarms::new(clock.clone()));
+        let exact = quota.max_catch_up().is_zero();
+        let line = exact.then(|| Line::new(Model::new(&quota, clock.now()), clock.now()));
+        Self {
+            quota,
+            catch_up,
+            limiter,
+            clock,
+            line,
+            waiters: Vec::new(),
+            reservations: Vec::new(),
+            woken: Woken::default(),
+            joined: 0,
+            granted: HashSet::new(),
+            log: Log::new(quota),
+        }
     }
 
     /// An amount that is mostly no more than a burst.
@@ -139,7 +140,7 @@ impl Run {
     fn step(&mut self, step: Step) -> Option<()> {
         match step {
             Step::Join(n) => self.join(self.amount(n), None),
-            Step::JoinWithin(n, quarters) => self.join(self.amount(n), Some(self.quarters(quarters))),
+            Step::JoinWithin(n, by) => self.join(self.amount(n), Some(quarters(&self.quota, by.into()))),
             Step::Look(i) if !self.waiters.is_empty() => self.look(usize::from(i) % self.waiters.len()),
             Step::Drop(i) if !self.waiters.is_empty() => self.leave(usize::from(i) % self.waiters.len()),
             Step::Try(n) => self.try_acquire(self.amount(n)),
@@ -147,17 +148,17 @@ impl Run {
             Step::Charge(n) => return self.charge(self.amount(n)),
             Step::Refund(n) => {
                 let n = self.amount(n);
-                self.extra = true;
+                self.log.refunded(self.clock.now(), n);
                 self.limiter.refund(n).unwrap();
                 self.model(|line| line.refund(n));
             }
             Step::Reset => {
-                self.extra = true;
+                self.log.reset(self.clock.now());
                 self.limiter.reset();
                 self.model(Line::reset);
             }
-            Step::Advance(quarters, off) => {
-                let ns = self.quarters(quarters).saturating_add_signed(off.into());
+            Step::Advance(by, off) => {
+                let ns = quarters(&self.quota, by.into()).saturating_add_signed(off.into());
                 self.advance_to(self.clock.now() + ns);
             }
             Step::AdvanceToHead(off) => {
@@ -169,6 +170,19 @@ impl Run {
             Step::Look(_) | Step::Drop(_) => {}
         }
         Some(())
+    }
+
+    fn woken(&self) -> HashSet<usize> {
+        self.woken.lock().unwrap().iter().map(|&(id, _)| id).collect()
+    }
+
+    /// Somebody has been served who had just come, and so was everybody before.
+    fn served(&mut self, n: u64) {
+        let woken = self.woken();
+        let passed = self.waiters.iter().find(|waiter| !woken.contains(&waiter.id));
+        if let Some(Waiter { id, .. }) = passed.filter(|_| n > 0) {
+            panic!("{id} was passed by one who came later");
+        }
     }
 
     fn model<T>(&mut self, f: impl FnOnce(&mut Line) -> T) -> Option<T> {
@@ -190,8 +204,12 @@ impl Run {
             None => self.limiter.acquire_n_owned(n),
         };
         let waker = Waker::from(Arc::new(recorder));
-        let mut waiter = Waiter { id, permits: n, waker, future: Box::pin(future) };
+        let patient = within_ns.is_none();
+        let mut waiter = Waiter { id, permits: n, patient, waker, future: Box::pin(future) };
         let outcome = waiter.poll();
+        if self.line.is_none() {
+            self.forget_yield(id);
+        }
         if let Some(line) = &mut self.line {
             let wait_ns = line.time_until(n);
             let never = line.is_never(n);
@@ -213,9 +231,22 @@ impl Run {
             }
         }
         match outcome {
-            Poll::Ready(Ok(())) => self.used.push((now_ns, n)),
+            Poll::Ready(Ok(())) => {
+                self.served(n);
+                self.granted.insert(id);
+                self.log.used(now_ns, n);
+            }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => self.waiters.push(waiter),
+        }
+    }
+
+    /// Who comes, finds the alarm late, serves those who wait, and is served with them lets them run first: it wakes
+    /// itself once more.
+    fn forget_yield(&mut self, id: usize) {
+        let mut woken = self.woken.lock().unwrap();
+        if woken.iter().rev().take(2).filter(|(by, _)| *by == id).count() == 2 {
+            woken.pop();
         }
     }
 
@@ -227,19 +258,22 @@ impl Run {
     fn look(&mut self, i: usize) {
         let outcome = self.waiters[i].poll();
         let Waiter { id, permits, .. } = self.waiters[i];
+        let woken_ns = self.woken_at(id);
+        assert_eq!(outcome.is_ready(), woken_ns.is_some(), "{id}: {outcome:?}, woken at {woken_ns:?}");
         if self.line.is_some() {
             match (outcome, self.settled(id)) {
                 (Poll::Pending, None) | (Poll::Ready(Ok(())), Some((_, Settled::Granted))) => {}
+                (Poll::Ready(Err(Denied::Never { .. })), Some((_, Settled::Never))) => {}
                 (Poll::Ready(Err(Denied::NotYet { retry_after })), Some((_, Settled::Late(ns)))) => {
                     assert_eq!(retry_after.as_nanos(), ns.into(), "late by another time");
                 }
                 (outcome, settled) => panic!("{id}: {outcome:?}, and by right {settled:?}"),
             }
         }
-        if outcome.is_ready() {
-            if outcome == Poll::Ready(Ok(())) {
-                let at_ns = self.woken_at(id).unwrap_or(self.clock.now());
-                self.used.push((at_ns, permits));
+        if let (Poll::Ready(outcome), Some(at_ns)) = (outcome, woken_ns) {
+            if outcome.is_ok() {
+                self.granted.insert(id);
+                self.log.used(at_ns, permits);
             }
             drop(self.waiters.remove(i));
         }
@@ -250,27 +284,18 @@ impl Run {
     }
 
     fn leave(&mut self, i: usize) {
-        let Waiter { id, .. } = self.waiters[i];
+        let Waiter { id, patient, .. } = self.waiters[i];
+        if patient && self.woken_at(id).is_some() {
+            self.granted.insert(id);
+        }
         let outcome = self.settled(id);
         drop(self.waiters.remove(i));
         match outcome {
             None => {
                 self.model(|line| line.leave(id));
             }
-            Some((_, Settled::Late(_))) => {}
-            Some((_, Settled::Granted)) => {
-                let line = self.line.as_ref().expect("it has settled somebody");
-                let given_back = line.with_given_back(id);
-                if self.is_as(line) && !self.is_as(&given_back) {
-                    assert!(!line.has_to_give_back(id), "{id} gives back nothing: {line:?}");
-                } else {
-                    assert!(
-                        line.may_give_back(id) || self.is_as(line),
-                        "{id} makes a second burst: {line:?}"
-                    );
-                    self.line = Some(given_back);
-                }
-            }
+            Some((_, Settled::Late(_) | Settled::Never)) => {}
+            Some((_, Settled::Granted)) => self.given_back(id),
         }
     }
 
@@ -297,7 +322,8 @@ impl Run {
             }
         }
         if outcome.is_ok() {
-            self.used.push((self.clock.now(), n));
+            self.served(n);
+            self.log.used(self.clock.now(), n);
         }
     }
 
@@ -308,7 +334,8 @@ impl Run {
             assert_eq!(taken, there.min(most), "taken, of {there}");
             assert!(line.take(taken));
         }
-        self.used.push((self.clock.now(), taken));
+        self.served(taken);
+        self.log.used(self.clock.now(), taken);
     }
 
     fn charge(&mut self, n: u64) -> Option<()> {
@@ -333,6 +360,7 @@ impl Run {
 
     /// Everybody is served in the end, in order, and the bound was kept.
     fn finish(&mut self) {
+        self.limiter.clock().let_go();
         // Far more than all of them need: each asks for a burst at most.
         let burst_ns =
             self.quota.period().as_nanos() as u64 * self.quota.max_burst() / self.quota.permits() + 1;
@@ -345,20 +373,12 @@ impl Run {
             self.look(0);
             assert!(self.waiters.len() < before, "out of the queue, and not told");
         }
-        if self.extra {
-            return;
+        for held in std::mem::take(&mut self.reservations) {
+            held.spend(&mut self.log);
         }
-        self.used.sort_unstable();
-        let period_ns = self.quota.period().as_nanos();
-        let catch_up_ns = self.quota.max_catch_up().as_nanos();
-        for (i, (from_ns, _)) in self.used.iter().enumerate() {
-            let mut sum = 0;
-            for (to_ns, n) in &self.used[i..] {
-                sum += u128::from(*n);
-                let earned = (u128::from(to_ns - from_ns) + catch_up_ns) * u128::from(self.quota.permits());
-                let bound = u128::from(self.quota.max_burst()) * period_ns + earned;
-                assert!(sum * period_ns <= bound, "{sum} from {from_ns} to {to_ns} ns");
-            }
-        }
+        let woken: Vec<_> = self.woken.lock().unwrap().iter().map(|&(id, _)| id).collect();
+        let granted: Vec<_> = woken.into_iter().filter(|id| self.granted.contains(id)).collect();
+        assert!(granted.is_sorted(), "granted out of order: {granted:?}");
+        self.log.check();
     }
 }
