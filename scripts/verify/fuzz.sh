@@ -7,11 +7,15 @@ source "$(dirname "$0")/../../.ci/lib.sh"
 
 need_nightly
 need_cargo_tool fuzz
-export CARGO_TARGET_DIR="$base/fuzz"
-cargo +nightly fuzz build --sanitizer none
-log=$CARGO_TARGET_DIR/fuzz.log
-corpus=$CARGO_TARGET_DIR/corpus
-scratch=$CARGO_TARGET_DIR/coverage
+found=$(cargo +nightly fuzz list)
+mapfile -t targets <<<"$found"
+if [ -z "$found" ]; then
+    echo "no fuzz targets" >&2
+    exit 1
+fi
+log=$base/fuzz/fuzz.log
+corpus=$base/fuzz/corpus
+scratch=$base/fuzz/coverage
 mkdir -p "$scratch"
 
 # The edges of a target: a line each, in the order in which libFuzzer counts them, the place in the sources. (Its table
@@ -41,12 +45,19 @@ covered() {
     ' "$notes" "$scratch/edges"
 }
 
-bin=$CARGO_TARGET_DIR/$(host)/release
-for target in $(cargo +nightly fuzz list); do
+for target in "${targets[@]}"; do
     echo "== $target"
+    # As in .ci/fuzz.sh.
+    sanitizer=none
+    if [ "$target" = list ]; then
+        sanitizer=address
+    fi
+    export CARGO_TARGET_DIR="$base/fuzz/$sanitizer"
+    bin=$CARGO_TARGET_DIR/$(host)/release
+    cargo +nightly fuzz build --sanitizer "$sanitizer" "$target"
     rm -rf "$corpus"
     mkdir -p "$corpus"
-    cargo +nightly fuzz run --sanitizer none "$target" "$corpus" "fuzz/seeds/$target" -- \
+    cargo +nightly fuzz run --sanitizer "$sanitizer" "$target" "$corpus" "fuzz/seeds/$target" -- \
         -max_total_time="${FUZZ_SECONDS:-30}" -max_len=2048 -print_final_stats=1 >"$log" 2>&1 || { cat "$log"; exit 1; }
     edges "$bin/$target" >"$scratch/edges"
     by_seeds=$(covered "$target" "fuzz/seeds/$target")
