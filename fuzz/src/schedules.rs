@@ -262,8 +262,9 @@ impl Run {
         assert_eq!(outcome.is_ready(), woken_ns.is_some(), "{id}: {outcome:?}, woken at {woken_ns:?}");
         if self.line.is_some() {
             match (outcome, self.settled(id)) {
-                (Poll::Pending, None) | (Poll::Ready(Ok(())), Some((_, Settled::Granted))) => {}
-                (Poll::Ready(Err(Denied::Never { .. })), Some((_, Settled::Never))) => {}
+                (Poll::Pending, None)
+                | (Poll::Ready(Ok(())), Some((_, Settled::Granted)))
+                | (Poll::Ready(Err(Denied::Never { .. })), Some((_, Settled::Never))) => {}
                 (Poll::Ready(Err(Denied::NotYet { retry_after })), Some((_, Settled::Late(ns)))) => {
                     assert_eq!(retry_after.as_nanos(), ns.into(), "late by another time");
                 }
