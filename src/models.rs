@@ -109,9 +109,9 @@ impl ModelClock {
     /// Waits for an alarm to be set, moves the clock to it, and wakes it; over and over until `finish`.
     fn ring(&self) {
         loop {
-            let (due, waker) = {
+            let waker = {
                 let mut alarm = self.0.alarm.lock();
-                loop {
+                let (due, waker) = loop {
                     if let Some(set) = alarm.set.take() {
                         break set;
                     }
@@ -119,13 +119,21 @@ impl ModelClock {
                         return;
                     }
                     alarm = self.0.changed.wait(alarm).unwrap();
+                };
+                // Under the lock: it does not jump past an alarm that has been set since.
+                if due > self.now() {
+                    self.set(due);
                 }
+                waker
             };
-            if due > self.now() {
-                self.set(due);
-            }
             waker.wake();
         }
+    }
+
+    /// How far `ring` has moved it by now.
+    fn rung(&self) -> u64 {
+        let _alarm = self.0.alarm.lock();
+        self.now()
     }
 
     /// Lets `ring` return once no alarm is set.

@@ -52,3 +52,19 @@ fn a_charge_and_a_refund_both_count() {
         assert_eq!(queue.available(), -1);
     });
 }
+
+#[test]
+fn as_many_as_are_there_are_taken_in_one_step() {
+    check(3, || {
+        let clock = ModelClock::new();
+        let queue = queue(2, 2, &clock);
+        let other = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.try_take_up_to(2))
+        };
+        let mine = queue.try_take_up_to(2);
+        let others = other.join().unwrap();
+        assert!([(2, 0), (0, 2)].contains(&(mine, others)), "{mine} and {others}");
+        assert_eq!(queue.available(), 0);
+    });
+}

@@ -40,3 +40,20 @@ fn two_waiters_are_granted() {
 fn a_large_and_a_small_waiter_are_granted() {
     waiters(1, [2, 1]);
 }
+
+/// The smallest of them, which ends without a bound.
+#[test]
+fn one_waiter_is_granted() {
+    check(3, || {
+        let clock = ModelClock::new();
+        let queue = queue(1, 0, &clock);
+        let alarm = {
+            let clock = clock.clone();
+            thread::spawn(move || clock.ring())
+        };
+        block_on(AcquireNOwned::new(queue.clone(), Ok(1.into()), None)).unwrap();
+        clock.finish();
+        alarm.join().unwrap();
+        assert_eq!((queue.waiting(), queue.available()), (0, 0));
+    });
+}

@@ -2,9 +2,9 @@
 //! permits, or wait for them. (That a word which looks as it did before the change deceives nobody is the claim
 //! of `scale_change.rs`.)
 
-use loom::thread;
+use loom::{future::block_on, thread};
 
-use super::{ModelClock, check, queue};
+use super::{ModelClock, SECOND, check, queue, queued};
 use crate::{Inherit, Quota};
 
 /// The quota of the models, with another burst.
@@ -80,5 +80,44 @@ fn a_refusal_is_by_one_quota_or_the_other() {
         };
         queue.set_quota(Quota::per_second(1_000).burst(2), Inherit::AsIs).unwrap();
         assert!(!other.join().unwrap().is_never());
+    });
+}
+
+/// The smallest of them, which ends without a bound.
+#[test]
+fn what_is_given_back_meanwhile_is_kept() {
+    check(3, || {
+        let clock = ModelClock::new();
+        let queue = queue(2, 0, &clock);
+        let refund = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.refund(1.into()))
+        };
+        queue.set_quota(burst(3), Inherit::AsIs).unwrap();
+        refund.join().unwrap();
+        assert_eq!((queue.available(), queue.quota()), (1, burst(3)));
+    });
+}
+
+/// It stays, and its alarm comes up with its turn: after half a second, unless it had rung after a second already.
+#[test]
+fn a_waiter_that_stays_is_granted_in_time_by_the_new_quota() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let queue = queue(1, 0, &clock);
+        let waiter = queued(&queue, 1);
+        let waiter = thread::spawn(move || block_on(waiter).unwrap());
+        let alarm = {
+            let clock = clock.clone();
+            thread::spawn(move || clock.ring())
+        };
+        queue.set_quota(Quota::per_second(2).burst(1), Inherit::AsIs).unwrap();
+        let changed_ns = clock.rung();
+        waiter.join().unwrap();
+        let granted_ns = clock.rung();
+        assert!(granted_ns <= changed_ns.max(SECOND / 2), "at {granted_ns}, with the change at {changed_ns}");
+        clock.finish();
+        alarm.join().unwrap();
+        assert_eq!((queue.waiting(), queue.available()), (0, 0));
     });
 }

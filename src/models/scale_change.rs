@@ -11,7 +11,7 @@ use crate::{
     Inherit, Quota,
     gcra::Scale,
     meter::{Fast, Meter, Taken},
-    published::Frame,
+    published::{Frame, Published},
     word::{Mode, State},
 };
 
@@ -137,6 +137,26 @@ fn a_refusal_is_not_by_a_word_and_the_scale_after_the_next() {
         }
         if let Some(due_ns) = other.join().unwrap() {
             assert!(due_ns == 500_000 || due_ns == SECOND, "{due_ns}");
+        }
+    });
+}
+
+/// The smallest of them: a scale that is replaced as somebody reads it, without a word.
+#[test]
+fn a_scale_is_read_whole() {
+    check(3, || {
+        let frames = [(1, 2), (1_000, 3)].map(|(rate, burst)| {
+            let scale = Scale::new(&Quota::per_second(rate).burst(burst)).unwrap();
+            Frame { origin_ns: rate, scale }
+        });
+        let published = Arc::new(Published::new(frames[0]));
+        let other = {
+            let published = published.clone();
+            thread::spawn(move || published.read())
+        };
+        published.publish(frames[1], || {});
+        if let Some((edition, frame)) = other.join().unwrap() {
+            assert_eq!(frame, frames[usize::from(edition.clear() == Mode::Odd)]);
         }
     });
 }

@@ -14,7 +14,7 @@ use super::{ModelClock, SECOND, check, poll, queue, queued};
 use crate::{
     Clock, Quota,
     gcra::Scale,
-    queue::{AcquireNOwned, WaitQueue},
+    queue::{AcquireNOwned, By, WaitQueue},
 };
 
 /// A clock without alarms. Time passes as it is looked at, by half a second.
@@ -127,5 +127,35 @@ fn a_task_that_leaves_makes_way_for_a_thread() {
         assert_eq!(queue.waiting(), 0);
         // The clock has gone on to an alarm that was set for the task, or not.
         assert!((0..=2).contains(&queue.available()), "{}", queue.available());
+    });
+}
+
+/// The smallest of them, which ends without a bound. Nobody rings.
+#[test]
+fn what_comes_back_wakes_a_thread() {
+    check(3, || {
+        let clock = ModelClock::new();
+        let queue = queue(1, 0, &clock);
+        let blocked = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.wait_blocking(1.into(), None).unwrap())
+        };
+        queue.refund(1.into());
+        blocked.join().unwrap();
+        assert_eq!((queue.waiting(), queue.available()), (0, 0));
+    });
+}
+
+#[test]
+fn one_blocked_thread_keeps_the_time_for_itself() {
+    check(3, || {
+        let queue = silent(1);
+        let other = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.drive(By::Other))
+        };
+        queue.wait_blocking(1.into(), None).unwrap();
+        other.join().unwrap();
+        assert_eq!(queue.waiting(), 0);
     });
 }
