@@ -1,9 +1,10 @@
 //! The whole of it for a long time: those who wait and leave, forget, try, reserve, charge and refund, park
-//! permits on cores, and change the quota, while the runtime stalls and alarms ring late. At every step the bound
-//! holds; at the end nobody is left waiting, the books balance, and no memory has been kept.
+//! permits on cores, and change the quota, while the runtime stalls and alarms ring late; and clients of a server on
+//! loopback. At every step the bound holds; at the end nobody is left waiting, the books balance, and no memory has been
+//! kept.
 //!
 //! A short run by default. `TIDEGATE_SOAK_SECONDS` sets how long in virtual time, `TIDEGATE_SOAK_REAL_SECONDS` in
-//! real time.
+//! real time: over loopback, and once more in process.
 
 #[path = "support/late_clock.rs"]
 mod late_clock;
@@ -12,12 +13,18 @@ mod random;
 
 mod soak {
     mod calls;
+    mod clients;
+    mod in_force;
     mod intervals;
     mod ledger;
+    mod loopback;
+    mod memory;
     mod meter;
     mod population;
     mod real_time;
+    mod report;
     mod round;
+    mod server;
     mod virtual_time;
 }
 

@@ -104,8 +104,17 @@ case $1 in
             | sed -E 's/\|/\\|/g; s/^([^\t]+)\t([^\t]+)\t(.+)$/| `\1` | `\2` | \3 |/'
         ;;
     soak)
-        echo "| virtual time, s | real time, s | tests passed | it took, s |"
-        echo "|---:|---:|---:|---:|"
-        awk '{ print "| " $1 " | " $2 " | " $3 " | " $4 " |" }' "$2"
+        awk '
+            $1 == "passed" { passed = $2; took = $3; next }
+            {
+                rows = rows "| `" $1 "` | " $2 " | " $3 " | " $4 " | " $5 " | " $6 " | " $7 " | " ($8 == "-" ? "" : $8) " | "
+                rows = rows $9 " | " $10 " | " $11 " |\n"
+            }
+            END {
+                print passed " tests passed, in " int(took) " s. Those that count something as they go on:\n"
+                print "| test | s | of time | rounds | calls admitted | waiters that left | changes of quota | requests over loopback | memory of | bytes after warming up | in the end |"
+                print "|---|---:|---|---:|---:|---:|---:|---:|---|---:|---:|"
+                printf "%s", rows
+            }' "$2"
         ;;
 esac

@@ -34,12 +34,14 @@ pub(crate) struct Ledger {
     tries: Meters,
     /// What was admitted and used, less what was refunded.
     pub(crate) taken: i128,
+    /// How many calls were admitted and used.
+    pub(crate) admitted: u64,
 }
 
 impl Ledger {
     pub(crate) fn new(quota: &Quota, now_ns: u64) -> Self {
         let [tries, all] = [false, true].map(|credit| Meters::new(quota, now_ns, credit));
-        Self { entries: VecDeque::new(), first: 0, all, tries, taken: 0 }
+        Self { entries: VecDeque::new(), first: 0, all, tries, taken: 0, admitted: 0 }
     }
 
     fn push(&mut self, now_ns: u64, entry: Entry) -> u64 {
@@ -103,7 +105,10 @@ impl Ledger {
                 }
             }
             match entry {
-                Entry::Tried(millionths) | Entry::Waited(millionths) => self.taken += i128::from(*millionths),
+                Entry::Tried(millionths) | Entry::Waited(millionths) => {
+                    self.taken += i128::from(*millionths);
+                    self.admitted += u64::from(*millionths > 0);
+                }
                 Entry::Refunded(millionths) => self.taken -= i128::from(*millionths),
                 _ => {}
             }

@@ -4,53 +4,75 @@
 //! What a waiter is granted may be decided by a reading of the clock that another thread made before that waiter
 //! came, so calls that wait count in windows that begin between rounds.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use tidegate::{Clock, Quota, RateLimiter};
 
 use super::{
     super::seconds,
+    in_force::burst,
     intervals::{Call, check},
-    meter::{billionths, credit, rate},
+    memory::{keep_silent, resident},
+    meter::{credit, rate},
+    report::{Memory, Report},
     round::{Limiter, Log, Plan, Wall, run},
 };
 
 const ROUND: Duration = Duration::from_millis(150);
 
-/// Memory may vary by so much from round to round: stacks and what the allocator keeps.
-const ROOM: u64 = 64 << 20;
+/// What the process may have more of in the end than at most in the first half, in bytes: stacks of threads, and what
+/// the allocator keeps.
+const ROOM: i64 = 4 << 20;
 
-/// The memory in use by the process, if that can be told.
-fn memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * 4096)
+/// For so long each test in real time goes on. They are two over loopback and two in process, one after the other.
+pub(crate) fn seconds_each() -> f64 {
+    seconds("TIDEGATE_SOAK_REAL_SECONDS", 1.0) / 2.0
+}
+
+/// No other test in real time is at work, which would have memory of its own.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    keep_silent();
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs rounds, and calls `look` after each.
-fn rounds(limiter: &Limiter, quotas: &[Quota], never_full: bool, mut look: impl FnMut(Log, (u64, u64))) {
-    let lasts = Duration::from_secs_f64(seconds("TIDEGATE_SOAK_REAL_SECONDS", 1.0));
-    let began = Instant::now();
-    let mut warm = None;
-    let mut round = 0;
-    while round < 3 || began.elapsed() < lasts {
+fn rounds(
+    test: &str,
+    limiter: &Limiter,
+    quotas: &[Quota],
+    never_full: bool,
+    mut look: impl FnMut(&mut Log, (u64, u64)),
+) {
+    let _alone = alone();
+    let (lasts, began) = (seconds_each(), Instant::now());
+    let (mut report, mut first) = (Report::default(), None);
+    while report.rounds < 3 || began.elapsed().as_secs_f64() < lasts {
+        let round = report.rounds;
         let from = limiter.clock().now();
-        let log = run(
-            limiter,
-            quotas,
-            Plan { seed: 1_000 * round, lasts: ROUND, hungry: round % 2 == 0, never_full },
-        );
+        let plan = Plan { seed: 1_000 * round, lasts: ROUND, hungry: round % 2 == 0, never_full };
+        let mut log = run(limiter, quotas, plan);
         limiter.clock().stop();
         assert_eq!(limiter.waiting(), 0);
-        look(log, (from, limiter.clock().now()));
+        look(&mut log, (from, limiter.clock().now()));
         limiter.clock().go_on();
-        round += 1;
-        if round == 2 {
-            warm = memory();
+        report.rounds += 1;
+        report.admitted += (log.tries.len() + log.waits.len()) as u64;
+        report.cancelled += log.cancelled;
+        report.changes += log.changes;
+        drop(log);
+        if round == 1 || began.elapsed().as_secs_f64() < lasts / 2.0 {
+            first = first.max(resident());
         }
     }
-    if let (Some(warm), Some(now)) = (warm, memory()) {
-        assert!(now < warm + ROOM, "{warm} bytes after two rounds, {now} after {round}");
+    let memory = first.zip(resident());
+    report.memory = memory.map(|(first, last)| Memory { what: "process", first, last });
+    report.print(test, lasts, "real");
+    if let Some((first, last)) = memory {
+        assert!(last - first <= ROOM, "{first} bytes at most in the first half, {last} in the end");
     }
 }
 
@@ -64,15 +86,22 @@ fn no_window_sees_more_than_the_larger_quota_allows() {
     // The most of each: so much any of the quotas allows, and the windows that see several.
     let most = |of: &dyn Fn(&Quota) -> i128| quotas.iter().map(of).max().unwrap();
     let rate = most(&rate);
-    let burst = most(&|quota| billionths(quota.max_burst() * 1_000_000));
+    let earned = |ns: u64| rate * i128::from(ns);
+    let burst = most(&burst);
     let credit = most(&credit);
     let (mut tried, mut all) = (0, 0);
-    rounds(&limiter, &quotas, false, |mut log, (from, to)| {
-        tried = check(&mut log.tries, (from, to), tried, (rate, burst));
-        let calls = log.waits.iter().chain(&log.tries);
-        let mut calls: Vec<_> = calls.map(|call| Call { began: from, ..*call }).collect();
-        all = check(&mut calls, (from, to), all, (rate, burst + credit));
-    });
+    rounds(
+        "no_window_sees_more_than_the_larger_quota_allows",
+        &limiter,
+        &quotas,
+        false,
+        |log, (from, to)| {
+            tried = check(&mut log.tries, (from, to), tried, earned, burst);
+            let calls = log.waits.iter().chain(&log.tries);
+            let mut calls: Vec<_> = calls.map(|call| Call { began: from, ..*call }).collect();
+            all = check(&mut calls, (from, to), all, earned, burst + credit);
+        },
+    );
 }
 
 #[test]
@@ -88,7 +117,7 @@ fn the_books_balance_in_real_time() {
     let limiter = RateLimiter::with_clock(quotas[0], wall.clone());
     wall.go_on();
     let (mut taken, mut charged) = (0, 0);
-    rounds(&limiter, &quotas, true, |log, (_, to)| {
+    rounds("the_books_balance_in_real_time", &limiter, &quotas, true, |log, (_, to)| {
         taken += log.tries.iter().chain(&log.waits).map(|call| call.billionths).sum::<i128>() / 1_000_000_000;
         charged += i128::from(log.charged);
         let earned = i128::from((to - start) / 50_000);

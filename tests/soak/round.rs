@@ -61,6 +61,10 @@ pub(crate) struct Log {
     pub(crate) waits: Vec<intervals::Call>,
     /// Charged and not refunded, in permits.
     pub(crate) charged: u64,
+    /// Those who left the queue.
+    pub(crate) cancelled: u64,
+    /// How often the quota has changed.
+    pub(crate) changes: u64,
 }
 
 impl Log {
@@ -76,6 +80,8 @@ impl Log {
         self.tries.append(&mut other.tries);
         self.waits.append(&mut other.waits);
         self.charged += other.charged;
+        self.cancelled += other.cancelled;
+        self.changes += other.changes;
         self
     }
 }
@@ -91,7 +97,7 @@ fn note(calls: &mut Vec<intervals::Call>, limiter: &Limiter, call: impl FnOnce()
 }
 
 /// How a round is to be.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) lasts: Duration,
@@ -137,15 +143,17 @@ async fn task(scene: Arc<Scene>, seed: u64) -> Log {
             0 => tokio::task::block_in_place(|| {
                 thread::sleep(Duration::from_millis(1 + random.below(30)));
             }),
-            1..8 => drop(
-                tokio::time::timeout(Duration::from_micros(random.below(2_000)), async {
+            1..8 => {
+                let wait = async {
                     let began = limiter.clock().now();
                     limiter.acquire_n(n).await.unwrap();
                     let billionths = i128::from(n) * 1_000_000_000;
                     log.waits.push(intervals::Call { began, over: limiter.clock().now(), billionths });
-                })
-                .await,
-            ),
+                };
+                let left =
+                    tokio::time::timeout(Duration::from_micros(random.below(2_000)), wait).await.is_err();
+                log.cancelled += u64::from(left);
+            }
             8..14 if forgotten.len() < 4 => {
                 let mut future = Box::pin(limiter.acquire_n(n));
                 let mut polled = false;
@@ -157,7 +165,7 @@ async fn task(scene: Arc<Scene>, seed: u64) -> Log {
                     forgotten.push(future);
                 }
             }
-            14..18 => forgotten.clear(),
+            14..18 => log.cancelled += forgotten.drain(..).count() as u64,
             18..26 => log.tried(limiter, || limiter.try_acquire_up_to(n)),
             26..30 => log.tried(limiter, || match limiter.try_reserve(n) {
                 Ok(reservation) if random.one_in(2) => {
@@ -180,6 +188,7 @@ async fn task(scene: Arc<Scene>, seed: u64) -> Log {
             tokio::time::sleep(Duration::from_micros(random.below(20_000))).await;
         }
     }
+    log.cancelled += forgotten.len() as u64;
     log
 }
 
@@ -265,6 +274,7 @@ fn change(scene: &Scene, random: &mut Random, quotas: &[Quota], never_full: bool
         _ => {
             let quota = quotas[random.below(quotas.len() as u64) as usize];
             scene.change(|| limiter.set_quota(quota)).unwrap();
+            log.changes += 1;
         }
     }
     thread::sleep(Duration::from_micros(random.below(5_000)));

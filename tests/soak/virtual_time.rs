@@ -11,6 +11,7 @@ use super::{
     super::{late_clock::LateClock, random::Random, seconds},
     ledger::Ledger,
     population::{Held, MILLION, User, Waiter},
+    report::{Memory, Report},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -29,6 +30,9 @@ struct Soak {
     charged: u64,
     /// What time has brought, in billionths of a permit.
     earned: i128,
+    /// Who left the queue, and how often the quota changed.
+    cancelled: u64,
+    changes: u64,
     quotas: Box<dyn Fn(&mut Random) -> Quota>,
     inherit: Inherit,
 }
@@ -58,6 +62,8 @@ impl Soak {
             stalled_until: 0,
             charged: 0,
             earned: 0,
+            cancelled: 0,
+            changes: 0,
             quotas: Box::new(quotas),
             inherit,
         }
@@ -153,6 +159,7 @@ impl Soak {
             let i = self.random.below(self.waiters.len() as u64) as usize;
             if self.random.one_in(2) {
                 self.waiters.swap_remove(i).leave();
+                self.cancelled += 1;
             } else if self.waiters[i].poll() {
                 self.waiters.swap_remove(i);
             }
@@ -195,6 +202,7 @@ impl Soak {
         self.ledger().announced(now, quota, held);
         self.limiter.set_quota_with(quota, self.inherit).unwrap();
         self.ledger().changed(now, quota, held);
+        self.changes += 1;
     }
 
     fn users_come_and_go(&mut self) {
@@ -253,12 +261,22 @@ impl Soak {
     }
 
     /// Two halves. Between the one's end and the other's, no memory is kept.
-    fn run_in_halves(&mut self) {
-        let half = (seconds("TIDEGATE_SOAK_SECONDS", 60.0) * 1e9) as u64 / 2;
-        self.run(half);
+    fn run_in_halves(&mut self, report: &mut Report) {
+        let half = (lasts() * 1e9) as u64 / 2;
+        let first = allocation_counter::measure(|| self.run(half)).bytes_current;
         let memory = allocation_counter::measure(|| self.run(half));
+        report.rounds += 2;
+        report.admitted += self.ledger().admitted;
+        report.cancelled += self.cancelled;
+        report.changes += self.changes;
+        let last = first + memory.bytes_current;
+        report.memory = Some(Memory { what: "heap", first, last });
         assert_eq!((memory.count_current, memory.bytes_current), (0, 0), "kept");
     }
+}
+
+fn lasts() -> f64 {
+    seconds("TIDEGATE_SOAK_SECONDS", 60.0)
 }
 
 fn small(random: &mut Random) -> Quota {
@@ -274,15 +292,19 @@ fn never_full(random: &mut Random) -> Quota {
 
 #[test]
 fn no_window_sees_more_than_the_bound() {
+    let mut report = Report::default();
     for (seed, inherit) in [(1, Inherit::AsIs), (2, Inherit::Additively)] {
-        Soak::new(seed, inherit, None, small).run_in_halves();
+        Soak::new(seed, inherit, None, small).run_in_halves(&mut report);
     }
+    report.print("no_window_sees_more_than_the_bound", 2.0 * lasts(), "virtual");
 }
 
 #[test]
 fn the_books_balance_to_the_millionth() {
     let mut soak = Soak::new(3, Inherit::AsIs, Some(0), never_full);
-    soak.run_in_halves();
+    let mut report = Report::default();
+    soak.run_in_halves(&mut report);
+    report.print("the_books_balance_to_the_millionth", lasts(), "virtual");
     // Out of any debt.
     soak.advance(100 * 1_000_000);
     let taken = soak.ledger().taken + i128::from(soak.charged * MILLION);
