@@ -9,6 +9,7 @@
 //! | calls that do not wait, and changes of quota (`plain.rs`) | the bucket, exact to a tick (`spec.rs`) |
 //! | shares, by core and by hand (`shares.rs`) | the bucket in parts: a permit on its way is nowhere else |
 //! | waiters, beside calls that do not wait (`waiters.rs`) | the bucket and a queue, first in first out  |
+//! | the same while the clock moves (`timed.rs`) | the arrival time, a queue, and an alarm (`timed_spec.rs`) |
 
 #[path = "soak/calls.rs"]
 mod calls;
@@ -25,12 +26,20 @@ mod record;
 mod shares;
 #[path = "linearizability/spec.rs"]
 mod spec;
+#[path = "linearizability/timed.rs"]
+mod timed;
+#[path = "linearizability/timed_spec.rs"]
+mod timed_spec;
+#[path = "linearizability/timed_state.rs"]
+mod timed_state;
 #[path = "linearizability/waiters.rs"]
 mod waiters;
 #[path = "linearizability/wrong.rs"]
 mod wrong;
 #[path = "linearizability/wrong/shares.rs"]
 mod wrong_shares;
+#[path = "linearizability/wrong/timed.rs"]
+mod wrong_timed;
 #[path = "linearizability/wrong/waiters.rs"]
 mod wrong_waiters;
 
@@ -64,4 +73,9 @@ fn every_history_of_shares_has_an_order() {
 #[test]
 fn every_history_with_waiters_has_an_order() {
     check(1_000, |seed| waiters::run(&mut Random(seed)));
+}
+
+#[test]
+fn every_history_with_alarms_has_an_order() {
+    check(500, |seed| timed::run(&mut Random(seed)));
 }

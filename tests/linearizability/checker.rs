@@ -51,9 +51,9 @@ pub(crate) trait Spec {
         turn: &Turn<Self::Call, Self::Answer, Self::Stage>,
     ) -> Vec<Then<Self::State, Self::Stage>>;
 
-    /// What may happen that is no call's.
-    fn between(&self, _state: &Self::State) -> Option<Self::State> {
-        None
+    /// What may happen that is no call's, in the middle of one.
+    fn between(&self, _state: &Self::State) -> Vec<Self::State> {
+        Vec::new()
     }
 }
 
@@ -80,8 +80,10 @@ pub(crate) fn is_linearizable<S: Spec>(spec: &S, history: &History<S::Call, S::A
                 open.push(after);
             }
         };
-        if let Some(state) = spec.between(&situation.state) {
-            add(Situation { state, ..situation.clone() });
+        if situation.threads.iter().any(|(_, stage)| stage.is_some()) {
+            for state in spec.between(&situation.state) {
+                add(Situation { state, ..situation.clone() });
+            }
         }
         for i in 0..history.len() {
             let Some(entry) = next(i).filter(|entry| entry.from < first_end) else { continue };

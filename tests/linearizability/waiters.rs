@@ -1,5 +1,5 @@
 //! Waiters, beside calls that do not wait, while the clock stands still at its beginning: what comes comes from
-//! others.
+//! others. (`timed.rs` moves it.)
 //!
 //! The specification is a bucket of whole permits and a queue. Whoever is at the head is granted what it asks for in
 //! a step that is no call's, and nobody else is: first in, first out. Calls are one step, but for those that join the
@@ -203,7 +203,7 @@ impl checker::Spec for Spec {
         let done = |after| (after, Some(Stage::Done));
         match stage {
             // To run the hand-off for longer is in nobody's way.
-            Some(Stage::Done) if first && !(last && self.between(state).is_some()) => vec![(after, None)],
+            Some(Stage::Done) if first && !(last && !self.between(state).is_empty()) => vec![(after, None)],
             Some(Stage::Done) => Vec::new(),
             Some(Stage::Joined) => match answer {
                 // It may have been granted since, and will hear of it when it is polled.
@@ -235,15 +235,16 @@ impl checker::Spec for Spec {
     }
 
     /// Whoever is at the head is granted what it asks for.
-    fn between(&self, state: &State) -> Option<State> {
-        let &(id, n) = state.queue.first()?;
-        (n <= state.level).then(|| {
+    fn between(&self, state: &State) -> Vec<State> {
+        let head = state.queue.first().filter(|&&(_, n)| n <= state.level);
+        let granted = head.map(|&(id, n)| {
             let mut after = state.clone();
             after.queue.remove(0);
             self.take(&mut after, n);
             after.grants.push(Grant { id, n, looks: after.looks.len() });
             after
-        })
+        });
+        granted.into_iter().collect()
     }
 }
 
