@@ -1,4 +1,4 @@
-//! Shares, by core and by hand, one permit at a time, while the clock stands still.
+//! Shares, by core and by hand, one permit at a time, while permits come.
 //!
 //! What a bucket promises as a whole it cannot keep in parts: a call may be refused although there are permits, if
 //! they are on their way to a slot, or if they are parked in a slot behind its back. `src/shares.rs` promises what is
@@ -8,8 +8,12 @@
 //! - who draws a share for a slot takes it from the limiter in one step, and parks it in another;
 //! - who is refused looks at each slot in a step of its own.
 //!
-//! All else is one step. A permit is in one place at any time, and there are no others: what nobody has taken is there
-//! at the end, to the permit.
+//! All else is one step. Whoever needs the limiter has read the clock before that, and does all by this reading; what
+//! is parked needs none. Moving the clock is one step.
+//!
+//! What comes with time comes to the limiter. It counts together with what is parked up to a burst; there is never as
+//! much as that here, not in the limiter alone either, so that none of it is lost. So a permit is in one place at any
+//! time, and there are no others: what nobody has taken is there at the end, to the permit.
 
 use tidegate::{Denied, Local, ManualClock, PerCore, Quota, RateLimiter};
 
@@ -22,7 +26,7 @@ use super::{
 /// The most permits there are.
 const MOST: u64 = 12;
 
-/// In how long there is a permit where there is none, in nanoseconds.
+/// How long a permit takes to come, in nanoseconds.
 const ONE_NS: u64 = 1_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +41,14 @@ pub(crate) enum Call {
     GiveBack,
     /// What is left, of which nothing is in hand or on its way.
     Available,
+    /// Moves the clock, in nanoseconds.
+    Advance(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Done,
-    /// One was taken; so many are in hand.
+    /// So many are in hand, after one was taken or all were given back.
     Held(u64),
     /// In nanoseconds; nothing is in hand.
     Wait(u64),
@@ -54,14 +60,16 @@ pub(crate) enum Answer {
 pub(crate) enum Stage {
     /// So many have been drawn for a slot.
     Drawn(u64),
-    /// So many slots were empty.
-    Empty(usize),
+    /// It has read the clock; so many slots were empty.
+    Read(u64, usize),
 }
 
 /// Where the permits are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
-    limiter: u64,
+    now_ns: u64,
+    /// What there was in the limiter at first, less what has been taken out of it, in the time that this takes to come.
+    limiter_ns: i64,
     slots: Vec<u64>,
     hands: Vec<u64>,
 }
@@ -75,13 +83,50 @@ pub(crate) struct Spec {
 
 impl Spec {
     pub(crate) fn new(limiter: u64, slots: usize, hands: usize, largest: u64) -> Self {
-        Self { start: State { limiter, slots: vec![0; slots], hands: vec![0; hands] }, largest }
+        let start = State {
+            now_ns: 0,
+            limiter_ns: (limiter * ONE_NS) as i64,
+            slots: vec![0; slots],
+            hands: vec![0; hands],
+        };
+        Self { start, largest }
     }
 
-    /// What share may be drawn along with a permit.
-    fn shares(&self, state: &State) -> impl Iterator<Item = u64> + use<> {
-        let most = state.limiter.checked_sub(1).map(|left| left.min(self.largest));
+    /// What share may be drawn along with a permit by that reading.
+    fn shares(&self, state: &State, read_ns: u64) -> impl Iterator<Item = u64> + use<> {
+        let most = state.permits(read_ns).checked_sub(1).map(|left| left.min(self.largest));
         most.into_iter().flat_map(|most| 0..=most)
+    }
+}
+
+impl Spec {
+    /// What a call may do first: read the clock, or all that takes no clock.
+    fn begin(&self, state: &State, turn: &Turn<Call, Answer, Stage>) -> Vec<Then<State, Stage>> {
+        let i = turn.thread;
+        let held = state.hands[i];
+        match (turn.call, turn.answer) {
+            (Call::Advance(ns), _) => vec![(state.with(|after| after.now_ns += ns), None)],
+            (Call::ByHand, answer) if held > 0 => {
+                let then = state.with(|after| after.hands[i] -= 1);
+                (answer == Answer::Held(held - 1)).then_some((then, None)).into_iter().collect()
+            }
+            (Call::GiveBack, Answer::Held(0)) => {
+                let then = state.with(|after| {
+                    after.hands[i] = 0;
+                    after.limiter_ns += (held * ONE_NS) as i64;
+                });
+                vec![(then, None)]
+            }
+            (call, answer) => {
+                let read = (state.clone(), Some(Stage::Read(state.now_ns, 0)));
+                let stolen = state.stolen().map(|then| (then, None));
+                let steals = match call {
+                    Call::Try | Call::ByCore => answer == Answer::Done,
+                    _ => call == Call::ByHand && answer == Answer::Held(0),
+                };
+                stolen.filter(|_| steals).chain([read]).collect()
+            }
+        }
     }
 }
 
@@ -92,6 +137,16 @@ impl State {
         after
     }
 
+    /// What the limiter has by that reading, in the time that it takes to come.
+    fn level_ns(&self, read_ns: u64) -> u64 {
+        (self.limiter_ns + read_ns as i64).max(0) as u64
+    }
+
+    /// The whole permits that the limiter has by that reading.
+    fn permits(&self, read_ns: u64) -> u64 {
+        self.level_ns(read_ns) / ONE_NS
+    }
+
     /// A permit is taken from a slot, whichever has one.
     fn stolen(&self) -> impl Iterator<Item = Self> {
         (0..self.slots.len()).filter(|&j| self.slots[j] > 0).map(|j| self.with(|after| after.slots[j] -= 1))
@@ -99,7 +154,7 @@ impl State {
 
     /// A share is drawn along with a permit.
     fn drawn(&self, share: u64) -> Self {
-        self.with(|after| after.limiter -= 1 + share)
+        self.with(|after| after.limiter_ns -= ((1 + share) * ONE_NS) as i64)
     }
 }
 
@@ -115,54 +170,34 @@ impl checker::Spec for Spec {
 
     fn points(&self, state: &State, turn: &Turn<Call, Answer, Stage>) -> Vec<Then<State, Stage>> {
         let i = turn.thread;
-        let empty = match turn.stage {
+        let (read_ns, empty) = match turn.stage {
             Some(Stage::Drawn(share)) => {
                 let parked = |j: usize| (state.with(|after| after.slots[j] += share), None);
                 return (0..state.slots.len()).map(parked).collect();
             }
-            Some(Stage::Empty(empty)) => empty,
-            None => 0,
+            Some(Stage::Read(read_ns, empty)) => (read_ns, empty),
+            None => return self.begin(state, turn),
         };
         match (turn.call, turn.answer) {
-            (Call::ByHand, Answer::Held(held)) if state.hands[i] > 0 => {
-                let then = state.with(|after| after.hands[i] -= 1);
-                (then.hands[i] == held).then_some((then, None)).into_iter().collect()
-            }
             (Call::ByHand, Answer::Held(held)) => {
-                let drawn = self.shares(state).find(|&share| share == held).map(|share| state.drawn(share));
-                let drawn = drawn.map(|drawn| drawn.with(|after| after.hands[i] = held));
-                let stolen = state.stolen().filter(|_| held == 0);
-                drawn.into_iter().chain(stolen).map(|then| (then, None)).collect()
+                let drawn = self.shares(state, read_ns).find(|&share| share == held);
+                let drawn = drawn.map(|share| state.drawn(share).with(|after| after.hands[i] = held));
+                drawn.map(|then| (then, None)).into_iter().collect()
             }
             (Call::ByCore, Answer::Done) => {
                 let on_its_way = |share| (share > 0).then_some(Stage::Drawn(share));
-                let drawn = self.shares(state).map(|share| (state.drawn(share), on_its_way(share)));
-                state.stolen().map(|then| (then, None)).chain(drawn).collect()
+                self.shares(state, read_ns).map(|share| (state.drawn(share), on_its_way(share))).collect()
             }
-            (Call::Try, Answer::Done) => {
-                let there = (state.limiter > 0).then(|| state.drawn(0));
-                state.stolen().chain(there).map(|then| (then, None)).collect()
-            }
-            (Call::ByHand, Answer::Wait(ONE_NS)) if state.hands[i] > 0 => Vec::new(),
-            (Call::Try | Call::ByCore | Call::ByHand, Answer::Wait(ONE_NS)) => {
-                if state.limiter > 0 || state.slots[empty] > 0 {
+            (Call::Try, Answer::Done) if state.permits(read_ns) > 0 => vec![(state.drawn(0), None)],
+            (Call::Try | Call::ByCore | Call::ByHand, Answer::Wait(ns)) => {
+                if state.slots[empty] > 0 || ns as i64 != ONE_NS as i64 - state.limiter_ns - read_ns as i64 {
                     return Vec::new();
                 }
                 let more = empty + 1 < state.slots.len();
-                vec![(state.clone(), more.then_some(Stage::Empty(empty + 1)))]
-            }
-            (Call::GiveBack, Answer::Held(0)) => {
-                let held = state.hands[i];
-                vec![(
-                    state.with(|after| {
-                        after.hands[i] = 0;
-                        after.limiter += held;
-                    }),
-                    None,
-                )]
+                vec![(state.clone(), more.then_some(Stage::Read(read_ns, empty + 1)))]
             }
             (Call::Available, Answer::Count(count)) => {
-                let there = state.limiter + state.slots.iter().sum::<u64>();
+                let there = state.permits(read_ns) + state.slots.iter().sum::<u64>();
                 (there == count).then(|| (state.clone(), None)).into_iter().collect()
             }
             _ => Vec::new(),
@@ -199,6 +234,10 @@ impl Actor for Caller {
                 held(&self.hand)
             }
             Call::Available => Answer::Count(self.per_core.limiter().available() as u64),
+            Call::Advance(ns) => {
+                self.per_core.limiter().clock().0.advance(std::time::Duration::from_nanos(ns));
+                Answer::Done
+            }
         }))
     }
 }
@@ -209,9 +248,10 @@ fn whole(hand: &Local<Slow>) -> u64 {
     held.expect("whole permits")
 }
 
-/// The calls of one thread.
-fn plan(random: &mut Random) -> Vec<Call> {
+/// The calls of one thread. The first thread moves the clock, if it moves, and does nothing else.
+fn plan(random: &mut Random, moves: bool) -> Vec<Call> {
     let call = |random: &mut Random| match random.below(8) {
+        _ if moves => Call::Advance(random.below(5) * ONE_NS / 4),
         0 => Call::Try,
         1..=3 => Call::ByCore,
         4..=6 => Call::ByHand,
@@ -226,7 +266,8 @@ pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let slots = 1 + random.below(2) as usize;
     let largest = 2 + random.below(3);
     // Of which not all may be parked, so that hands and slots are in each other's way.
-    let initial = 1 + random.below(MOST);
+    let moves = random.below(2) == 0;
+    let initial = if moves { random.below(5) } else { 1 + random.below(MOST) };
     let quota = Quota::new(1_000_000, std::time::Duration::from_secs(1));
     let quota = quota.burst(8 * largest * slots as u64).initial(initial);
     let limiter = RateLimiter::with_clock(quota, Slow(ManualClock::new()));
@@ -234,8 +275,8 @@ pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let builder = if random.below(2) == 0 { builder } else { builder.share(1 + random.below(largest)) };
     let per_core = builder.build().expect("a small share");
     let threads = 3 + random.below(2) as usize;
-    let mut caller = |_| {
-        let (per_core, plan) = (per_core.clone(), plan(random).into_iter());
+    let mut caller = |i| {
+        let (per_core, plan) = (per_core.clone(), plan(random, moves && i == 0).into_iter());
         Caller { hand: per_core.local(), per_core, plan }
     };
     let mut callers: Vec<_> = (0..threads).map(&mut caller).collect();
@@ -243,5 +284,5 @@ pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let mut history = record(&tickets, &mut callers);
     callers[0].plan = vec![Call::Available].into_iter();
     history.push(callers[0].act(&tickets).into_iter().collect());
-    (Spec::new(initial, slots, threads, largest), history)
+    (Spec::new(initial, slots, history.len(), largest), history)
 }

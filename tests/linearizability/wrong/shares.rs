@@ -80,3 +80,31 @@ fn one_takes_what_is_in_the_hand_of_another() {
         assert_order(1 + held, 1, [calls], right);
     }
 }
+
+#[test]
+fn what_comes_with_time_comes_twice_or_not_at_all() {
+    // Half of a permit is there, after or while a reading is made.
+    for (from, told, right) in [
+        (2, Answer::Wait(500), true),
+        (2, REFUSED, false),
+        (0, REFUSED, true),
+        (0, Answer::Wait(500), true),
+        (0, Answer::Wait(250), false),
+        (2, TAKEN, false),
+    ] {
+        for call in [Call::Try, Call::ByCore, Call::ByHand] {
+            let answer = if call == Call::ByHand && told == TAKEN { Answer::Held(0) } else { told };
+            let threads: [&[Row<Spec>]; 2] =
+                [&[(Call::Advance(500), TAKEN, 0, 1)], &[(call, answer, from, 3)]];
+            assert_order(0, 2, threads, right);
+        }
+    }
+    // What is parked stays there, and what comes is added.
+    for (left, right) in [(3, true), (2, false), (4, false)] {
+        let threads: [&[Row<Spec>]; 2] = [
+            &[(Call::Advance(1_500), TAKEN, 2, 3)],
+            &[(Call::ByCore, TAKEN, 0, 1), (Call::Available, Answer::Count(left), 4, 5)],
+        ];
+        assert_order(3, 2, threads, right);
+    }
+}
