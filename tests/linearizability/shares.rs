@@ -101,7 +101,7 @@ impl Spec {
 
 impl Spec {
     /// What a call may do first: read the clock, or all that takes no clock.
-    fn begin(&self, state: &State, turn: &Turn<Call, Answer, Stage>) -> Vec<Then<State, Stage>> {
+    fn begin(state: &State, turn: &Turn<Call, Answer, Stage>) -> Vec<Then<State, Stage>> {
         let i = turn.thread;
         let held = state.hands[i];
         match (turn.call, turn.answer) {
@@ -176,7 +176,7 @@ impl checker::Spec for Spec {
                 return (0..state.slots.len()).map(parked).collect();
             }
             Some(Stage::Read(read_ns, empty)) => (read_ns, empty),
-            None => return self.begin(state, turn),
+            None => return Self::begin(state, turn),
         };
         match (turn.call, turn.answer) {
             (Call::ByHand, Answer::Held(held)) => {

@@ -203,7 +203,7 @@ impl checker::Spec for Spec {
         let done = |after| (after, Some(Stage::Done));
         match stage {
             // To run the hand-off for longer is in nobody's way.
-            Some(Stage::Done) if first && !(last && !self.between(state).is_empty()) => vec![(after, None)],
+            Some(Stage::Done) if first && (!last || self.between(state).is_empty()) => vec![(after, None)],
             Some(Stage::Done) => Vec::new(),
             Some(Stage::Joined) => match answer {
                 // It may have been granted since, and will hear of it when it is polled.
