@@ -8,7 +8,7 @@
 //! A change of quota may cut off less than a tick of the new scale, and a scale that is not exact counts each reading
 //! of the clock to less than a tick: by no more than these may an answer then differ.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use num_bigint::BigInt;
@@ -17,7 +17,7 @@ use tidegate::{Clock, Denied, Inherit, ManualClock, Permits, QuotaError, RateLim
 
 use super::{
     Extended, decode,
-    oracle::{MILLION, Oracle, Tick},
+    oracle::{MILLION, Oracle},
 };
 
 mod quotas;
@@ -93,8 +93,8 @@ struct Run {
     oracle: Oracle,
     /// The least amount that is asked for, in millionths.
     finest: u64,
-    /// Ticks to a permit, if the scale is not exact.
-    ticks: Option<u64>,
+    /// Whether the scale is not exact.
+    inexact: bool,
     changes: usize,
     /// No reading before this is surely by the present origin.
     start_ns: u64,
@@ -119,7 +119,7 @@ impl Run {
             clock,
             oracle: Oracle::new(&quota, start_ns),
             finest: if fractions { finest(&quota).0 } else { MILLION },
-            ticks: None,
+            inexact: false,
             changes: 0,
             start_ns,
             highest_ns: start_ns,
@@ -138,17 +138,6 @@ impl Run {
         self.progress_ns.is_none()
     }
 
-    /// The model, with what the scale makes of a reading so many nanoseconds from now.
-    fn seen_in(&self, wait_ns: u64) -> Cow<'_, Oracle> {
-        match self.ticks {
-            Some(parts) => {
-                let tick = Tick { parts, far_ns: self.now().saturating_add(wait_ns) };
-                Cow::Owned(self.oracle.clone().within(tick))
-            }
-            None => Cow::Borrowed(&self.oracle),
-        }
-    }
-
     fn forward(&mut self, ns: u64) {
         self.clock.advance(Duration::from_nanos(ns));
         self.highest_ns = self.highest_ns.max(self.clock.now());
@@ -162,7 +151,7 @@ impl Run {
         let now = self.clock.now();
         let then = now.saturating_sub(ns);
         let far = self.highest_ns - then >= SKEW_NS || then < self.start_ns;
-        if far && self.ticks.is_some() {
+        if far && self.inexact {
             // The origin may be moved, each time by less than a tick.
             return;
         }
@@ -176,8 +165,8 @@ impl Run {
 
     /// Whether the limiter may tell this time until there are so many.
     fn is_right(&self, told: Duration, millionths: u64, what: &str) {
-        let told = told.as_nanos() as u64;
-        let (least, most) = self.seen_in(told).wait_with_within(0, millionths);
+        let (least, most) = self.oracle.wait_with_within(0, millionths, told);
+        let told = told.as_nanos();
         let right = least <= told.into() && most >= told.into();
         assert!(right, "{what}: {told} ns, not {least} to {most}");
     }
@@ -185,7 +174,7 @@ impl Run {
     /// What the limiter admitted, the model takes too, if it can; refusals must be those of the model.
     fn acquire(&mut self, millionths: u64) {
         let never = millionths > self.limiter.quota().max_burst() * MILLION;
-        let agrees = |fits| millionths == 0 || self.seen_in(0).agrees(millionths, fits);
+        let agrees = |fits| millionths == 0 || self.oracle.agrees(millionths, fits);
         match self.limiter.try_acquire_n(permits(millionths)) {
             Ok(()) => {
                 assert!(!never, "admitted more than a burst");
@@ -206,7 +195,7 @@ impl Run {
     }
 
     fn up_to(&mut self, most: u64) {
-        let (least, there) = self.seen_in(0).available_within(0);
+        let (least, there) = self.oracle.available_within(0);
         let taken = self.limiter.try_acquire_up_to(most);
         let bound = there.clone().max(BigInt::zero()).min(most.into());
         assert!(BigInt::from(taken) <= bound, "{taken} taken of {there}");
@@ -241,11 +230,11 @@ impl Run {
     fn change(&mut self, change: Change) {
         let from = self.limiter.quota();
         let Some((to, inherit)) = change.from(from) else { return };
-        let (finest, ticks) = finest(&to);
+        let (finest, inexact) = finest(&to);
         // What a clock that is behind makes look like debt is none for the limiter, once that is in other ticks.
         let behind = self.highest_ns > self.clock.now() && self.oracle.available() < BigInt::zero();
         let doubtful = behind || !self.exact();
-        if self.changes == MOST_CHANGES || (doubtful && self.ticks.or(ticks).is_some()) {
+        if self.changes == MOST_CHANGES || (doubtful && (self.inexact || inexact)) {
             return;
         }
         self.changes += 1;
@@ -253,7 +242,7 @@ impl Run {
             self.progress_ns = Some(self.highest_ns);
             self.oracle.set_now(self.highest_ns);
         }
-        let mut changed = self.seen_in(0).into_owned();
+        let mut changed = self.oracle.clone();
         changed.change(&from, &to, to.max_burst(), inherit);
         match self.limiter.set_quota_with(to, inherit) {
             Ok(()) => {}
@@ -266,7 +255,7 @@ impl Run {
             Err(other) => panic!("{other}"),
         }
         assert_eq!(self.limiter.quota(), to);
-        (self.oracle, self.finest, self.ticks) = (changed, finest, ticks);
+        (self.oracle, self.finest, self.inexact) = (changed, finest, inexact);
         // A permit more, for what is cut off.
         let (old, new) = (from.max_burst(), to.max_burst());
         self.deepest = MILLION
@@ -285,7 +274,7 @@ impl Run {
             return;
         }
         let there = BigInt::from(self.limiter.available());
-        let (least, most) = self.seen_in(0).available_within(0);
+        let (least, most) = self.oracle.available_within(0);
         assert!(least <= there && there <= most, "{there} are there, not {least} to {most}");
         let burst = self.limiter.quota().max_burst() * MILLION;
         self.is_right(self.limiter.time_until_full(), burst, "time until full");
