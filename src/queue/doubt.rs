@@ -10,7 +10,7 @@
 //!    lock: by a refund, a charge, or another quota, and if it is behind even so. Nobody is admitted by a reading that
 //!    is behind, so that this is all there can have been. Whoever does not know of it and makes the arrival time smaller
 //!    drops it, so that an equal one means an unchanged one. A charge makes the deepest debt deeper by as much, and
-//!    counts in that. With another quota, so much time counts as gone since as brings at its rate what has come.
+//!    counts in that: had there been one as deep when the doubt arose, it would come to the same. With another quota, so much time counts as gone since as brings at its rate what has come.
 //! 4. The word is left as it is until the clock has gone on, from where it was first seen behind, for as
 //!    long as a bucket takes to fill, and is still behind. So readings that go back and forth gain nothing.
 //!    Then the bucket is taken to have been empty, and deepest in debt, when the doubt arose.
@@ -115,7 +115,7 @@ impl Locked<'_> {
         self.doubt_on(doubt);
     }
 
-    fn standing_doubt(&self) -> Option<Doubt> {
+    pub(super) fn standing_doubt(&self) -> Option<Doubt> {
         self.known_doubt().filter(|_| self.is_behind())
     }
 

@@ -189,8 +189,11 @@ impl<'a> Locked<'a> {
             self.move_origin();
         }
         let tat = charged(self.tat, self.now, cost)?;
+        // While the clock is doubted, as much more than there ever was (see `doubt.rs`).
+        let debt = tat.saturating_sub(self.now + self.frame.scale.limit);
+        let debt = if self.standing_doubt().is_some() { MAX_TAT } else { debt };
         self.keep_doubting(|this| {
-            this.meter.note_debt(tat.saturating_sub(this.now + this.frame.scale.limit), cost);
+            this.meter.note_debt(debt, cost);
             this.admit(tat, this.now);
         });
         self.inner.recheck = true;

@@ -68,13 +68,13 @@ pub(super) fn with_burst(quota: Quota, burst: u16, initial: u16) -> Quota {
     quota.initial(0).burst(burst).initial(u64::from(initial) % (burst + 1))
 }
 
-/// The smallest amount that is a whole number of ticks, in millionths; the ticks to a permit, if the scale is not exact.
-pub(super) fn finest(quota: &Quota) -> (u64, Option<u64>) {
+/// The smallest amount that is a whole number of ticks, in millionths; whether the scale is not exact.
+pub(super) fn finest(quota: &Quota) -> (u64, bool) {
     if let Some(grain) = grain(quota) {
-        return (MILLION / grain, None);
+        return (MILLION / grain, false);
     }
     let ticks = inexact_ticks(quota).expect("a small quota");
-    (MILLION / ticks.gcd(&MILLION), Some(ticks))
+    (MILLION / ticks.gcd(&MILLION), true)
 }
 
 /// How long a bucket takes to fill from a debt of so many millionths, rounded up.
