@@ -218,7 +218,8 @@ impl<C: Clock> RateLimiter<C> {
     }
 
     /// Gives back `n` permits that were taken and not used. The level does not rise above the burst. Those
-    /// who wait get them first.
+    /// who wait get them first. A fraction is rounded down to a tick, so that many small refunds make no permit; for
+    /// the rates that people write a millionth is a whole number of ticks.
     ///
     /// # Errors
     /// [`Denied::Invalid`] if `n` is negative or not a number.

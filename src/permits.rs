@@ -223,6 +223,15 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_back_is_rounded_down() {
+        assert_eq!([0.5, 2.5, 0.3].map(|p| Permits::try_from(p).unwrap().ticks_given_back(3)), [1, 7, 0]);
+        assert_eq!(
+            Permits::from(u64::MAX).ticks_given_back(u64::MAX),
+            u128::from(u64::MAX) * u128::from(u64::MAX)
+        );
+    }
+
+    #[test]
     fn display_drops_trailing_zeros() {
         assert_eq!(Permits::try_from(1.25).unwrap().to_string(), "1.25");
         assert_eq!(Permits::from(10).to_string(), "10");

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate::{AllOf, Clock, Denied, ManualClock, Quota, RateLimiter};
+use tidegate::{AllOf, Clock, Denied, ManualClock, PerCore, Quota, RateLimiter};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -107,4 +107,24 @@ fn a_group_whose_turn_comes_is_woken_to_look_for_itself() {
     steady.clock.advance(SECOND);
     assert_eq!(counter.0.load(Ordering::Relaxed), 1);
     assert_eq!(poll(&mut group), Poll::Ready(Ok(())));
+}
+
+/// What it had in hand is lost, and its part of what may be held is not: the next one gets as large a share.
+#[test]
+fn a_share_can_be_had_again() {
+    let clock = Fragile::default();
+    let limiter = RateLimiter::with_clock(Quota::per_second(80), clock.clone());
+    let per_core = PerCore::builder(&limiter).slots(1).share(10).build().unwrap();
+    let share = || {
+        let mut local = per_core.local();
+        local.try_acquire().unwrap();
+        let before = limiter.available();
+        (local, before)
+    };
+    let (local, before) = share();
+    clock.panic_once();
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(local))).is_err());
+    clock.clock.advance(SECOND);
+    let (_local, again) = share();
+    assert_eq!(again, before);
 }

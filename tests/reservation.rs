@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate::{ManualClock, Quota, RateLimiter};
+use tidegate::{ManualClock, PerCore, Quota, RateLimiter};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -94,4 +94,51 @@ fn each_of_many_grants_can_be_given_back() {
         drop(all.pop());
         assert_eq!(limiter.available(), 2 * n);
     }
+}
+
+/// 70 in the bucket and 10 parked, of 80 that come in a second.
+fn partly_parked() -> (RateLimiter<ManualClock>, PerCore<ManualClock>) {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(Quota::per_second(80), clock.clone());
+    let per_core = PerCore::builder(&limiter).slots(1).share(10).build().unwrap();
+    per_core.try_acquire().unwrap();
+    clock.advance(SECOND);
+    assert_eq!(limiter.available(), 80);
+    (limiter, per_core)
+}
+
+/// That others have had what was parked does not make it too late: without the reservation they would have needed less.
+#[test]
+fn what_others_have_gathered_since_changes_nothing() {
+    let (limiter, _per_core) = partly_parked();
+    let reservation = limiter.try_reserve(65).unwrap();
+    limiter.try_acquire_n(14).unwrap();
+    assert_eq!(limiter.available(), 1);
+    drop(reservation);
+    assert_eq!(limiter.available(), 66);
+
+    let (limiter, _per_core) = partly_parked();
+    let reservation = limiter.try_reserve(8).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(pin!(limiter.acquire_n(70)).poll(&mut cx).is_ready());
+    assert_eq!(limiter.available(), 2);
+    drop(reservation);
+    assert_eq!(limiter.available(), 10);
+}
+
+/// It does not make it any less too late, either.
+#[test]
+fn what_others_have_gathered_since_is_no_second_burst() {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(Quota::per_second(80), clock.clone());
+    let per_core = PerCore::builder(&limiter).slots(1).share(10).build().unwrap();
+    per_core.try_acquire().unwrap();
+    clock.advance(SECOND);
+    let reservation = limiter.try_reserve(65).unwrap();
+    clock.advance(SECOND);
+    // All that came meanwhile, with what is parked.
+    limiter.try_acquire_n(70).unwrap();
+    assert_eq!(limiter.try_acquire_up_to(80), 10);
+    drop(reservation);
+    assert_eq!(limiter.available(), 0);
 }

@@ -99,6 +99,23 @@ fn what_is_given_back_meanwhile_is_kept() {
     });
 }
 
+/// A debt is noted in ticks of the scale it is made by: one of four permits is none of four million.
+#[test]
+fn a_debt_is_as_deep_as_it_was() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let queue = queue(1, 1, &clock);
+        let other = {
+            let queue = queue.clone();
+            thread::spawn(move || drop(queue.charge(5.into()).unwrap()))
+        };
+        queue.set_quota(Quota::per_second(1_000_000).burst(1), Inherit::AsIs).unwrap();
+        other.join().unwrap();
+        let deepest = queue.locked(|locked| locked.meter.debt() / locked.frame.scale.per_permit);
+        assert_eq!((deepest, queue.available()), (4, -4));
+    });
+}
+
 /// It stays, and its alarm comes up with its turn: after half a second, unless it had rung after a second already.
 #[test]
 fn a_waiter_that_stays_is_granted_in_time_by_the_new_quota() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate::{Clock, ManualClock, Quota, RateLimiter};
+use tidegate::{Clock, Inherit, ManualClock, PerCore, Quota, RateLimiter};
 
 use super::support::{Line, MILLI, Numbers, SECOND, drain};
 
@@ -39,6 +39,82 @@ fn a_step_back_costs_no_more_than_a_bucket() {
                 assert_eq!(drain(&limiter), 10, "{case}");
             }
         }
+    }
+}
+
+/// The same whatever else is called meanwhile. That may take permits of its own, or change the rate.
+#[test]
+fn a_step_back_costs_no_more_whatever_is_called_meanwhile() {
+    type Call = fn(&RateLimiter<ManualClock>);
+    let ten = Quota::per_second(10);
+    let calls: [(&str, Call); 10] = [
+        ("nothing", |_| ()),
+        ("the same quota", |limiter| limiter.set_quota(Quota::per_second(10)).unwrap()),
+        ("one more each time", |limiter| {
+            let burst = limiter.quota().max_burst() + 1;
+            limiter.set_quota_with(Quota::per_second(10).burst(burst), Inherit::Additively).unwrap();
+        }),
+        ("proportionally", |limiter| {
+            limiter.set_quota_with(Quota::per_second(10), Inherit::Proportionally).unwrap();
+        }),
+        ("a refund", |limiter| limiter.refund(0.001).unwrap()),
+        ("a charge", |limiter| {
+            limiter.charge(0.001).unwrap();
+        }),
+        ("a charge that is too large", |limiter| {
+            limiter.charge(u64::MAX).unwrap_err();
+        }),
+        ("a refund and a charge", |limiter| {
+            limiter.refund(0.5).unwrap();
+            limiter.charge(0.5).unwrap();
+        }),
+        ("shares that come and go", |limiter| drop(PerCore::new(limiter))),
+        ("a refusal", |limiter| {
+            limiter.try_acquire_n(10).unwrap_err();
+        }),
+    ];
+    for (what, call) in calls {
+        let (limiter, clock) = at(0, ten);
+        clock.set(3600 * SECOND);
+        assert_eq!(drain(&limiter), 10, "{what}");
+        clock.set(10 * SECOND);
+        assert!(limiter.try_acquire().is_err(), "{what}");
+        let mut waited = Duration::ZERO;
+        while limiter.try_acquire().is_err() {
+            clock.advance(Duration::from_millis(100));
+            waited += Duration::from_millis(100);
+            assert!(waited < Duration::from_secs(4), "{what}");
+            call(&limiter);
+        }
+        // A second to fill, a permit, and what is charged until then, half as much as comes.
+        let more = if what == "a refund and a charge" { 12 } else { 2 };
+        assert!(waited <= Duration::from_millis(1_000 + 100 * more), "{what}: {waited:?}");
+    }
+}
+
+/// What is charged while the clock is doubted counts when it is followed, also by a reading from before the origin,
+/// by which a debt looks less deep than it is.
+#[test]
+fn a_charge_after_a_step_back_is_not_forgotten() {
+    for back_to in [10, 3_590] {
+        let (limiter, clock) = at(3_600 * SECOND, Quota::per_second(10));
+        // Once deep in debt, which is paid.
+        limiter.charge(1_000).unwrap();
+        clock.advance(Duration::from_secs(200));
+        assert_eq!(drain(&limiter), 10);
+        clock.set(back_to * SECOND);
+        let mut told = limiter.try_acquire().unwrap_err().retry_after().unwrap();
+        // Just before it would be followed.
+        clock.advance(told - Duration::from_millis(10));
+        limiter.charge(500).unwrap();
+        clock.advance(Duration::from_millis(20));
+        let mut waited = Duration::ZERO;
+        while let Err(denied) = limiter.try_acquire() {
+            told = denied.retry_after().unwrap();
+            waited += told;
+            clock.advance(told);
+        }
+        assert!(waited > Duration::from_secs(49), "{back_to}: {waited:?}");
     }
 }
 

@@ -247,8 +247,10 @@ impl Oracle {
         }
     }
 
+    /// Gives so much back: rounded down to a tick.
     pub(crate) fn refund(&mut self, millionths: impl Into<BigInt>) {
-        self.give(self.price(millionths));
+        let units = &self.millionth * millionths.into();
+        self.give(units.div_floor(&self.tick) * &self.tick);
     }
 
     fn give(&mut self, units: BigInt) {

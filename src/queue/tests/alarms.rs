@@ -1,6 +1,10 @@
 //! Whose alarm is relied on.
 
-use core::{task::Waker, time::Duration};
+use core::{
+    future::Future,
+    task::{Context, Waker},
+    time::Duration,
+};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -14,12 +18,12 @@ use tokio::{task::yield_now, time::sleep};
 
 use super::{giving_back::Fragile, timer::paused};
 use crate::{
-    Clock, Quota,
+    Clock, ManualClock, Quota, RateLimiter,
     gcra::Scale,
     queue::{
         AcquireOwned, WaitQueue,
         hand_off::By,
-        inner::{HandOff, Request},
+        inner::{HandOff, NEVER, Request},
     },
     word::Mode,
 };
@@ -99,4 +103,29 @@ fn a_clock_that_panics_ends_the_hand_off() {
     };
     assert_eq!((hand_off, armed), (HandOff::Idle, None));
     queue.leave(place.as_ref());
+}
+
+/// A clock that has come to its end shows no later reading: who would be due by one waits for good, and nobody looks
+/// for it again and again.
+#[test]
+fn nobody_is_woken_for_a_time_that_no_clock_shows() {
+    for (start_ns, waiters) in [(u64::MAX - 5, 1), (0, 2)] {
+        let (done, ends) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let clock = ManualClock::starting_at(start_ns);
+            // Once in three hundred years.
+            let quota = Quota::new(1, Duration::from_secs(86_400 * 365 * 300));
+            let limiter = RateLimiter::with_clock(quota, clock.clone());
+            limiter.try_acquire().unwrap();
+            let mut all: Vec<_> = (0..waiters).map(|_| Box::pin(limiter.acquire())).collect();
+            for waiter in &mut all {
+                assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            }
+            clock.advance(Duration::MAX);
+            let armed = limiter.queue().inner.lock().armed;
+            done.send((limiter.waiting(), armed)).unwrap();
+        });
+        let still = ends.recv_timeout(Duration::from_secs(60)).expect("it goes round and round");
+        assert_eq!(still, (1, Some(NEVER)), "from {start_ns}");
+    }
 }
