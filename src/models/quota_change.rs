@@ -107,11 +107,11 @@ fn a_debt_is_as_deep_as_it_was() {
         let queue = queue(1, 1, &clock);
         let other = {
             let queue = queue.clone();
-            thread::spawn(move || drop(queue.charge(5.into()).unwrap()))
+            thread::spawn(move || queue.charge(5.into()).unwrap())
         };
         queue.set_quota(Quota::per_second(1_000_000).burst(1), Inherit::AsIs).unwrap();
         other.join().unwrap();
-        let deepest = queue.locked(|locked| locked.meter.debt() / locked.frame.scale.per_permit);
+        let deepest = queue.meter.debt() / queue.meter.published.frame().scale.per_permit;
         assert_eq!((deepest, queue.available()), (4, -4));
     });
 }

@@ -66,7 +66,7 @@ pub(super) enum Entered {
 /// A limiter's whole state.
 #[derive(Debug)]
 pub(crate) struct WaitQueue<C> {
-    pub(super) meter: Meter,
+    pub(crate) meter: Meter,
     pub(super) clock: C,
     pub(super) list: ListId,
     pub(super) inner: Mutex<Inner>,

@@ -47,7 +47,7 @@ fn a_step_back_costs_no_more_than_a_bucket() {
 fn a_step_back_costs_no_more_whatever_is_called_meanwhile() {
     type Call = fn(&RateLimiter<ManualClock>);
     let ten = Quota::per_second(10);
-    let calls: [(&str, Call); 10] = [
+    let calls: [(&str, Call); 9] = [
         ("nothing", |_| ()),
         ("the same quota", |limiter| limiter.set_quota(Quota::per_second(10)).unwrap()),
         ("one more each time", |limiter| {
@@ -69,9 +69,6 @@ fn a_step_back_costs_no_more_whatever_is_called_meanwhile() {
             limiter.charge(0.5).unwrap();
         }),
         ("shares that come and go", |limiter| drop(PerCore::new(limiter))),
-        ("a refusal", |limiter| {
-            limiter.try_acquire_n(10).unwrap_err();
-        }),
     ];
     for (what, call) in calls {
         let (limiter, clock) = at(0, ten);
@@ -101,11 +98,13 @@ fn a_charge_after_a_step_back_is_not_forgotten() {
         // Once deep in debt, which is paid.
         limiter.charge(1_000).unwrap();
         clock.advance(Duration::from_secs(200));
+        // The origin comes up to the present.
+        limiter.set_quota(Quota::per_second(10)).unwrap();
         assert_eq!(drain(&limiter), 10);
         clock.set(back_to * SECOND);
         let mut told = limiter.try_acquire().unwrap_err().retry_after().unwrap();
         // Just before it would be followed.
-        clock.advance(told - Duration::from_millis(10));
+        clock.advance(told.saturating_sub(Duration::from_millis(10)));
         limiter.charge(500).unwrap();
         clock.advance(Duration::from_millis(20));
         let mut waited = Duration::ZERO;
