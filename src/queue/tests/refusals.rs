@@ -8,7 +8,7 @@ use core::{
 };
 use std::sync::mpsc;
 
-use crate::{ManualClock, Quota, RateLimiter};
+use crate::{AllOf, ManualClock, Quota, RateLimiter};
 
 /// Refuses one, two and more than a burst while the queue's lock is held by somebody else.
 fn refuse(limiter: &RateLimiter<ManualClock>, case: &'static str) {
@@ -78,4 +78,18 @@ fn what_is_there_is_found_under_the_lock() {
     limiter.queue().locked(|locked| locked.inner.holds += 1);
     assert_eq!([3, 3, 3].map(|most| limiter.try_acquire_up_to(most)), [3, 2, 0]);
     assert_eq!(limiter.available(), 0);
+}
+
+/// Where a group is among them, what those in the queue ask for does not tell when somebody's turn is: that takes the
+/// lock.
+#[test]
+fn who_is_refused_behind_a_group_is_told_when() {
+    let clock = ManualClock::new();
+    let limiter =
+        |initial| RateLimiter::with_clock(Quota::per_second(1).burst(2).initial(initial), clock.clone());
+    let (empty, full) = (limiter(0), limiter(2));
+    let mut group = pin!(AllOf::new().and(&empty, 1).and(&full, 1).acquire());
+    assert!(group.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(empty.waiting(), 1);
+    assert_eq!(empty.try_acquire().unwrap_err().retry_after(), Some(Duration::from_secs(2)));
 }
