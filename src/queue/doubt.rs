@@ -10,7 +10,8 @@
 //!    lock: by a refund, a charge, or another quota, and if it is behind even so. Nobody is admitted by a reading that
 //!    is behind, so that this is all there can have been. Whoever does not know of it and makes the arrival time smaller
 //!    drops it, so that an equal one means an unchanged one. A charge makes the deepest debt deeper by as much, and
-//!    counts in that: had there been one as deep when the doubt arose, it would come to the same. With another quota, so much time counts as gone since as brings at its rate what has come.
+//!    counts in that: had there been one as deep when the doubt arose, it would come to no less. With another quota, so
+//!    much time counts as gone since as brings at its rate what has come.
 //! 4. The word is left as it is until the clock has gone on, from where it was first seen behind, for as
 //!    long as a bucket takes to fill, and is still behind. So readings that go back and forth gain nothing.
 //!    Then the bucket is taken to have been empty, and deepest in debt, when the doubt arose.
@@ -99,10 +100,11 @@ impl Locked<'_> {
         self.doubt_on(doubt);
     }
 
-    /// What has come since a doubt arose that stands, in ticks.
+    /// What has come since a doubt arose that stands, in ticks; no more than fills the bucket, though the doubt may not
+    /// be ripe yet.
     pub(super) fn come_in_doubt(&self) -> Option<u64> {
         let come = |doubt: Doubt| self.frame.scale.wide_tick(self.now_ns - doubt.since_ns);
-        self.standing_doubt().map(|doubt| come(doubt).min(MAX_TAT.into()) as u64)
+        self.standing_doubt().map(|doubt| come(doubt).min(self.depth().into()) as u64)
     }
 
     /// Goes on with a doubt by another scale, in which so many ticks have come since it arose.

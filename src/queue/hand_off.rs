@@ -141,7 +141,7 @@ impl<C: Clock> WaitQueue<C> {
                 return Round::Again;
             }
             Next::At(NEVER) => {
-                // No clock goes on from there, so that there is nothing to wake anybody for.
+                // The end of time, or after it: no clock goes on from there, and nobody is woken for that.
                 inner.armed = Some(NEVER);
                 inner.hand_off = HandOff::Idle;
                 release(inner, &mut batch);

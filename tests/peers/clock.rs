@@ -89,6 +89,23 @@ fn a_step_back_costs_no_more_whatever_is_called_meanwhile() {
     }
 }
 
+/// What has come while the clock was doubted is no more than a burst, and stays so by a larger one.
+#[test]
+fn a_larger_burst_after_a_step_back_is_not_full() {
+    let (limiter, clock) = at(0, Quota::per_second(1_000_000).burst(10));
+    clock.set(1000 * SECOND);
+    assert_eq!(drain(&limiter), 10);
+    clock.set(500 * SECOND);
+    assert!(limiter.try_acquire().is_err());
+    // Long full, and still doubted.
+    clock.advance(Duration::from_micros(990));
+    limiter.set_quota(Quota::per_second(10).burst(1000)).unwrap();
+    clock.advance(Duration::from_secs(2));
+    assert!(limiter.try_acquire_n(31).is_err());
+    clock.advance(Duration::from_secs(99));
+    assert!(limiter.try_acquire_n(1000).is_ok());
+}
+
 /// What is charged while the clock is doubted counts when it is followed, also by a reading from before the origin,
 /// by which a debt looks less deep than it is.
 #[test]
