@@ -165,8 +165,9 @@ fi
 
 printf '\n## Seeded faults\n\n'
 if has faults; then
-    bash $here/tables.sh faults <(result faults)
-    missing faults < <(printf '%s\n' faults/*.fault | sed -E 's/.*\/(.*)\.fault/\1/' | grep -vxFf <(result faults | cut -d ' ' -f 1))
+    # Each line says when and where it was.
+    bash $here/tables.sh faults "$kept/faults.txt"
+    missing faults < <(printf '%s\n' faults/*.fault | sed -E 's/.*\/(.*)\.fault/\1/' | grep -vxFf <(cut -d ' ' -f 1 "$kept/faults.txt"))
 fi
 
 printf '\n## Tests\n\n'
