@@ -7,12 +7,8 @@ source "$(dirname "$0")/../../.ci/lib.sh"
 
 need_nightly
 need_cargo_tool fuzz
-found=$(cargo +nightly fuzz list)
+found=$(fuzz_targets)
 mapfile -t targets <<<"$found"
-if [ -z "$found" ]; then
-    echo "no fuzz targets" >&2
-    exit 1
-fi
 log=$base/fuzz/fuzz.log
 corpus=$base/fuzz/corpus
 scratch=$base/fuzz/coverage
@@ -47,14 +43,8 @@ covered() {
 
 for target in "${targets[@]}"; do
     echo "== $target"
-    # As in .ci/fuzz.sh.
-    sanitizer=none
-    if [ "$target" = list ]; then
-        sanitizer=address
-    fi
-    export CARGO_TARGET_DIR="$base/fuzz/$sanitizer"
+    build_fuzz_target "$target"
     bin=$CARGO_TARGET_DIR/$(host)/release
-    cargo +nightly fuzz build --sanitizer "$sanitizer" "$target"
     rm -rf "$corpus"
     mkdir -p "$corpus"
     cargo +nightly fuzz run --sanitizer "$sanitizer" "$target" "$corpus" "fuzz/seeds/$target" -- \
