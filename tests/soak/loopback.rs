@@ -17,7 +17,7 @@ use super::{
     meter::credit,
     real_time::{alone, seconds_each},
     report::{Memory, Report},
-    round::{Limiter, Plan, Wall},
+    round::{Limiter, Plan, Wall, never_full},
     server::{Book, Request},
 };
 
@@ -147,16 +147,7 @@ fn the_server_sees_no_more_than_the_quotas_in_force_allow() {
 
 #[test]
 fn the_books_balance_over_loopback() {
-    // Never full, and always the same rate.
-    let quotas = [40_u32, 41, 42].map(|bits| {
-        let catch_up = Duration::from_millis(u64::from(bits) - 40);
-        Quota::per_second(2_000).burst(1 << bits).initial(0).catch_up(catch_up)
-    });
-    let wall = Wall::new();
-    wall.stop();
-    let start = wall.now();
-    let limiter = RateLimiter::with_clock(quotas[0], wall.clone());
-    wall.go_on();
+    let (quotas, limiter, start) = never_full(2_000);
     let (mut taken, mut charged) = (0, 0);
     rounds("the_books_balance_over_loopback", &limiter, &quotas, true, |log, book, (_, to)| {
         taken += requests(log, book).map(|request| request.permits).sum::<u64>();

@@ -18,7 +18,7 @@ use super::{
     memory::{keep_silent, resident},
     meter::{credit, rate},
     report::{Memory, Report},
-    round::{Limiter, Log, Plan, Wall, run},
+    round::{Limiter, Log, Plan, Wall, never_full, run},
 };
 
 const ROUND: Duration = Duration::from_millis(150);
@@ -106,16 +106,7 @@ fn no_window_sees_more_than_the_larger_quota_allows() {
 
 #[test]
 fn the_books_balance_in_real_time() {
-    // Never full, and always the same rate.
-    let quotas = [40_u32, 41, 42].map(|bits| {
-        let catch_up = Duration::from_millis(u64::from(bits) - 40);
-        Quota::per_second(20_000).burst(1 << bits).initial(0).catch_up(catch_up)
-    });
-    let wall = Wall::new();
-    wall.stop();
-    let start = wall.now();
-    let limiter = RateLimiter::with_clock(quotas[0], wall.clone());
-    wall.go_on();
+    let (quotas, limiter, start) = never_full(20_000);
     let (mut taken, mut charged) = (0, 0);
     rounds("the_books_balance_in_real_time", &limiter, &quotas, true, |log, (_, to)| {
         taken += log.tries.iter().chain(&log.waits).map(|call| call.billionths).sum::<i128>() / 1_000_000_000;

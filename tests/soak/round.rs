@@ -96,6 +96,20 @@ fn note(calls: &mut Vec<intervals::Call>, limiter: &Limiter, call: impl FnOnce()
     }
 }
 
+/// Three quotas of that rate by which the bucket is never full, a limiter by the first of them, and when it was made.
+pub(crate) fn never_full(permits: u64) -> ([Quota; 3], Limiter, u64) {
+    let quotas = [40_u32, 41, 42].map(|bits| {
+        let catch_up = Duration::from_millis(u64::from(bits) - 40);
+        Quota::per_second(permits).burst(1 << bits).initial(0).catch_up(catch_up)
+    });
+    let wall = Wall::new();
+    wall.stop();
+    let start = wall.now();
+    let limiter = RateLimiter::with_clock(quotas[0], wall.clone());
+    wall.go_on();
+    (quotas, limiter, start)
+}
+
 /// How a round is to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
