@@ -66,7 +66,7 @@ struct Run {
     catch_up: u64,
     limiter: RateLimiter<Alarms>,
     clock: ManualClock,
-    /// None with catch-up, and once alarms have been held up.
+    /// None once there has been catch-up, or alarms have been held up.
     line: Option<Line>,
     waiters: Vec<Waiter>,
     reservations: Vec<Held>,

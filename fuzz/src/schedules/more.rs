@@ -80,6 +80,10 @@ impl Run {
             return None;
         }
         self.quota = to;
+        if !to.max_catch_up().is_zero() {
+            // A quarter of a permit may have been no time at all under the one before.
+            self.line = None;
+        }
         assert_eq!(self.limiter.quota(), to);
         // Whoever asks for too much has gone: granted, if it was due by then.
         let woken = self.woken();
