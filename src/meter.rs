@@ -246,10 +246,11 @@ impl Meter {
     pub(crate) fn is_behind(&self, frame: &Frame, now_ns: u64, tat: u64) -> bool {
         let limit = frame.scale.limit;
         let skewed = || limit.saturating_add(self.debt()).saturating_add(frame.scale.span(SKEW_NS));
-        // Beyond the horizon it is not behind. A reading from before the origin is that much further behind.
+        // A reading from before the origin is that much further behind; one beyond the horizon may be behind, too.
         let ahead = match frame.tick(now_ns) {
             Some(0) => tat.saturating_add(frame.scale.span(frame.origin_ns.saturating_sub(now_ns))),
-            now => now.map_or(0, |now| tat.saturating_sub(now)),
+            Some(now) => tat.saturating_sub(now),
+            None => tat.saturating_sub(frame.scale.span(now_ns - frame.origin_ns)),
         };
         now_ns.saturating_add(SKEW_NS) < frame.origin_ns || (ahead > limit && ahead > skewed())
     }

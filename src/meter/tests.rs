@@ -1,6 +1,7 @@
 //! The lock-free half on its own: what comes between the look at the word and the exchange is done by the step.
 
 use super::*;
+use crate::gcra::MAX_TAT;
 
 const NOW: u64 = 100_000_000_000;
 
@@ -130,8 +131,13 @@ fn a_clock_is_behind_if_the_word_is_further_ahead_than_it_can_be() {
     }
     assert!(!meter.is_behind(&frame, frame.origin_ns - SKEW_NS, 0));
     assert!(meter.is_behind(&frame, frame.origin_ns - SKEW_NS - 1, 0));
-    // Not beyond the horizon.
-    assert!(!meter.is_behind(&frame, u64::MAX, now + 10 * limit));
+    // Nor is the end of time, but another reading from beyond the horizon may be.
+    assert!(!meter.is_behind(&frame, u64::MAX, MAX_TAT));
+    meter.set_debt(0);
+    let beyond = frame.scale.horizon_ns + 1;
+    let ahead = |tat| meter.is_behind(&frame, frame.origin_ns + beyond, tat);
+    assert!(frame.scale.span(beyond) + limit + skew < MAX_TAT);
+    assert_eq!([0, 1].map(|more| ahead(frame.scale.span(beyond) + limit + skew + more)), [false, true]);
 }
 
 #[test]

@@ -7,11 +7,11 @@
 //! 2. A doubt arises only by a reading made after the very arrival time that it is behind was seen. So a
 //!    clock that goes forward is never doubted.
 //! 3. A doubt stands while the word is what it was, or what those have made of it who knew of the doubt and held the
-//!    lock: by a refund, a charge, or another quota, and if it is behind even so. Nobody is admitted by a reading that
-//!    is behind, so that this is all there can have been. Whoever does not know of it and makes the arrival time smaller
-//!    drops it, so that an equal one means an unchanged one. A charge makes the deepest debt deeper by as much, and
-//!    counts in that: had there been one as deep when the doubt arose, it would come to no less. With another quota, so
-//!    much time counts as gone since as brings at its rate what has come.
+//!    lock: by a refund, a charge, another quota or another origin, and if it is behind even so. Nobody is admitted by a
+//!    reading that is behind, so that this is all there can have been. Whoever does not know of it and makes the arrival
+//!    time smaller drops it, so that an equal one means an unchanged one. A charge makes the deepest debt deeper by as
+//!    much, and counts in that: had there been one as deep when the doubt arose, it would come to no less. With another
+//!    quota, so much time counts as gone since as brings at its rate what has come.
 //! 4. The word is left as it is until the clock has gone on, from where it was first seen behind, for as
 //!    long as a bucket takes to fill, and is still behind. So readings that go back and forth gain nothing.
 //!    Then the bucket is taken to have been empty, and deepest in debt, when the doubt arose.
@@ -87,13 +87,15 @@ impl Locked<'_> {
         let Some(doubt) = ripe.filter(|_| self.is_behind()) else { return false };
         // Empty then; what has come since, at most to the full.
         let come = self.frame.scale.wide_tick(self.now_ns - doubt.since_ns).min(u128::from(MAX_TAT));
-        self.restart(self.depth() as i64 - come as i64);
+        self.restart(self.now_ns, self.depth() as i64 - come as i64);
+        self.set_doubt(None);
         // No earlier grant can be given back: the clock has set the arrival time.
         self.inner.slack.forget();
         true
     }
 
-    /// Makes another word of it, by which nobody is admitted. A doubt that stands goes on (invariant 3).
+    /// Makes another word of it, by which nobody is admitted, or counts from another origin. A doubt that stands goes on
+    /// (invariant 3).
     pub(super) fn keep_doubting(&mut self, change: impl FnOnce(&mut Self)) {
         let doubt = self.standing_doubt();
         change(self);

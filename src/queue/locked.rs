@@ -202,7 +202,7 @@ impl<'a> Locked<'a> {
 
     /// How many ticks can be charged, by the origin there is or by a fresh one.
     pub(super) fn chargeable(&self) -> u64 {
-        let (_, fresh) = Frame::at(self.frame.scale, self.now_ns);
+        let (_, fresh) = Frame::at(self.frame.scale, self.present_ns());
         let moved = fresh.saturating_add(self.tat.saturating_sub(self.now));
         MAX_TAT.saturating_sub(self.tat.max(self.now).min(moved))
     }
@@ -380,12 +380,16 @@ impl<'a> Locked<'a> {
         self.meter.set_linger_until_ns(self.now_ns.saturating_add(catch_up_ns));
     }
 
+    /// Where time goes on from: a reading from before the origin was taken for the origin.
+    pub(super) fn present_ns(&self) -> u64 {
+        self.now_ns.max(self.frame.origin_ns)
+    }
+
     /// Counts from another origin, a while before the present, with an arrival time so many ticks ahead of
     /// the present.
-    pub(super) fn restart(&mut self, ahead: i64) {
-        let (frame, now) = Frame::at(self.frame.scale, self.now_ns);
+    pub(super) fn restart(&mut self, present_ns: u64, ahead: i64) {
+        let (frame, now) = Frame::at(self.frame.scale, present_ns);
         self.count_by(frame, now, now.saturating_add_signed(ahead).min(MAX_TAT), |_, _| {});
-        self.set_doubt(None);
     }
 
     /// Counts by another frame from here on, of which the present is `now`, with that arrival time. What else counts in
@@ -407,16 +411,15 @@ impl<'a> Locked<'a> {
         (self.gathered, self.spill) = (0, 0);
     }
 
-    /// Moves the origin up to the present; the level stays as it is. Where the scale is not exact, what either origin
-    /// cuts off of the present differs by less than a tick.
+    /// Moves the origin up to the present; the level stays as it is, and so does a doubt. Where the scale is not exact,
+    /// what either origin cuts off of the present differs by less than a tick.
     fn move_origin(&mut self) {
-        // A reading from before the origin was taken for the origin, so that is where time goes on.
-        self.now_ns = self.now_ns.max(self.frame.origin_ns);
-        let now = self.frame.scale.wide_tick(self.now_ns.saturating_sub(self.frame.origin_ns));
+        let present_ns = self.present_ns();
+        let now = self.frame.scale.wide_tick(present_ns - self.frame.origin_ns);
         // Both are below 2^127.
         let ahead = i128::from(self.tat) - now as i128;
         let lowest = -i128::from(MAX_TAT);
-        self.restart(ahead.max(lowest) as i64);
+        self.keep_doubting(|this| this.restart(present_ns, ahead.max(lowest) as i64));
         self.inner.slack.count_from(now, self.now);
     }
 }

@@ -171,8 +171,7 @@ impl Locked<'_> {
         // Credit of a busy queue may go beyond a full burst.
         let credit = if ahead < 0 { scale.catch_up } else { 0 };
         let most = i128::from(scale.limit) + i128::from(credit);
-        // A reading from before the origin was taken for the origin, so that is where time goes on.
-        let (frame, now) = Frame::at(scale, self.now_ns.max(self.frame.origin_ns));
+        let (frame, now) = Frame::at(scale, self.present_ns());
         let at_level = |level: i128| i128::from(now) + i128::from(scale.limit) - level.min(most);
         if at_level(rightful) > i128::from(MAX_TAT) {
             let permits = -rightful / i128::from(scale.per_permit);

@@ -134,6 +134,28 @@ fn a_charge_after_a_step_back_is_not_forgotten() {
     }
 }
 
+/// Also where the bucket takes almost as long to fill as the word lasts, and what a clock that is behind makes look like
+/// a debt fills all of it.
+#[test]
+fn a_step_back_in_a_word_that_is_full() {
+    let (limiter, clock) = at(0, Quota::new(5, Duration::from_millis(495)).burst(17));
+    clock.set(7_000 * SECOND);
+    limiter.try_acquire().unwrap();
+    clock.set(6_600 * SECOND);
+    let slow = Quota::new(1, Duration::from_nanos(3_587_560_918)).burst(742).initial(0);
+    limiter.set_quota_with(slow, Inherit::Proportionally).unwrap();
+    let fill = slow.period() * 742;
+    // An hour and five minutes: the word is at its end.
+    assert!(limiter.time_until_full() > 2 * fill);
+    let told = limiter.try_acquire().unwrap_err().retry_after().expect("not never");
+    // A nanosecond more, for the tick of debt that the change may have cut off.
+    assert!(told <= fill + SKEW + Duration::from_nanos(1), "{told:?}");
+    clock.advance(told);
+    // Taken to have been empty, and full now.
+    limiter.try_acquire_n(742).unwrap();
+    assert!(limiter.try_acquire().is_err());
+}
+
 /// The same for one who asks all the time, and so keeps the limiter busy with refusals.
 #[test]
 fn a_step_back_under_constant_calls() {

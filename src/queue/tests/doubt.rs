@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::locked::{MS, START, limiter};
 use crate::{
-    Clock, RateLimiter,
-    queue::{WaitQueue, doubt::Refusal},
+    Clock, ManualClock, RateLimiter,
+    queue::{WaitQueue, doubt::Refusal, locked::Locked},
 };
 
 /// Of a thousand a second and five at once, all taken: it takes 5 ms to fill, and a reading may differ by 1 ms.
@@ -107,6 +107,88 @@ fn a_clock_that_has_been_behind_for_long_is_followed() {
         });
         assert!(!queue.meter.doubted());
     }
+}
+
+/// All taken, and the clock has stepped back by a second, as somebody has seen: the queue, and when that was.
+fn doubted(limiter: &RateLimiter<ManualClock>) -> (&WaitQueue<ManualClock>, u64) {
+    limiter.try_acquire_n(5).unwrap();
+    let (queue, then_ns) = (limiter.queue(), START - 1_000 * MS);
+    let tat = queue.meter.word.load().tat();
+    assert_eq!(refuse(queue, then_ns, START, Some(tat)), Refusal::Until(then_ns + 6 * MS));
+    (queue, then_ns)
+}
+
+/// What those are told who know nothing of the word: when the clock is followed, while it is doubted.
+fn told<C: Clock>(queue: &WaitQueue<C>, now_ns: u64) -> Option<u64> {
+    match refuse(queue, now_ns, START + 70 * MS, None) {
+        Refusal::Until(until_ns) => Some(until_ns),
+        Refusal::Unsure(_) => None,
+        Refusal::Settled => panic!("followed"),
+    }
+}
+
+#[test]
+fn what_has_come_in_doubt_is_a_burst_at_the_most() {
+    let (limiter, _clock) = limiter(QUOTA);
+    let (queue, then_ns) = doubted(&limiter);
+    let come = |now_ns| {
+        queue.locked_at(now_ns, |locked| {
+            let permit = locked.frame.scale.per_permit;
+            locked.come_in_doubt().map(|come| (come / permit, come % permit))
+        })
+    };
+    assert_eq!([0, 3, 5, 7].map(|ms| come(then_ns + ms * MS)), [0, 3, 5, 5].map(|permits| Some((permits, 0))));
+    // By a reading from before it, and by one that is not behind.
+    assert_eq!([then_ns - 1, START].map(come), [None; 2]);
+}
+
+#[test]
+fn a_doubt_goes_on_with_what_those_make_of_the_word_who_know_of_it() {
+    let changes: [fn(&mut Locked<'_>, u64); 4] = [
+        |locked, permit| locked.tat -= permit,
+        |locked, permit| locked.tat += 7 * permit,
+        |locked, permit| locked.restart(locked.now_ns, 70 * permit as i64),
+        // Not behind.
+        |locked, permit| locked.restart(locked.now_ns, 6 * permit as i64),
+    ];
+    for (case, change) in changes.into_iter().enumerate() {
+        let (limiter, _clock) = limiter(QUOTA);
+        let (queue, then_ns) = doubted(&limiter);
+        queue.locked_at(then_ns + 2 * MS, |locked| {
+            let permit = locked.frame.scale.per_permit;
+            locked.keep_doubting(|locked| change(locked, permit));
+            assert_eq!(locked.is_behind(), case < 3, "{case}");
+        });
+        assert_eq!(queue.meter.doubted(), case < 3, "{case}");
+        if case < 3 {
+            assert_eq!(told(queue, then_ns + 3 * MS), Some(then_ns + 6 * MS), "{case}");
+        }
+    }
+}
+
+/// Of another quota, so much time has passed as brings what has come: rather a nanosecond less.
+#[test]
+fn a_doubt_goes_on_by_what_has_come_since() {
+    for (come, expected) in [(Some(3), Some(3)), (Some(0), Some(6)), (None, None)] {
+        let (limiter, _clock) = limiter(QUOTA);
+        let (queue, then_ns) = doubted(&limiter);
+        let now_ns = then_ns + 2 * MS;
+        queue.locked_at(now_ns, |locked| {
+            let permit = locked.frame.scale.per_permit;
+            locked.doubt_since(come.map(|come| come * permit));
+        });
+        let later = u64::from(come.is_some_and(|come| come > 0));
+        assert_eq!(told(queue, now_ns), expected.map(|ms| now_ns + ms * MS + later), "{come:?}");
+    }
+    // As set_quota does.
+    let (limiter, _clock) = limiter(QUOTA);
+    let (queue, then_ns) = doubted(&limiter);
+    let origin_ns = queue.locked(|locked| locked.frame.origin_ns);
+    limiter.clock().set(then_ns + 2 * MS);
+    limiter.set_quota("500/s burst 5".parse().unwrap()).unwrap();
+    assert_ne!(queue.locked(|locked| locked.frame.origin_ns), origin_ns);
+    // Of five two have come, and another takes two milliseconds; a tick more of debt, for what is cut off.
+    assert_eq!(told(queue, then_ns + 2 * MS), Some(then_ns + 9 * MS + 1));
 }
 
 /// Whoever calls last looks at the clock, whatever the call is.
