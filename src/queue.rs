@@ -13,6 +13,7 @@ mod hand_off;
 mod inner;
 mod list;
 mod locked;
+mod origin;
 mod parking;
 mod requota;
 mod reservation;

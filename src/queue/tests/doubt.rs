@@ -137,7 +137,10 @@ fn what_has_come_in_doubt_is_a_burst_at_the_most() {
             locked.come_in_doubt().map(|come| (come / permit, come % permit))
         })
     };
-    assert_eq!([0, 3, 5, 7].map(|ms| come(then_ns + ms * MS)), [0, 3, 5, 5].map(|permits| Some((permits, 0))));
+    assert_eq!(
+        [0, 3, 5, 7].map(|ms| come(then_ns + ms * MS)),
+        [0, 3, 5, 5].map(|permits| Some((permits, 0)))
+    );
     // By a reading from before it, and by one that is not behind.
     assert_eq!([then_ns - 1, START].map(come), [None; 2]);
 }
