@@ -85,9 +85,10 @@ impl Locked<'_> {
     pub(super) fn settle(&mut self) -> bool {
         let ripe = self.known_doubt().filter(|&doubt| self.now_ns >= self.trusted_ns(doubt));
         let Some(doubt) = ripe.filter(|_| self.is_behind()) else { return false };
-        // Empty then; what has come since, at most to the full.
-        let come = self.frame.scale.wide_tick(self.now_ns - doubt.since_ns).min(u128::from(MAX_TAT));
-        self.restart(self.now_ns, self.depth() as i64 - come as i64);
+        // Empty then, and full now.
+        let come = self.frame.scale.wide_tick(self.now_ns - doubt.since_ns);
+        let more = come.saturating_sub(self.depth().into()).min(MAX_TAT.into()) as i64;
+        self.restart(self.now_ns, -more);
         self.set_doubt(None);
         // No earlier grant can be given back: the clock has set the arrival time.
         self.inner.slack.forget();
@@ -141,9 +142,9 @@ impl Locked<'_> {
         doubt.since_ns.saturating_add(fill_ns).saturating_add(SKEW_NS)
     }
 
-    /// From the deepest debt to a full burst.
+    /// From the deepest debt to a full burst: with all that was charged in doubt, this can be more than the word holds.
     fn depth(&self) -> u64 {
-        self.frame.scale.limit.saturating_add(self.meter.debt()).min(MAX_TAT)
+        self.frame.scale.limit.saturating_add(self.meter.debt())
     }
 
     pub(super) fn set_doubt(&mut self, doubt: Option<Doubt>) {

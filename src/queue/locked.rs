@@ -191,7 +191,7 @@ impl<'a> Locked<'a> {
         let tat = charged(self.tat, self.now, cost)?;
         // While the clock is doubted, as much more than there ever was (see `doubt.rs`).
         let debt = tat.saturating_sub(self.now + self.frame.scale.limit);
-        let debt = if self.standing_doubt().is_some() { MAX_TAT } else { debt };
+        let debt = if self.standing_doubt().is_some() { u64::MAX } else { debt };
         self.keep_doubting(|this| {
             this.meter.note_debt(debt, cost);
             this.admit(tat, this.now);

@@ -190,7 +190,7 @@ impl Locked<'_> {
         let most_without = i128::from(scale.limit) + i128::from(if more { scale.catch_up } else { 0 });
         let slack = if exact { most_without - new } else { 0 };
         let deepest = i128::from(self.meter.debt());
-        let debt = (convert(deepest) + 1).max(-rightful).min(i128::from(MAX_TAT));
+        let debt = (convert(deepest) + 1).max(-rightful).min(i128::from(u64::MAX));
         // A clock that has stepped back is taken to have done so when the bucket was deepest in debt.
         let come = self.come_in_doubt().map(|come| inherited(i128::from(come) - deepest) + debt);
         self.note(self.floor);
@@ -202,7 +202,7 @@ impl Locked<'_> {
             meter.set_debt(debt as u64);
             inner.price_anew(&frame, turned_away);
         });
-        self.doubt_since(come.map(|come| come.clamp(0, i128::from(MAX_TAT)) as u64));
+        self.doubt_since(come.map(|come| come.clamp(0, i128::from(u64::MAX)) as u64));
         Ok(())
     }
 }
@@ -222,7 +222,7 @@ impl Inner {
     }
 }
 
-/// `ticks * new / old`, rounded down. All are of up to 63 bits, so that nothing overflows.
+/// `ticks * new / old`, rounded down. Nothing overflows: a price or a limit is of up to 62 bits, and `ticks` of up to 64.
 fn proportion(ticks: i128, new: u64, old: u64) -> i128 {
     (ticks * i128::from(new)).div_euclid(i128::from(old))
 }

@@ -134,6 +134,26 @@ fn a_charge_after_a_step_back_is_not_forgotten() {
     }
 }
 
+/// Nor if the deepest debt comes to more than the word can hold by that.
+#[test]
+fn charges_after_a_step_back_are_not_forgotten_however_many() {
+    let one = Duration::from_nanos(924_851_009);
+    let (limiter, clock) = at(0, Quota::new(1, one).burst(53));
+    limiter.charge(4_294).unwrap();
+    clock.set(71_000 * SECOND);
+    assert_eq!(drain(&limiter), 53);
+    clock.set(45_000 * SECOND);
+    let told = limiter.try_acquire().unwrap_err().retry_after().unwrap();
+    // Just before it would be followed.
+    clock.advance(told - Duration::from_nanos(1));
+    limiter.charge(1_000).unwrap();
+    // Had it been full, it would still be in debt.
+    clock.advance(one * 900);
+    assert!(limiter.try_acquire().is_err());
+    clock.advance(one * 101);
+    assert_eq!(drain(&limiter), 53);
+}
+
 /// Also where the bucket takes almost as long to fill as the word lasts, and what a clock that is behind makes look like
 /// a debt fills all of it.
 #[test]
