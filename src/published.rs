@@ -1,15 +1,15 @@
 //! The scale and its origin, readable by everybody while the holder of the queue's lock replaces it.
 //!
-//! A sequence lock. The hot path reads the word, then the fields, decides, swaps the word, and then asks whether
-//! the sequence number is still the one it began with.
+//! By a sequence lock (`seq_lock.rs`). The hot path reads the word, then the fields, decides, swaps the word, and then
+//! asks whether the sequence number is still the one it began with.
 //!
 //! # Invariants
-//! 1. `sequence` is odd while the fields are being written, and goes up by two with every publication.
-//! 2. Only the holder of the queue's lock publishes, and only while the word is frozen.
-//! 3. The word says of which parity the scale is that it counts by, unless it is frozen or lingers.
-//! 4. What counts in ticks of the scale and is read without the lock while the word is frozen, that word among it, is
-//!    changed to another scale while `sequence` is odd. So a reader that finds the same number before and after has read
-//!    all of it by one scale.
+//! 1. Only the holder of the queue's lock publishes, and only while the word is frozen.
+//! 2. The word says of which parity the scale is that it counts by, unless it is frozen or lingers. (The sequence number
+//!    goes up by two with every publication.)
+//! 3. What counts in ticks of the scale and is read without the lock while the word is frozen, that word among it, is
+//!    changed to another scale while the sequence number is odd. So a reader that finds the same number before and after
+//!    has read all of it by one scale.
 //!
 //! # Why a stale scale cannot pass
 //! A caller that has read the word, with Acquire, finds fields that are at least as new. If they are of the other
@@ -30,20 +30,16 @@
 //! lingers, it has no parity, and the second look has to see none.)
 //!
 //! A call that is refused makes no exchange that could fail. It counts if there has been no publication since before the
-//! word was read: then it went by one scale (invariant 4).
+//! word was read: then it went by one scale (invariant 3).
 //!
-//! # Orderings
-//! Writer: odd `sequence`, Release fence, fields, even `sequence` with Release. Reader: `sequence` with
-//! Acquire (pairs with the last store: the fields are at least as new), fields, Acquire fence (pairs with
-//! the Release fence: a field from a later publication implies that its odd number is seen), `sequence`.
 //! The exchange has Release, and the freezing of the word Acquire, so that who swaps before it is frozen has read
 //! no field that was written after.
 
-use crate::{
-    gcra::Scale,
-    sync::{AtomicU64, Ordering, fence},
-    word::Mode,
-};
+mod seq_lock;
+
+pub(crate) use seq_lock::SeqLock;
+
+use crate::{gcra::Scale, word::Mode};
 
 /// A scale and the clock reading from which its ticks are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,100 +91,64 @@ impl Edition {
 const FIELDS: usize = 7;
 
 #[derive(Debug)]
-pub(crate) struct Published {
-    sequence: AtomicU64,
-    fields: [AtomicU64; FIELDS],
-}
+pub(crate) struct Published(SeqLock<FIELDS>);
 
 impl Published {
     pub(crate) fn new(frame: Frame) -> Self {
-        Self { sequence: AtomicU64::new(0), fields: pack(frame).map(AtomicU64::new) }
+        Self(SeqLock::new(pack(frame)))
     }
 
     /// The frame and its edition, read whole; `None` while it is being replaced.
     #[inline]
     pub(crate) fn read(&self) -> Option<(Edition, Frame)> {
         let edition = self.read_edition()?;
-        let frame = self.fields();
+        let frame = self.frame();
         self.is_current(edition).then_some((edition, frame))
     }
 
     /// The edition; `None` while the frame is being replaced.
     #[inline]
     pub(crate) fn read_edition(&self) -> Option<Edition> {
-        // Acquire: pairs with the last store of `publish`.
-        let sequence = self.sequence.load(Ordering::Acquire);
-        (sequence & 1 == 0).then_some(Edition(sequence))
+        self.0.begin().map(Edition)
     }
 
     /// Whether the frame of that edition is still the current one: what was read since it was is by that.
     #[inline]
     pub(crate) fn is_current(&self, edition: Edition) -> bool {
-        self.since(edition) == 0
+        self.0.since(edition.0) == 0
     }
 
     /// Whether an exchange that replaced a state of that mode, by the frame of that edition, counts.
     #[inline]
     pub(crate) fn counts(&self, edition: Edition, mode: Mode) -> bool {
         // Up to the beginning of the second publication since.
-        self.since(edition) <= if mode == Mode::Linger { 0 } else { 3 }
-    }
-
-    /// By how much the sequence number has grown.
-    #[inline]
-    fn since(&self, edition: Edition) -> u64 {
-        // Acquire fence: pairs with the Release fence of `publish`, through any field read before.
-        fence(Ordering::Acquire);
-        // Relaxed: ordered after the reads of the fields by the fence above.
-        self.sequence.load(Ordering::Relaxed) - edition.0
+        self.0.since(edition.0) <= if mode == Mode::Linger { 0 } else { 3 }
     }
 
     /// The edition, for the holder of the queue's lock, who alone could change it.
     pub(crate) fn edition(&self) -> Edition {
-        // Relaxed: ordered by the lock.
-        Edition(self.sequence.load(Ordering::Relaxed))
+        Edition(self.0.number())
     }
 
-    /// The frame, for the holder of the queue's lock, who alone could change it.
+    /// The frame: for the holder of the queue's lock, who alone could change it, or as far as its edition turns out to
+    /// be current.
     #[inline]
     pub(crate) fn frame(&self) -> Frame {
-        self.fields()
+        unpack(self.0.values())
     }
 
-    /// Replaces the frame, and meanwhile, by `along`, all that is read with it (invariant 4). The caller holds the
+    /// Replaces the frame, and meanwhile, by `along`, all that is read with it (invariant 3). The caller holds the
     /// queue's lock and has frozen the word.
     pub(crate) fn publish(&self, frame: Frame, along: impl FnOnce()) {
-        // Relaxed: only the holder of the lock writes it.
-        let sequence = self.sequence.load(Ordering::Relaxed);
-        // Relaxed: made visible before the fields by the fence.
-        self.sequence.store(sequence + 1, Ordering::Relaxed);
-        // Release fence: pairs with the Acquire fence of `is_current`.
-        fence(Ordering::Release);
-        for (field, value) in self.fields.iter().zip(pack(frame)) {
-            // Relaxed: between the fence above and the Release below.
-            field.store(value, Ordering::Relaxed);
-        }
-        along();
-        // Release: pairs with the Acquire of `read`.
-        self.sequence.store(sequence + 2, Ordering::Release);
+        self.0.replace(pack(frame), along);
     }
+}
 
-    #[inline]
-    fn fields(&self) -> Frame {
-        // Relaxed: ordered by the Acquire of `read` and the fence of `is_current`, or by the lock.
-        let field = |i: usize| self.fields[i].load(Ordering::Relaxed);
-        Frame {
-            origin_ns: field(0),
-            scale: Scale {
-                per_permit: field(1),
-                limit: field(2),
-                rate_whole: field(3),
-                rate_fraction: field(4),
-                horizon_ns: field(5),
-                catch_up: field(6),
-            },
-        }
-    }
+#[inline]
+const fn unpack(values: [u64; FIELDS]) -> Frame {
+    let [origin_ns, per_permit, limit, rate_whole, rate_fraction, horizon_ns, catch_up] = values;
+    let scale = Scale { per_permit, limit, rate_whole, rate_fraction, horizon_ns, catch_up };
+    Frame { origin_ns, scale }
 }
 
 fn pack(Frame { origin_ns, scale }: Frame) -> [u64; FIELDS] {

@@ -11,7 +11,7 @@ use crate::{
     Inherit, Quota,
     gcra::Scale,
     meter::{Fast, Meter, Taken},
-    published::{Frame, Published},
+    published::{Frame, SeqLock},
     word::{Mode, State},
 };
 
@@ -141,22 +141,24 @@ fn a_refusal_is_not_by_a_word_and_the_scale_after_the_next() {
     });
 }
 
-/// The smallest of them: a scale that is replaced as somebody reads it, without a word.
+/// The smallest of them: the sequence lock alone, with two numbers that belong together.
 #[test]
-fn a_scale_is_read_whole() {
+fn numbers_that_belong_together_are_read_together() {
     check(3, || {
-        let frames = [(1, 2), (1_000, 3)].map(|(rate, burst)| {
-            let scale = Scale::new(&Quota::per_second(rate).burst(burst)).unwrap();
-            Frame { origin_ns: rate, scale }
-        });
-        let published = Arc::new(Published::new(frames[0]));
+        let lock = Arc::new(SeqLock::new([1, 10]));
         let other = {
-            let published = published.clone();
-            thread::spawn(move || published.read())
+            let lock = lock.clone();
+            thread::spawn(move || {
+                let number = lock.begin()?;
+                let values = lock.values();
+                (lock.since(number) == 0).then_some((number, values))
+            })
         };
-        published.publish(frames[1], || {});
-        if let Some((edition, frame)) = other.join().unwrap() {
-            assert_eq!(frame, frames[usize::from(edition.clear() == Mode::Odd)]);
+        for n in [2, 3] {
+            lock.replace([n, n * 10], || {});
+        }
+        if let Some((number, [n, tens])) = other.join().unwrap() {
+            assert_eq!([n, tens], [number / 2 + 1, (number / 2 + 1) * 10]);
         }
     });
 }

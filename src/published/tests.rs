@@ -33,24 +33,29 @@ fn editions_are_even_and_odd_in_turn() {
 /// An exchange counts up to the beginning of the second publication since; where the word lingers, of the first.
 #[test]
 fn no_more_than_one_publication_may_have_come_between() {
-    let published = Published::new(frame("3/s", 0));
+    let frame = frame("3/s", 0);
+    let published = Published::new(frame);
     let (edition, _) = published.read().unwrap();
-    for (sequence, counts, lingering) in
-        [(0, true, true), (1, true, false), (2, true, false), (3, true, false), (4, false, false)]
-    {
-        published.sequence.store(sequence, Ordering::Relaxed);
+    let check = |sequence, counts, lingering| {
         assert_eq!(published.read().is_some(), sequence % 2 == 0, "{sequence}");
         assert_eq!(published.is_current(edition), sequence == 0, "{sequence}");
         for mode in [Mode::Even, Mode::Odd] {
             assert_eq!(published.counts(edition, mode), counts, "{sequence}");
         }
         assert_eq!(published.counts(edition, Mode::Linger), lingering, "{sequence}");
-    }
-    // Not of what was before the edition either.
+    };
+    check(0, true, true);
+    published.publish(frame, || check(1, true, false));
+    check(2, true, false);
+    published.publish(frame, || check(3, true, false));
+    check(4, false, false);
+    // Nor of what was before the edition.
     let (later, _) = published.read().unwrap();
     assert!(published.is_current(later));
-    published.sequence.store(7, Ordering::Relaxed);
-    assert!(published.counts(later, Mode::Even) && !published.is_current(later));
+    published.publish(frame, || {});
+    published.publish(frame, || {
+        assert!(published.counts(later, Mode::Even) && !published.is_current(later));
+    });
 }
 
 #[test]

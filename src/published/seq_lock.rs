@@ -1,0 +1,72 @@
+//! A sequence lock: a few numbers that anybody reads whole without a lock, while one writer at a time replaces them.
+//!
+//! # Invariants
+//! 1. The sequence number is odd while the values are being written, and goes up by two with every replacement.
+//! 2. Whoever finds the same even number before and after has read the values of that one replacement.
+//!
+//! # Orderings
+//! Writer: odd number, Release fence, values, even number with Release. Reader: number with Acquire (pairs with the last
+//! store: the values are at least as new), values, Acquire fence (pairs with the Release fence: a value from a later
+//! replacement implies that its odd number is seen), number. (Boehm, "Can seqlocks get along with programming language
+//! memory models?", 2012.)
+
+use crate::sync::{AtomicU64, Ordering, fence};
+
+#[derive(Debug)]
+pub(crate) struct SeqLock<const N: usize> {
+    sequence: AtomicU64,
+    values: [AtomicU64; N],
+}
+
+impl<const N: usize> SeqLock<N> {
+    pub(crate) fn new(values: [u64; N]) -> Self {
+        Self { sequence: AtomicU64::new(0), values: values.map(AtomicU64::new) }
+    }
+
+    /// The sequence number; `None` while the values are being replaced.
+    #[inline]
+    pub(crate) fn begin(&self) -> Option<u64> {
+        // Acquire: pairs with the last store of `replace`.
+        let sequence = self.sequence.load(Ordering::Acquire);
+        (sequence & 1 == 0).then_some(sequence)
+    }
+
+    /// The values: for the writer, or as far as nothing turns out to have been replaced `since` the beginning.
+    #[inline]
+    pub(crate) fn values(&self) -> [u64; N] {
+        // Relaxed: ordered by the Acquire of `begin` and the fence of `since`, or for the writer by its lock.
+        core::array::from_fn(|i| self.values[i].load(Ordering::Relaxed))
+    }
+
+    /// By how much the sequence number has grown since it was that.
+    #[inline]
+    pub(crate) fn since(&self, number: u64) -> u64 {
+        // Acquire fence: pairs with the Release fence of `replace`, through any value read before.
+        fence(Ordering::Acquire);
+        // Relaxed: ordered after the reads of the values by the fence above.
+        self.sequence.load(Ordering::Relaxed) - number
+    }
+
+    /// The sequence number, for the writer, who alone could change it.
+    pub(crate) fn number(&self) -> u64 {
+        // Relaxed: ordered by the writer's lock.
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the values, and does `along` meanwhile. One writer at a time.
+    pub(crate) fn replace(&self, values: [u64; N], along: impl FnOnce()) {
+        // Relaxed: only the writer writes it.
+        let sequence = self.sequence.load(Ordering::Relaxed);
+        // Relaxed: made visible before the values by the fence.
+        self.sequence.store(sequence + 1, Ordering::Relaxed);
+        // Release fence: pairs with the Acquire fence of `since`.
+        fence(Ordering::Release);
+        for (held, value) in self.values.iter().zip(values) {
+            // Relaxed: between the fence above and the Release below.
+            held.store(value, Ordering::Relaxed);
+        }
+        along();
+        // Release: pairs with the Acquire of `begin`.
+        self.sequence.store(sequence + 2, Ordering::Release);
+    }
+}
