@@ -145,7 +145,7 @@ fn charges_after_a_step_back_are_not_forgotten_however_many() {
     clock.set(45_000 * SECOND);
     let told = limiter.try_acquire().unwrap_err().retry_after().unwrap();
     // Just before it would be followed.
-    clock.advance(told - Duration::from_nanos(1));
+    clock.advance(told.saturating_sub(Duration::from_nanos(1)));
     limiter.charge(1_000).unwrap();
     // Had it been full, it would still be in debt.
     clock.advance(one * 900);
