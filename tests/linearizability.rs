@@ -8,6 +8,7 @@
 //! |-----------------------------------------|---------------------------------------------------------|
 //! | calls that do not wait, and changes of quota (`plain.rs`) | the bucket, exact to a tick (`spec.rs`) |
 //! | shares, by core and by hand (`shares.rs`) | the bucket in parts: a permit on its way is nowhere else |
+//! | several limits at once, all or nothing (`several.rs`) | the buckets, of which all are taken from in one step |
 //! | waiters, beside calls that do not wait (`waiters.rs`) | the bucket and a queue, first in first out  |
 //! | the same while the clock moves (`timed.rs`) | the arrival time, a queue, and an alarm (`timed_spec.rs`) |
 
@@ -22,6 +23,8 @@ mod checker;
 mod plain;
 #[path = "linearizability/record.rs"]
 mod record;
+#[path = "linearizability/several.rs"]
+mod several;
 #[path = "linearizability/shares.rs"]
 mod shares;
 #[path = "linearizability/spec.rs"]
@@ -36,6 +39,8 @@ mod timed_state;
 mod waiters;
 #[path = "linearizability/wrong.rs"]
 mod wrong;
+#[path = "linearizability/wrong/several.rs"]
+mod wrong_several;
 #[path = "linearizability/wrong/shares.rs"]
 mod wrong_shares;
 #[path = "linearizability/wrong/timed.rs"]
@@ -68,6 +73,11 @@ fn every_history_with_changes_of_quota_has_an_order() {
 #[test]
 fn every_history_of_shares_has_an_order() {
     check(2_000, |seed| shares::run(&mut Random(seed)));
+}
+
+#[test]
+fn every_history_of_several_limits_has_an_order() {
+    check(2_000, |seed| several::run(&mut Random(seed)));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tidegate::{ManualClock, Quota, RateLimiter};
+use tidegate::{Denied, ManualClock, Quota, RateLimiter};
 
 use super::{
     calls::Calls,
@@ -23,34 +23,39 @@ struct Caller<'a> {
     plan: std::vec::IntoIter<Call>,
 }
 
-impl Caller<'_> {
-    /// Makes a call, and says what came of it.
-    fn make(&self, call: Call) -> Answer {
-        match call {
-            Call::Try(n) => match self.limiter.try_acquire_n(n) {
-                Ok(()) => Answer::Done,
-                Err(denied) => wait_ns(&denied).map_or(Answer::Never, Answer::Wait),
-            },
-            Call::UpTo(most) => Answer::Count(self.limiter.try_acquire_up_to(most) as i64),
-            Call::Charge(n) => Answer::Wait(self.limiter.charge(n).expect("a small debt").as_nanos() as u64),
-            Call::Refund(n) => {
-                self.limiter.refund(n).expect("a small number");
-                Answer::Done
-            }
-            Call::Reset => {
-                self.limiter.reset();
-                Answer::Done
-            }
-            Call::Available => Answer::Count(self.limiter.available()),
-            Call::Change(i) => {
-                self.limiter.set_quota(self.quotas[i]).expect("a small quota");
-                Answer::Done
-            }
-            Call::Advance(ns) => {
-                self.limiter.clock().0.advance(Duration::from_nanos(ns));
-                Answer::Done
-            }
+/// Makes a call that is no change of quota, and says what came of it.
+pub(crate) fn ask(limiter: &RateLimiter<Slow>, call: Call) -> Answer {
+    match call {
+        Call::Try(n) => told(limiter.try_acquire_n(n)),
+        Call::UpTo(most) => Answer::Count(limiter.try_acquire_up_to(most) as i64),
+        Call::Charge(n) => Answer::Wait(limiter.charge(n).expect("a small debt").as_nanos() as u64),
+        Call::Refund(n) => told(limiter.refund(n)),
+        Call::Reset => {
+            limiter.reset();
+            Answer::Done
         }
+        Call::Available => Answer::Count(limiter.available()),
+        Call::Advance(ns) => {
+            limiter.clock().0.advance(Duration::from_nanos(ns));
+            Answer::Done
+        }
+        Call::Change(_) => unreachable!("it takes the quotas"),
+    }
+}
+
+/// What came of a call that takes all or nothing.
+pub(crate) fn told(taken: Result<(), Denied>) -> Answer {
+    match taken {
+        Ok(()) => Answer::Done,
+        Err(denied) => wait_ns(&denied).map_or(Answer::Never, Answer::Wait),
+    }
+}
+
+impl Caller<'_> {
+    fn make(&self, call: Call) -> Answer {
+        let Call::Change(i) = call else { return ask(self.limiter, call) };
+        self.limiter.set_quota(self.quotas[i]).expect("a small quota");
+        Answer::Done
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) enum Answer {
 
 /// A quota in ticks.
 #[derive(Clone, Copy, Debug)]
-struct Scale {
+pub(crate) struct Scale {
     /// Ticks to a nanosecond.
     nanosecond: i64,
     /// Ticks to a permit.
@@ -73,7 +73,7 @@ fn gcd(a: i64, b: i64) -> i64 {
 
 impl Scale {
     /// A tick is as long as it has to be for a nanosecond and a millionth of a permit to be whole numbers of it.
-    fn new(quota: &Quota) -> Self {
+    pub(crate) fn new(quota: &Quota) -> Self {
         let (permits, period) = (quota.permits() as i64, quota.period().as_nanos() as i64);
         let common = gcd(permits, period);
         let (permits, period) = (permits / common, period / common);
@@ -88,13 +88,18 @@ impl Scale {
         due_ns.saturating_sub(now_ns)
     }
 
-    /// The arrival time after a call that is decided at `now_ns`, if this is the answer to it. What is told of waits
-    /// is counted from `told_ns`.
-    fn step(&self, tat: i64, now_ns: u64, told_ns: u64, call: Call, answer: Answer) -> Option<i64> {
+    /// The theoretical arrival time at first.
+    pub(crate) fn first_tat(&self, quota: &Quota) -> i64 {
+        self.limit - self.permit * quota.initial_level() as i64
+    }
+
+    /// The answer to a call that is decided at `now_ns`, and the arrival time after it. What is told of waits is
+    /// counted from `told_ns`.
+    pub(crate) fn step(&self, tat: i64, now_ns: u64, told_ns: u64, call: Call) -> (Answer, i64) {
         let now = now_ns as i64 * self.nanosecond;
         let base = tat.max(now);
         let level = self.limit + now - base;
-        let (right, then) = match call {
+        match call {
             Call::Try(n) => {
                 let cost = n as i64 * self.permit;
                 if cost > self.limit {
@@ -117,8 +122,7 @@ impl Scale {
             Call::Reset => (Answer::Done, tat.min(now)),
             Call::Available => (Answer::Count(level.div_euclid(self.permit)), tat),
             Call::Change(_) | Call::Advance(_) => (Answer::Done, tat),
-        };
-        (right == answer).then_some(then)
+        }
     }
 
     /// The arrival time by another scale, if one takes the place of the other at `now_ns`.
@@ -137,7 +141,7 @@ impl Spec {
 
     pub(crate) fn with(quotas: &[Quota]) -> Self {
         let scales: Vec<_> = quotas.iter().map(Scale::new).collect();
-        let tat = scales[0].limit - scales[0].permit * quotas[0].initial_level() as i64;
+        let tat = scales[0].first_tat(&quotas[0]);
         Self { scales, tat }
     }
 }
@@ -165,8 +169,8 @@ impl checker::Spec for Spec {
             return vec![(State { now_ns, quota: other, tat }, None)];
         }
         let again = matches!(turn.call, Call::Charge(_)) && latest_ns < now_ns;
-        let then = scale.step(tat, latest_ns, first_ns, turn.call, turn.answer);
-        let over = then.map(|tat| (State { tat, ..state.clone() }, None));
+        let (right, tat) = scale.step(tat, latest_ns, first_ns, turn.call);
+        let over = (right == turn.answer).then(|| (State { tat, ..state.clone() }, None));
         again.then(|| read(first_ns)).into_iter().chain(over).collect()
     }
 }
