@@ -9,6 +9,7 @@
 //! | calls that do not wait, and changes of quota (`plain.rs`) | the bucket, exact to a tick (`spec.rs`) |
 //! | shares, by core and by hand (`shares.rs`) | the bucket in parts: a permit on its way is nowhere else |
 //! | several limits at once, all or nothing (`several.rs`) | the buckets, of which all are taken from in one step |
+//! | groups and waiters, beside calls that do not wait (`groups.rs`) | the buckets and their queues, and what groups are promised (`groups_spec.rs`) |
 //! | waiters, beside calls that do not wait (`waiters.rs`) | the bucket and a queue, first in first out  |
 //! | the same while the clock moves (`timed.rs`) | the arrival time, a queue, and an alarm (`timed_spec.rs`) |
 
@@ -19,6 +20,12 @@ mod random;
 
 #[path = "linearizability/checker.rs"]
 mod checker;
+#[path = "linearizability/groups.rs"]
+mod groups;
+#[path = "linearizability/groups_spec.rs"]
+mod groups_spec;
+#[path = "linearizability/groups_state.rs"]
+mod groups_state;
 #[path = "linearizability/plain.rs"]
 mod plain;
 #[path = "linearizability/record.rs"]
@@ -39,6 +46,8 @@ mod timed_state;
 mod waiters;
 #[path = "linearizability/wrong.rs"]
 mod wrong;
+#[path = "linearizability/wrong/groups.rs"]
+mod wrong_groups;
 #[path = "linearizability/wrong/several.rs"]
 mod wrong_several;
 #[path = "linearizability/wrong/shares.rs"]
@@ -88,4 +97,9 @@ fn every_history_with_waiters_has_an_order() {
 #[test]
 fn every_history_with_alarms_has_an_order() {
     check(500, |seed| timed::run(&mut Random(seed)));
+}
+
+#[test]
+fn every_history_with_groups_has_an_order() {
+    check(250, |seed| groups::run(&mut Random(seed)));
 }

@@ -113,7 +113,7 @@ fn overlaps<C, A>(history: &History<C, A>) -> bool {
 /// How many histories there are to be, of which so many are usual; the environment may ask for another number. Few
 /// where all is slow.
 fn histories(usual: u64) -> u64 {
-    let usual = if cfg!(miri) { usual / 500 } else { usual };
+    let usual = if cfg!(miri) { (usual / 500).max(1) } else { usual };
     std::env::var("TIDEGATE_HISTORIES").map_or(usual, |n| n.parse().expect("a number"))
 }
 

@@ -116,7 +116,8 @@ impl Caller<'_> {
     }
 }
 
-fn told(taken: Result<(), Denied>) -> Answer {
+/// What came of a call that takes all or nothing.
+pub(crate) fn told(taken: Result<(), Denied>) -> Answer {
     match taken {
         Ok(()) => Answer::Done,
         Err(denied) => wait_ns(&denied).map_or(Answer::Never, Answer::Wait),
