@@ -55,10 +55,8 @@ impl<const N: usize> SeqLock<N> {
 
     /// Replaces the values, and does `along` meanwhile. One writer at a time.
     pub(crate) fn replace(&self, values: [u64; N], along: impl FnOnce()) {
-        // Relaxed: only the writer writes it.
-        let sequence = self.sequence.load(Ordering::Relaxed);
         // Relaxed: made visible before the values by the fence.
-        self.sequence.store(sequence + 1, Ordering::Relaxed);
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         // Release fence: pairs with the Acquire fence of `since`.
         fence(Ordering::Release);
         for (held, value) in self.values.iter().zip(values) {
