@@ -60,8 +60,8 @@ pub(crate) struct Meter {
     /// The ticks that those in the queue ask for, or `UNTOLD`; more than zero exactly if somebody waits. Written only
     /// under the queue's lock.
     queued: AtomicU64,
-    /// The deepest debt that charges have made, in ticks: how far beyond a full burst the arrival time can
-    /// rightly be.
+    /// The deepest debt that charges have made since a clock was last followed, in ticks: how far beyond a full burst
+    /// the arrival time can rightly be.
     debt: AtomicU64,
     /// When the credit of a drained queue ends at the latest. Written only under the queue's lock.
     linger_until_ns: AtomicU64,
@@ -224,8 +224,8 @@ impl Meter {
 
     /// The deepest debt so far.
     pub(crate) fn debt(&self) -> u64 {
-        // Relaxed: it only grows, but for a change of scale under the lock, and a clock is doubted under the
-        // lock or not at all.
+        // Relaxed: it only grows, but for a change of scale or a clock that is followed, both under the lock, and a
+        // clock is doubted under the lock or not at all.
         self.debt.load(Ordering::Relaxed)
     }
 

@@ -90,6 +90,8 @@ impl Locked<'_> {
         let more = come.saturating_sub(self.depth().into()).min(MAX_TAT.into()) as i64;
         self.restart(self.now_ns, -more);
         self.set_doubt(None);
+        // Whatever debt there was is paid by then, and no word is left that shows it.
+        self.meter.set_debt(0);
         // No earlier grant can be given back: the clock has set the arrival time.
         self.inner.slack.forget();
         true

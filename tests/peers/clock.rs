@@ -154,6 +154,27 @@ fn charges_after_a_step_back_are_not_forgotten_however_many() {
     assert_eq!(drain(&limiter), 53);
 }
 
+/// What was charged in doubt is paid once the clock has been followed, and puts off nothing after the next step.
+#[test]
+fn steps_back_do_not_add_up() {
+    let (limiter, clock) = at(0, Quota::per_second(10));
+    for step in 1..=50 {
+        clock.set(step * 10_000 * SECOND);
+        assert_eq!(drain(&limiter), 10, "{step}");
+        clock.set(clock.now() - 5_000 * SECOND);
+        assert!(limiter.try_acquire().is_err(), "{step}");
+        limiter.charge(1).unwrap();
+        let mut waited = Duration::ZERO;
+        while let Err(denied) = limiter.try_acquire() {
+            let told = denied.retry_after().unwrap();
+            waited += told;
+            clock.advance(told);
+        }
+        // A second to fill, a debt of one, and one that is asked for.
+        assert!(waited <= Duration::from_millis(1_200) + SKEW, "{step}: {waited:?}");
+    }
+}
+
 /// Also where the bucket takes almost as long to fill as the word lasts, and what a clock that is behind makes look like
 /// a debt fills all of it.
 #[test]
