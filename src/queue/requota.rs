@@ -190,7 +190,8 @@ impl Locked<'_> {
         let most_without = i128::from(scale.limit) + i128::from(if more { scale.catch_up } else { 0 });
         let slack = if exact { most_without - new } else { 0 };
         let deepest = i128::from(self.meter.debt());
-        let debt = (convert(deepest) + 1).max(-rightful).min(i128::from(u64::MAX));
+        // Rounded up, as the level is rounded down: with no debt there is none.
+        let debt = (-convert(-deepest)).max(-rightful).min(i128::from(u64::MAX));
         // A clock that has stepped back is taken to have done so when the bucket was deepest in debt.
         let come = self.come_in_doubt().map(|come| inherited(i128::from(come) - deepest) + debt);
         self.note(self.floor);

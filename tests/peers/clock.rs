@@ -175,6 +175,24 @@ fn steps_back_do_not_add_up() {
     }
 }
 
+/// Where nothing was ever charged, there is no debt: not by coming and going of a quota with ticks of whole permits.
+#[test]
+fn changes_of_quota_make_no_debt() {
+    let (limiter, clock) = at(0, Quota::per_second(1));
+    for _ in 0..100 {
+        // A prime, of which a permit is a tick.
+        limiter.set_quota(Quota::per_second(9_999_999_967).burst(1)).unwrap();
+        limiter.set_quota(Quota::per_second(1)).unwrap();
+    }
+    clock.set(1000 * SECOND);
+    assert_eq!(drain(&limiter), 1);
+    clock.set(500 * SECOND);
+    let told = limiter.try_acquire().unwrap_err().retry_after().expect("not never");
+    assert!(told <= Duration::from_secs(1) + SKEW, "{told:?}");
+    clock.advance(told);
+    assert!(limiter.try_acquire().is_ok());
+}
+
 /// Also where the bucket takes almost as long to fill as the word lasts, and what a clock that is behind makes look like
 /// a debt fills all of it.
 #[test]
