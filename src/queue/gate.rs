@@ -215,6 +215,10 @@ impl Locked<'_> {
             let stands = now_ns < gate.promise_ns;
             gate.promise_ns = if stands { gate.promise_ns.min(promise_ns) } else { promise_ns };
             self.inner.promised_ns = self.inner.promised_ns.max(promise_ns);
+            if gate.promise_ns <= now_ns {
+                // At the end of time nothing lies in the future: it would be broken at once, again and again.
+                gate.promise_ns = 0;
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::{task::yield_now, time::sleep};
 
 use super::{giving_back::Fragile, timer::paused};
 use crate::{
-    Clock, ManualClock, Quota, RateLimiter,
+    AllOf, Clock, ManualClock, Quota, RateLimiter,
     gcra::Scale,
     queue::{
         AcquireOwned, WaitQueue,
@@ -128,4 +128,27 @@ fn nobody_is_woken_for_a_time_that_no_clock_shows() {
         let still = ends.recv_timeout(Duration::from_secs(60)).expect("it goes round and round");
         assert_eq!(still, (1, Some(NEVER)), "from {start_ns}");
     }
+}
+
+/// Nor is a promise made for the end of time: it would be broken as soon as it is made.
+#[test]
+fn nobody_is_promised_the_end_of_time() {
+    let (done, ends) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let second = Duration::from_secs(1);
+        let clock = ManualClock::starting_at(u64::MAX - 2_500_000_000);
+        let [fast, slow] =
+            [1, 2].map(|n| RateLimiter::with_clock(Quota::new(1, second * n).burst(1), clock.clone()));
+        slow.try_acquire().unwrap();
+        let mut both = Box::pin(AllOf::new().and(&fast, 1).and(&slow, 1).acquire());
+        assert!(both.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        // Half a second before the end it is due in one of them, and in the other after it.
+        clock.advance(second * 19 / 10);
+        fast.try_acquire().unwrap();
+        clock.advance(Duration::MAX);
+        assert!(both.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        done.send((fast.waiting(), slow.waiting())).unwrap();
+    });
+    let still = ends.recv_timeout(Duration::from_secs(60)).expect("it goes round and round");
+    assert_eq!(still, (1, 1));
 }
