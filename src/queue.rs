@@ -15,6 +15,7 @@ mod list;
 mod locked;
 mod origin;
 mod parking;
+mod reports;
 mod requota;
 mod reservation;
 mod rounds;

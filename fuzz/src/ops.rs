@@ -288,14 +288,26 @@ impl Run {
     /// However the clock stepped, somebody who comes back when told to is admitted within the time that a
     /// bucket takes to fill, twice that of the deepest debt, that of one permit, and twice the skew: until its
     /// clock is trusted again, and then until there is one. Each of the two is rounded up by itself.
-    fn comes_back(&mut self) {
+    ///
+    /// The same goes for who only looks.
+    fn comes_back(&mut self, looks: bool) {
         let longest_ns = fill_ns(&self.limiter.quota(), 2 * &self.deepest + MILLION);
         let mut left_ns = longest_ns.saturating_add(2 * SKEW_NS + 2);
-        while let Err(denied) = self.limiter.try_acquire() {
-            let retry_ns = denied.retry_after().expect("no more than a burst").as_nanos() as u64;
-            assert!(retry_ns > 0 && retry_ns <= left_ns, "{denied}; {left_ns} ns left: {:?}", self.limiter);
-            left_ns -= retry_ns;
-            self.forward(retry_ns);
+        loop {
+            let told = if looks {
+                self.limiter.time_until(1).expect("no more than a burst")
+            } else if let Err(denied) = self.limiter.try_acquire() {
+                denied.retry_after().expect("no more than a burst")
+            } else {
+                return;
+            };
+            let told_ns = told.as_nanos() as u64;
+            if looks && told_ns == 0 {
+                return self.limiter.try_acquire().expect("it is there");
+            }
+            assert!(told_ns > 0 && told_ns <= left_ns, "{told:?}; {left_ns} ns left: {:?}", self.limiter);
+            left_ns -= told_ns;
+            self.forward(told_ns);
         }
     }
 }
@@ -337,5 +349,5 @@ pub fn run(bytes: &[u8]) {
         }
         run.check();
     }
-    run.comes_back();
+    run.comes_back(input.initial & 1 > 0);
 }

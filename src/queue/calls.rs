@@ -5,14 +5,14 @@ use core::time::Duration;
 use super::{
     doubt::Refusal,
     hand_off::By,
-    inner::Grant,
+    inner::{Grant, NEVER},
     locked::{charged, not_yet},
     wait_queue::{Stale, WaitQueue},
 };
 use crate::{
     clock::Clock,
     error::Denied,
-    gcra::{Decision, Scale, decide, nanos},
+    gcra::{Decision, Scale, decide},
     meter::{Fast, Taken, UNTOLD, wait_until},
     permits::Permits,
     published::Frame,
@@ -254,16 +254,27 @@ impl<C: Clock> WaitQueue<C> {
 
     fn charge_locked(&self, permits: Permits) -> Result<(u64, Frame), Denied> {
         self.serve_due();
-        let charged = self.locked(|locked| {
-            let per_permit = locked.frame.scale.per_permit;
-            let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
-            let tat = if cost == 0 { Some(locked.tat) } else { locked.charge(cost) };
-            let Some(tat) = tat else {
-                let most = locked.chargeable() / per_permit;
-                return Err(Denied::DebtTooDeep { requested: permits, most: most.into() });
-            };
-            Ok((tat, locked.frame))
-        });
+        let mut seen = None;
+        let charged = loop {
+            let outcome = self.locked(|locked| {
+                // A clock that seems to have stepped back is doubted from here on at the latest: else all that is charged
+                // before somebody asks for permits would look like debt.
+                if let Refusal::Unsure(tat) = locked.refuse_at(NEVER, seen) {
+                    return Err(tat);
+                }
+                let per_permit = locked.frame.scale.per_permit;
+                let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
+                let tat = if cost == 0 { Some(locked.tat) } else { locked.charge(cost) };
+                Ok(tat.map(|tat| (tat, locked.frame)).ok_or_else(|| {
+                    let most = locked.chargeable() / per_permit;
+                    Denied::DebtTooDeep { requested: permits, most: most.into() }
+                }))
+            });
+            match outcome {
+                Ok(charged) => break charged,
+                Err(tat) => seen = Some(tat),
+            }
+        };
         // It goes ahead of those who wait, some of whom may be too late now.
         self.drive(By::Other);
         charged
@@ -285,70 +296,6 @@ impl<C: Clock> WaitQueue<C> {
         });
         self.drive(By::Other);
     }
-
-    // === reports ===
-
-    /// The whole permits there are, rounded down; negative in debt.
-    pub(crate) fn available(&self) -> i64 {
-        let Snapshot { frame, tat, now, .. } = self.snapshot(self.clock.now());
-        let level = frame.scale.level(tat, now).saturating_add_unsigned(frame.scale.parked(self.parked()));
-        level.div_euclid(frame.scale.per_permit as i64)
-    }
-
-    /// How long until `permits` are there, taking nothing and counting those who wait.
-    pub(crate) fn time_until(&self, permits: Permits) -> Result<Duration, Denied> {
-        let now_ns = self.clock.now();
-        let Snapshot { frame, now, after_all, .. } = self.snapshot(now_ns);
-        let cost = cost(&frame, permits)?;
-        if cost == 0 {
-            return Ok(Duration::ZERO);
-        }
-        let all = after_all.saturating_add(cost);
-        let there = frame.scale.limit.saturating_add(frame.scale.parked(self.parked()));
-        let tick = all.saturating_sub(there);
-        Ok(if tick <= now { nanos(0) } else { wait_until(&frame, tick, now_ns) })
-    }
-
-    /// How long until the burst is full.
-    pub(crate) fn time_until_full(&self) -> Duration {
-        let now_ns = self.clock.now();
-        let Snapshot { frame, tat, now, .. } = self.snapshot(now_ns);
-        if tat <= now { nanos(0) } else { wait_until(&frame, tat, now_ns) }
-    }
-
-    /// How many wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.inner.lock().list.len()
-    }
-
-    /// Without the lock if nobody waits.
-    fn snapshot(&self, now_ns: u64) -> Snapshot {
-        if let Some((edition, frame)) = self.meter.published.read()
-            && let Some(now) = frame.tick(now_ns)
-        {
-            // While it is QUEUED, the frame may have been replaced already, and the word not yet.
-            let state = self.meter.word.load();
-            if state.is(edition.clear()) && self.meter.published.is_current(edition) {
-                let tat = state.tat();
-                return Snapshot { frame, tat, now, after_all: tat.max(now) };
-            }
-        }
-        self.locked_at(now_ns, |locked| Snapshot {
-            frame: locked.frame,
-            tat: locked.tat,
-            now: locked.now,
-            after_all: locked.after_all(),
-        })
-    }
-}
-
-/// What belongs together.
-struct Snapshot {
-    frame: Frame,
-    tat: u64,
-    now: u64,
-    /// The arrival time when all have been served who wait.
-    after_all: u64,
 }
 
 /// What so many permits cost.

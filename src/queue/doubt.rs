@@ -8,10 +8,11 @@
 //!    clock that goes forward is never doubted.
 //! 3. A doubt stands while the word is what it was, or what those have made of it who knew of the doubt and held the
 //!    lock: by a refund, a charge, another quota or another origin, and if it is behind even so. Nobody is admitted by a
-//!    reading that is behind, so that this is all there can have been. Whoever does not know of it and makes the arrival
-//!    time smaller drops it, so that an equal one means an unchanged one. A charge makes the deepest debt deeper by as
-//!    much, and counts in that: had there been one as deep when the doubt arose, it would come to no less. With another
-//!    quota, so much time counts as gone since as brings at its rate what has come.
+//!    reading that is behind, so that this is all there can have been (but by one from before the origin, of what the word
+//!    shows to be left: that drops it). Whoever does not know of it and makes the arrival time smaller drops it, so that
+//!    an equal one means an unchanged one. A charge makes the deepest debt deeper by as much, and counts in that: had
+//!    there been one as deep when the doubt arose, it would come to no less. With another quota, so much time counts as
+//!    gone since as brings at its rate what has come.
 //! 4. The word is left as it is until the clock has gone on, from where it was first seen behind, for as
 //!    long as a bucket takes to fill, and is still behind. So readings that go back and forth gain nothing.
 //!    Then the bucket is taken to have been empty, and deepest in debt, when the doubt arose.

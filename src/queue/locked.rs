@@ -180,7 +180,6 @@ impl<'a> Locked<'a> {
 
     /// Adds `cost` ticks without asking, if the word can hold it.
     pub(super) fn charge(&mut self, cost: u64) -> Option<u64> {
-        self.settle();
         if charged(self.tat, self.now, cost).is_none() {
             // Late in the life of the scale there may be less room than it offers afresh.
             if cost > self.chargeable() {
