@@ -18,8 +18,8 @@ need_cargo_tool nextest
 explained=scripts/mutants.explained
 files=("$@")
 if [ $# -eq 0 ]; then
-    files=(src/gcra.rs src/word.rs src/meter.rs src/published.rs 'src/queue/*.rs' src/shares.rs 'src/shares/*.rs'
-        src/per_core.rs 'src/per_core/*.rs')
+    files=(src/gcra.rs src/word.rs src/meter.rs src/published.rs 'src/published/*.rs' 'src/queue/*.rs'
+        src/shares.rs 'src/shares/*.rs' src/per_core.rs 'src/per_core/*.rs')
 fi
 for file in "${files[@]}"; do
     examined+=(--file "$file")
