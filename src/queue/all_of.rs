@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use super::{
-    doubt::Refusal,
+    doubt::{Refusal, Seen},
     group::{AcquireAll, freeze},
     locked::{Locked, not_yet},
     wait_queue::WaitQueue,
@@ -155,7 +155,7 @@ impl<C: Clock> fmt::Debug for AllOf<C> {
 fn try_all(
     all: &mut [Locked<'_>],
     amounts: impl Iterator<Item = Permits>,
-    seen: &mut [Option<u64>],
+    seen: &mut [Option<Seen>],
 ) -> Option<Result<(), Denied>> {
     let costs = all.iter().zip(amounts).map(|(locked, permits)| locked.cost(permits));
     let costs: Vec<_> = match costs.collect() {
@@ -176,8 +176,8 @@ fn try_all(
         match locked.refuse_at(due_ns, *seen) {
             // At least a nanosecond: who is due, and late, still comes first.
             Refusal::Until(due_ns) => wait_ns = wait_ns.max(due_ns.saturating_sub(locked.now_ns).max(1)),
-            Refusal::Unsure(tat) => {
-                *seen = Some(tat);
+            Refusal::Unsure(now) => {
+                *seen = Some(now);
                 return None;
             }
             Refusal::Settled => return None,

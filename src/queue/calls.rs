@@ -48,7 +48,7 @@ impl<C: Clock> WaitQueue<C> {
                     let look = self.slots().is_some() && looked != Some(*tat);
                     match if look { self.steal(permits) } else { Stolen::Nothing } {
                         Stolen::All => Ok(()),
-                        Stolen::Parts => self.try_take_locked(permits, None).map(drop),
+                        Stolen::Parts => self.try_take_locked(permits).map(drop),
                         Stolen::Nothing if look => {
                             // If the word has changed, something may have been parked behind this look's back.
                             looked = Some(*tat);
@@ -56,17 +56,17 @@ impl<C: Clock> WaitQueue<C> {
                         }
                         Stolen::Nothing => {
                             if self.meter.doubted() || self.meter.is_behind(frame, now_ns, *tat) {
-                                return self.try_take_locked(permits, Some(*tat)).map(drop);
+                                return self.try_take_locked(permits).map(drop);
                             }
                             Err(not_yet(frame.instant(*tick), now_ns))
                         }
                     }
                 }
                 Fast::Slow if self.meter.queued() > 0 => self.refuse_behind_waiters(permits, now_ns),
-                Fast::Slow => self.try_take_locked(permits, None).map(drop),
+                Fast::Slow => self.try_take_locked(permits).map(drop),
                 Fast::Stale { before, after } => {
                     self.undo(Some((*before, *after)));
-                    self.try_take_locked(permits, None).map(drop)
+                    self.try_take_locked(permits).map(drop)
                 }
             };
         }
@@ -74,14 +74,14 @@ impl<C: Clock> WaitQueue<C> {
 
     /// As [`try_take`](Self::try_take), for permits that can be given back.
     pub(super) fn try_hold(&self, permits: Permits) -> Result<Grant, Denied> {
-        self.try_take_locked(permits, None)
+        self.try_take_locked(permits)
     }
 
     /// Somebody waits, so a newcomer is refused.
     fn refuse_behind_waiters(&self, permits: Permits, now_ns: u64) -> Result<(), Denied> {
         match self.estimate_turn(permits, now_ns)? {
             Some(due_ns) => Err(not_yet(due_ns, now_ns)),
-            None => self.try_take_locked(permits, None).map(drop),
+            None => self.try_take_locked(permits).map(drop),
         }
     }
 
@@ -117,9 +117,9 @@ impl<C: Clock> WaitQueue<C> {
         }
     }
 
-    /// `seen` is an arrival time that was seen before this call.
-    fn try_take_locked(&self, permits: Permits, mut seen: Option<u64>) -> Result<Grant, Denied> {
+    fn try_take_locked(&self, permits: Permits) -> Result<Grant, Denied> {
         self.serve_due();
+        let mut seen = None;
         loop {
             let now_ns = self.clock.now();
             let outcome = self.locked_at(now_ns, |locked| {
@@ -150,8 +150,8 @@ impl<C: Clock> WaitQueue<C> {
                 Ok(grant) => Ok(grant),
                 Err(Err(never)) => Err(never),
                 Err(Ok(Refusal::Until(due_ns))) => Err(not_yet(due_ns, now_ns)),
-                Err(Ok(Refusal::Unsure(tat))) => {
-                    seen = Some(tat);
+                Err(Ok(Refusal::Unsure(now))) => {
+                    seen = Some(now);
                     continue;
                 }
                 Err(Ok(Refusal::Settled)) => continue,
@@ -208,14 +208,14 @@ impl<C: Clock> WaitQueue<C> {
                     }
                     match locked.refuse(locked.tat, seen) {
                         Refusal::Until(_) => return Ok(0),
-                        Refusal::Unsure(tat) => return Err(tat),
+                        Refusal::Unsure(now) => return Err(now),
                         Refusal::Settled => {}
                     }
                 }
             });
             match outcome {
                 Ok(count) => return count,
-                Err(tat) => seen = Some(tat),
+                Err(now) => seen = Some(now),
             }
         }
     }
@@ -259,8 +259,8 @@ impl<C: Clock> WaitQueue<C> {
             let outcome = self.locked(|locked| {
                 // A clock that seems to have stepped back is doubted from here on at the latest: else all that is charged
                 // before somebody asks for permits would look like debt.
-                if let Refusal::Unsure(tat) = locked.refuse_at(NEVER, seen) {
-                    return Err(tat);
+                if let Refusal::Unsure(now) = locked.refuse_at(NEVER, seen) {
+                    return Err(now);
                 }
                 let per_permit = locked.frame.scale.per_permit;
                 let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
@@ -272,7 +272,7 @@ impl<C: Clock> WaitQueue<C> {
             });
             match outcome {
                 Ok(charged) => break charged,
-                Err(tat) => seen = Some(tat),
+                Err(now) => seen = Some(now),
             }
         };
         // It goes ahead of those who wait, some of whom may be too late now.

@@ -4,8 +4,9 @@
 //! 1. An arrival time is never more than a full burst and the deepest debt ahead of the clock reading by
 //!    which it was written. A reading that lies further behind is *behind*: the clock has stepped back, or
 //!    the reading was made before the arrival time was written.
-//! 2. A doubt arises only by a reading made after the very arrival time that it is behind was seen. So a
-//!    clock that goes forward is never doubted.
+//! 2. A doubt arises only by a reading made after the very arrival time that it is behind was seen, by the scale and
+//!    from the origin that it counts by: of a bucket that is empty whenever the quota changes, it is the same number
+//!    each time. So a clock that goes forward is never doubted.
 //! 3. A doubt stands while the word is what it was, or what those have made of it who knew of the doubt and held the
 //!    lock: by a refund, a charge, another quota or another origin, and if it is behind even so. Nobody is admitted by a
 //!    reading that is behind, so that this is all there can have been (but by one from before the origin, of what the word
@@ -18,7 +19,7 @@
 //!    Then the bucket is taken to have been empty, and deepest in debt, when the doubt arose.
 
 use super::locked::Locked;
-use crate::{gcra::MAX_TAT, meter::SKEW_NS};
+use crate::{gcra::MAX_TAT, meter::SKEW_NS, published::Edition};
 
 /// A clock that seems to have stepped back: since when it has, and the word as it was then.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,13 @@ pub(super) struct Doubt {
     origin_ns: u64,
 }
 
+/// An arrival time as it was seen, and the edition of the frame that it counts by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) tat: u64,
+    pub(super) edition: Edition,
+}
+
 /// What a refusal comes to once the clock has been looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -35,9 +43,8 @@ pub(super) enum Refusal {
     Until(u64),
     /// The clock had stepped back, and has now been followed: to be decided anew.
     Settled,
-    /// The clock seems to have stepped back: to be called again with a reading made after this arrival time
-    /// was seen.
-    Unsure(u64),
+    /// The clock seems to have stepped back: to be called again with a reading made after this was seen.
+    Unsure(Seen),
 }
 
 impl Locked<'_> {
@@ -52,16 +59,21 @@ impl Locked<'_> {
         self.tat.saturating_sub(self.now) > self.depth()
     }
 
+    /// The arrival time, as it is seen now.
+    pub(super) fn seen(&self) -> Seen {
+        Seen { tat: self.tat, edition: self.meter.published.edition() }
+    }
+
     /// Until when a request that conforms from `tick` on is refused, given that the clock may have stepped
     /// back.
     ///
-    /// `seen` is an arrival time that the caller saw before it read the clock (invariant 2).
-    pub(super) fn refuse(&mut self, tick: u64, seen: Option<u64>) -> Refusal {
+    /// `seen` is what the caller saw before it read the clock (invariant 2).
+    pub(super) fn refuse(&mut self, tick: u64, seen: Option<Seen>) -> Refusal {
         self.refuse_at(self.frame.instant(tick), seen)
     }
 
     /// As [`refuse`](Self::refuse), for a request that conforms from this clock reading on.
-    pub(super) fn refuse_at(&mut self, due_ns: u64, seen: Option<u64>) -> Refusal {
+    pub(super) fn refuse_at(&mut self, due_ns: u64, seen: Option<Seen>) -> Refusal {
         if !self.is_behind() {
             self.set_doubt(None);
             return Refusal::Until(due_ns);
@@ -70,8 +82,8 @@ impl Locked<'_> {
             return Refusal::Settled;
         }
         let known = self.known_doubt();
-        if known.is_none() && seen != Some(self.tat) {
-            return Refusal::Unsure(self.tat);
+        if known.is_none() && seen != Some(self.seen()) {
+            return Refusal::Unsure(self.seen());
         }
         let fresh = Doubt { since_ns: self.now_ns, tat: self.tat, origin_ns: self.frame.origin_ns };
         let doubt = known.unwrap_or(fresh);

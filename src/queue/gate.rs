@@ -31,7 +31,7 @@
 use core::pin::Pin;
 
 use super::{
-    doubt::Refusal,
+    doubt::{Refusal, Seen},
     inner::{Grant, Inner, NEVER, Outcome, Place},
     list::Verdict,
     locked::{Locked, Next, not_yet},
@@ -56,7 +56,7 @@ pub(super) struct Gate {
 impl Locked<'_> {
     /// Grants who is due among those behind gates, wakes the gates that have come to be due, and says when
     /// that may change.
-    pub(super) fn pass_gates(&mut self, batch: &mut WakeBatch, seen: Option<u64>) -> Next {
+    pub(super) fn pass_gates(&mut self, batch: &mut WakeBatch, seen: Option<Seen>) -> Next {
         loop {
             let look = self.look_past_gates(batch);
             if look.granted {
@@ -67,7 +67,7 @@ impl Locked<'_> {
             if let Some(tick) = look.next_tick {
                 match self.refuse(tick, seen) {
                     Refusal::Until(due_ns) => next_ns = next_ns.min(due_ns),
-                    Refusal::Unsure(tat) => return Next::Unsure(tat),
+                    Refusal::Unsure(now) => return Next::Unsure(now),
                     Refusal::Settled => continue,
                 }
             }
@@ -157,7 +157,7 @@ impl Locked<'_> {
     }
 
     /// Looks at the queue on behalf of a gate in it.
-    pub(super) fn look_for(&mut self, place: Pin<&Place>, batch: &mut WakeBatch, seen: Option<u64>) -> Next {
+    pub(super) fn look_for(&mut self, place: Pin<&Place>, batch: &mut WakeBatch, seen: Option<Seen>) -> Next {
         let cost = self.inner.list.entry_mut(place).map_or(0, |entry| entry.cost);
         self.gather(cost);
         self.own_look = true;

@@ -26,6 +26,7 @@ use std::{sync::Arc, task::Wake};
 use tokio::task::coop::poll_proceed;
 
 use super::{
+    doubt::Seen,
     gate::Gate,
     hand_off::By,
     inner::{Grant, Inner, NEVER, Outcome, Place, Request},
@@ -145,7 +146,7 @@ impl<C: Clock> Group<C> {
     }
 
     /// One step, with everything locked.
-    fn step(&self, alarm: &Waker, batch: &mut WakeBatch, seen: &mut [Option<u64>]) -> Step {
+    fn step(&self, alarm: &Waker, batch: &mut WakeBatch, seen: &mut [Option<Seen>]) -> Step {
         let now: Vec<_> = self.members.iter().map(|member| member.queue.clock.now()).collect();
         let mut state = self.state.lock();
         let first = match state.stage {
@@ -219,7 +220,7 @@ impl<C: Clock> Group<C> {
     }
 
     /// Runs the hand-off of those that it waits in. Whether it is complete.
-    fn hand_off(&self, all: &mut [Locked<'_>], batch: &mut WakeBatch, seen: &mut [Option<u64>]) -> bool {
+    fn hand_off(&self, all: &mut [Locked<'_>], batch: &mut WakeBatch, seen: &mut [Option<Seen>]) -> bool {
         for ((locked, member), seen) in all.iter_mut().zip(&self.members).zip(seen) {
             let place = member.place.as_ref();
             if locked.inner.list.entry_mut(place).is_none() {
@@ -228,8 +229,8 @@ impl<C: Clock> Group<C> {
             match locked.look_for(place, batch, *seen) {
                 Next::Empty | Next::At(_) => {}
                 Next::More => return false,
-                Next::Unsure(tat) => {
-                    *seen = Some(tat);
+                Next::Unsure(now) => {
+                    *seen = Some(now);
                     return false;
                 }
             }

@@ -15,6 +15,7 @@
 //! help, and they would do little but fight for the lock.
 
 use super::{
+    doubt::Seen,
     inner::{HandOff, Inner, NEVER},
     locked::{Locked, Next},
     timer::{Armed, Delay, LONGEST, current_runtime},
@@ -99,7 +100,7 @@ impl<C: Clock> WaitQueue<C> {
     }
 
     /// One round of the hand-off.
-    fn round(&self, by: By, seen: &mut Option<u64>) -> Round {
+    fn round(&self, by: By, seen: &mut Option<Seen>) -> Round {
         let mut batch = WakeBatch::new();
         let now_ns = self.clock.now();
         let mut inner = self.inner.lock();
@@ -135,8 +136,8 @@ impl<C: Clock> WaitQueue<C> {
                 release(inner, &mut batch);
                 return Round::Again;
             }
-            Next::Unsure(tat) => {
-                *seen = Some(tat);
+            Next::Unsure(now) => {
+                *seen = Some(now);
                 release(inner, &mut batch);
                 return Round::Again;
             }

@@ -35,7 +35,7 @@
 
 use super::{
     calls::cost,
-    doubt::Refusal,
+    doubt::{Refusal, Seen},
     inner::{Grant, Inner, NEVER, Outcome},
     timer::TICK,
     wake_batch::WakeBatch,
@@ -59,9 +59,8 @@ pub(super) enum Next {
     Empty,
     /// The batch is full; there may be more to grant.
     More,
-    /// The clock seems to have stepped back: to be called again with a reading made after this arrival time
-    /// was seen.
-    Unsure(u64),
+    /// The clock seems to have stepped back: to be called again with a reading made after this was seen.
+    Unsure(Seen),
     /// The head is due at this clock reading.
     At(u64),
 }
@@ -252,7 +251,7 @@ impl<'a> Locked<'a> {
 
     /// Grants every waiter that is due, in order, as far as the batch has room, and turns those away who can no
     /// longer be served in time. This is the hand-off.
-    pub(super) fn grant_due(&mut self, batch: &mut WakeBatch, seen: Option<u64>) -> Next {
+    pub(super) fn grant_due(&mut self, batch: &mut WakeBatch, seen: Option<Seen>) -> Next {
         let next = self.grant_all(batch, seen);
         if matches!(next, Next::Empty | Next::At(_)) {
             self.inner.rounds.settled();
@@ -260,7 +259,7 @@ impl<'a> Locked<'a> {
         next
     }
 
-    fn grant_all(&mut self, batch: &mut WakeBatch, seen: Option<u64>) -> Next {
+    fn grant_all(&mut self, batch: &mut WakeBatch, seen: Option<Seen>) -> Next {
         let limit = self.frame.scale.limit;
         if self.tat < self.floor {
             // What has not been made up for in time is lost, and all come later for it.
@@ -289,7 +288,7 @@ impl<'a> Locked<'a> {
                         return if all { Next::At(due_ns) } else { Next::More };
                     }
                     Refusal::Until(due_ns) => Outcome::Denied(not_yet(due_ns, deadline_ns)),
-                    Refusal::Unsure(tat) => return Next::Unsure(tat),
+                    Refusal::Unsure(now) => return Next::Unsure(now),
                     Refusal::Settled => continue,
                 },
             };

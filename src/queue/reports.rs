@@ -2,7 +2,13 @@
 
 use core::time::Duration;
 
-use super::{calls::cost, doubt::Refusal, hand_off::By, inner::NEVER, wait_queue::WaitQueue};
+use super::{
+    calls::cost,
+    doubt::{Refusal, Seen},
+    hand_off::By,
+    inner::NEVER,
+    wait_queue::WaitQueue,
+};
 use crate::{
     clock::Clock, error::Denied, gcra::nanos, meter::wait_until, permits::Permits, published::Frame,
 };
@@ -53,14 +59,14 @@ impl<C: Clock> WaitQueue<C> {
             }
             match self.look_at_clock(now_ns, seen) {
                 Refusal::Until(trusted_ns) => return Snapshot { trusted_ns, ..snapshot },
-                Refusal::Unsure(tat) => seen = Some(tat),
+                Refusal::Unsure(now) => seen = Some(now),
                 Refusal::Settled => {}
             }
         }
     }
 
     /// What a refusal without an end would come to.
-    fn look_at_clock(&self, now_ns: u64, seen: Option<u64>) -> Refusal {
+    fn look_at_clock(&self, now_ns: u64, seen: Option<Seen>) -> Refusal {
         let refusal = self.locked_at(now_ns, |locked| locked.refuse_at(NEVER, seen));
         if self.meter.queued() > 0 {
             // Those who wait are looked after, too.

@@ -73,8 +73,8 @@ impl<C: Clock> WaitQueue<C> {
             // Nor held back, to be due by the new one.
             locked.inner.rounds.forget();
             let changed = match locked.grant_due(&mut batch, seen) {
-                Next::Empty | Next::At(_) if locked.is_early() && seen != Some(locked.tat) => {
-                    seen = Some(locked.tat);
+                Next::Empty | Next::At(_) if locked.is_early() && seen != Some(locked.seen()) => {
+                    seen = Some(locked.seen());
                     None
                 }
                 // Gates that are woken act on the spot.
@@ -86,8 +86,8 @@ impl<C: Clock> WaitQueue<C> {
                     Some(locked.replace(quota, inherit, users, &mut turned_away))
                 }
                 Next::More => None,
-                Next::Unsure(tat) => {
-                    seen = Some(tat);
+                Next::Unsure(now) => {
+                    seen = Some(now);
                     None
                 }
             };

@@ -10,14 +10,24 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use super::locked::{MS, START, limiter};
 use crate::{
     Clock, ManualClock, RateLimiter,
-    queue::{WaitQueue, doubt::Refusal, locked::Locked},
+    queue::{
+        WaitQueue,
+        doubt::{Refusal, Seen},
+        locked::Locked,
+    },
 };
 
 /// Of a thousand a second and five at once, all taken: it takes 5 ms to fill, and a reading may differ by 1 ms.
 const QUOTA: &str = "1000/s burst 5";
 
-/// What a request that is due then is told at this reading.
-fn refuse<C: Clock>(queue: &WaitQueue<C>, now_ns: u64, due_ns: u64, seen: Option<u64>) -> Refusal {
+/// That arrival time by the frame there is.
+fn seen<C>(queue: &WaitQueue<C>, tat: u64) -> Seen {
+    Seen { tat, edition: queue.meter.published.edition() }
+}
+
+/// What a request that is due then is told at this reading, if that arrival time was seen before.
+fn refuse<C: Clock>(queue: &WaitQueue<C>, now_ns: u64, due_ns: u64, tat: Option<u64>) -> Refusal {
+    let seen = tat.map(|tat| seen(queue, tat));
     queue.locked_at(now_ns, |locked| locked.refuse_at(due_ns, seen))
 }
 
@@ -29,8 +39,8 @@ fn a_clock_is_doubted_by_a_reading_from_after_the_word_was_seen() {
     let tat = queue.meter.word.load().tat();
     // Not behind by more than it may be.
     assert_eq!(refuse(queue, START - MS, START + 7, None), Refusal::Until(START + 7));
-    for seen in [None, Some(tat - 1)] {
-        assert_eq!(refuse(queue, START - 10 * MS, START + 7, seen), Refusal::Unsure(tat));
+    for known in [None, Some(tat - 1)] {
+        assert_eq!(refuse(queue, START - 10 * MS, START + 7, known), Refusal::Unsure(seen(queue, tat)));
         assert!(!queue.meter.doubted());
     }
     // To be followed when it has gone on for as long as it takes to fill, and a difference of readings.
@@ -41,7 +51,7 @@ fn a_clock_is_doubted_by_a_reading_from_after_the_word_was_seen() {
     assert_eq!(refuse(queue, START - 5 * MS, START + 7, None), trusted);
     assert_eq!(refuse(queue, START - 5 * MS, START - 5 * MS + 1, None), Refusal::Until(START - 5 * MS + 1));
     // A reading from before it knows nothing of it.
-    assert_eq!(refuse(queue, START - 10 * MS - 1, START + 7, None), Refusal::Unsure(tat));
+    assert_eq!(refuse(queue, START - 10 * MS - 1, START + 7, None), Refusal::Unsure(seen(queue, tat)));
 }
 
 #[test]
@@ -53,7 +63,7 @@ fn a_doubt_is_dropped_by_a_reading_that_is_not_behind() {
     refuse(queue, START - 10 * MS, START, Some(tat));
     assert_eq!(refuse(queue, START, START + 7, None), Refusal::Until(START + 7));
     assert!(!queue.meter.doubted());
-    assert_eq!(refuse(queue, START - 10 * MS, START, None), Refusal::Unsure(tat));
+    assert_eq!(refuse(queue, START - 10 * MS, START, None), Refusal::Unsure(seen(queue, tat)));
 }
 
 #[test]
@@ -66,8 +76,11 @@ fn a_doubt_stands_while_the_word_is_what_it_was() {
         refuse(queue, START - 10 * MS, START, Some(tat));
         queue.locked_at(START - 9 * MS, |locked| locked.tat -= change);
         let told = refuse(queue, START - 9 * MS, START + 7, None);
-        let expected =
-            if change > 0 { Refusal::Unsure(tat - change) } else { Refusal::Until(START - 4 * MS) };
+        let expected = if change > 0 {
+            Refusal::Unsure(seen(queue, tat - change))
+        } else {
+            Refusal::Until(START - 4 * MS)
+        };
         assert_eq!(told, expected);
     }
 }
