@@ -12,8 +12,8 @@ use super::{
 use crate::{
     clock::Clock,
     error::Denied,
-    gcra::{Decision, Scale, decide},
-    meter::{Fast, Taken, UNTOLD, wait_until},
+    gcra::{Decision, Scale, decide, nanos},
+    meter::{Fast, Taken, UNTOLD},
     permits::Permits,
     published::Frame,
     shares::Stolen,
@@ -233,26 +233,26 @@ impl<C: Clock> WaitQueue<C> {
                 None => Step::Keep(None),
             }
         });
-        let (tat, frame) = match fast {
-            Fast::Done(Some(tat), frame) => (tat, frame),
+        let paid_ns = match fast {
+            Fast::Done(Some(tat), frame) => frame.instant_of(tat.into()),
             Fast::Stale { before, after } => {
                 self.undo(Some((before, after)));
                 self.charge_locked(permits)?
             }
             Fast::Done(None, _) | Fast::Slow => self.charge_locked(permits)?,
         };
-        let paid = wait_until(&frame, tat.saturating_sub(frame.scale.limit), now_ns);
-        if paid.is_zero() || self.slots().is_none() {
-            return Ok(paid);
+        if paid_ns <= now_ns || self.slots().is_none() {
+            return Ok(nanos(paid_ns.saturating_sub(now_ns)));
         }
         // A debt comes out of what is parked first.
         Ok(self.locked(|locked| {
             locked.gather(0);
-            wait_until(&locked.frame, locked.tat.saturating_sub(locked.frame.scale.limit), locked.now_ns)
+            nanos(locked.paid_ns().saturating_sub(locked.now_ns))
         }))
     }
 
-    fn charge_locked(&self, permits: Permits) -> Result<(u64, Frame), Denied> {
+    /// When the debt is paid: the clock reading.
+    fn charge_locked(&self, permits: Permits) -> Result<u64, Denied> {
         self.serve_due();
         let mut seen = None;
         let charged = loop {
@@ -265,7 +265,7 @@ impl<C: Clock> WaitQueue<C> {
                 let per_permit = locked.frame.scale.per_permit;
                 let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
                 let tat = if cost == 0 { Some(locked.tat) } else { locked.charge(cost) };
-                Ok(tat.map(|tat| (tat, locked.frame)).ok_or_else(|| {
+                Ok(tat.map(|_| locked.paid_ns()).ok_or_else(|| {
                     let most = locked.chargeable() / per_permit;
                     Denied::DebtTooDeep { requested: permits, most: most.into() }
                 }))

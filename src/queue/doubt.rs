@@ -94,6 +94,17 @@ impl Locked<'_> {
         Refusal::Until(if behind { due_ns.min(trusted_ns) } else { due_ns })
     }
 
+    /// When there is no debt any more: the clock reading. It is none once a clock has been followed that is doubted.
+    pub(super) fn paid_ns(&mut self) -> u64 {
+        let paid_ns = self.frame.instant_of(self.tat.into());
+        match self.refuse_at(paid_ns, None) {
+            Refusal::Until(until_ns) => until_ns,
+            // Full by then.
+            Refusal::Settled => self.now_ns,
+            Refusal::Unsure(_) => paid_ns,
+        }
+    }
+
     /// Follows a clock that has been behind for long enough. Whether it has.
     pub(super) fn settle(&mut self) -> bool {
         let ripe = self.known_doubt().filter(|&doubt| self.now_ns >= self.trusted_ns(doubt));

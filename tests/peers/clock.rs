@@ -139,6 +139,27 @@ fn a_step_back_costs_those_no_more_who_only_charge() {
     }
 }
 
+/// And who charges, and comes back when the debt is said to be paid.
+#[test]
+fn a_step_back_costs_those_no_more_who_wait_until_a_debt_is_paid() {
+    for back_to in [10, 3_590] {
+        for shares in [false, true] {
+            let (limiter, clock) = at(0, Quota::per_second(10));
+            let _shares = shares.then(|| PerCore::new(&limiter));
+            clock.set(3_600 * SECOND);
+            let all = drain(&limiter);
+            clock.set(back_to * SECOND);
+            for _ in 0..2 {
+                let told = limiter.charge(all).unwrap();
+                // A second to fill, and another for what was charged.
+                assert!(told <= Duration::from_secs(2) + SKEW, "{back_to}, {shares}: {told:?}");
+                clock.advance(told);
+                assert!(limiter.available() >= 0, "{back_to}, {shares}: {}", limiter.available());
+            }
+        }
+    }
+}
+
 /// What has come while the clock was doubted is no more than a burst, and stays so by a larger one.
 #[test]
 fn a_larger_burst_after_a_step_back_is_not_full() {
