@@ -310,6 +310,9 @@ impl<C: Clock> RateLimiter<C> {
     /// The permits there are now, rounded down to a whole one; negative in debt. Those who wait have not
     /// taken theirs yet.
     ///
+    /// After the clock has stepped back this, like all that tells what is there, may find that it is time to go by the
+    /// clock again; then those who wait and are due are woken.
+    ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
     /// assert_eq!(RateLimiter::new(Quota::per_hour(10)).available(), 10);
@@ -370,7 +373,7 @@ impl<C: Clock> fmt::Debug for RateLimiter<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimiter")
             .field("quota", &format_args!("{}", self.quota()))
-            .field("available", &self.available())
+            .field("available", &self.queue.available_as_is())
             .field("waiting", &self.waiting())
             .finish_non_exhaustive()
     }

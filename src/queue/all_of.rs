@@ -176,8 +176,8 @@ fn try_all(
         match locked.refuse_at(due_ns, *seen) {
             // At least a nanosecond: who is due, and late, still comes first.
             Refusal::Until(due_ns) => wait_ns = wait_ns.max(due_ns.saturating_sub(locked.now_ns).max(1)),
-            Refusal::Unsure(now) => {
-                *seen = Some(now);
+            Refusal::Unsure(saw) => {
+                *seen = Some(saw);
                 return None;
             }
             Refusal::Settled => return None,

@@ -150,8 +150,8 @@ impl<C: Clock> WaitQueue<C> {
                 Ok(grant) => Ok(grant),
                 Err(Err(never)) => Err(never),
                 Err(Ok(Refusal::Until(due_ns))) => Err(not_yet(due_ns, now_ns)),
-                Err(Ok(Refusal::Unsure(now))) => {
-                    seen = Some(now);
+                Err(Ok(Refusal::Unsure(saw))) => {
+                    seen = Some(saw);
                     continue;
                 }
                 Err(Ok(Refusal::Settled)) => continue,
@@ -208,14 +208,14 @@ impl<C: Clock> WaitQueue<C> {
                     }
                     match locked.refuse(locked.tat, seen) {
                         Refusal::Until(_) => return Ok(0),
-                        Refusal::Unsure(now) => return Err(now),
+                        Refusal::Unsure(saw) => return Err(saw),
                         Refusal::Settled => {}
                     }
                 }
             });
             match outcome {
                 Ok(count) => return count,
-                Err(now) => seen = Some(now),
+                Err(saw) => seen = Some(saw),
             }
         }
     }
@@ -259,8 +259,8 @@ impl<C: Clock> WaitQueue<C> {
             let outcome = self.locked(|locked| {
                 // A clock that seems to have stepped back is doubted from here on at the latest: else all that is charged
                 // before somebody asks for permits would look like debt.
-                if let Refusal::Unsure(now) = locked.refuse_at(NEVER, seen) {
-                    return Err(now);
+                if let Refusal::Unsure(saw) = locked.refuse_at(NEVER, seen) {
+                    return Err(saw);
                 }
                 let per_permit = locked.frame.scale.per_permit;
                 let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
@@ -272,7 +272,7 @@ impl<C: Clock> WaitQueue<C> {
             });
             match outcome {
                 Ok(charged) => break charged,
-                Err(now) => seen = Some(now),
+                Err(saw) => seen = Some(saw),
             }
         };
         // It goes ahead of those who wait, some of whom may be too late now.

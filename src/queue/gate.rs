@@ -67,7 +67,7 @@ impl Locked<'_> {
             if let Some(tick) = look.next_tick {
                 match self.refuse(tick, seen) {
                     Refusal::Until(due_ns) => next_ns = next_ns.min(due_ns),
-                    Refusal::Unsure(now) => return Next::Unsure(now),
+                    Refusal::Unsure(saw) => return Next::Unsure(saw),
                     Refusal::Settled => continue,
                 }
             }

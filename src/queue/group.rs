@@ -229,8 +229,8 @@ impl<C: Clock> Group<C> {
             match locked.look_for(place, batch, *seen) {
                 Next::Empty | Next::At(_) => {}
                 Next::More => return false,
-                Next::Unsure(now) => {
-                    *seen = Some(now);
+                Next::Unsure(saw) => {
+                    *seen = Some(saw);
                     return false;
                 }
             }

@@ -136,8 +136,8 @@ impl<C: Clock> WaitQueue<C> {
                 release(inner, &mut batch);
                 return Round::Again;
             }
-            Next::Unsure(now) => {
-                *seen = Some(now);
+            Next::Unsure(saw) => {
+                *seen = Some(saw);
                 release(inner, &mut batch);
                 return Round::Again;
             }

@@ -288,7 +288,7 @@ impl<'a> Locked<'a> {
                         return if all { Next::At(due_ns) } else { Next::More };
                     }
                     Refusal::Until(due_ns) => Outcome::Denied(not_yet(due_ns, deadline_ns)),
-                    Refusal::Unsure(now) => return Next::Unsure(now),
+                    Refusal::Unsure(saw) => return Next::Unsure(saw),
                     Refusal::Settled => continue,
                 },
             };

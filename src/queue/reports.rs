@@ -16,8 +16,17 @@ use crate::{
 impl<C: Clock> WaitQueue<C> {
     /// The whole permits there are, rounded down; negative in debt.
     pub(crate) fn available(&self) -> i64 {
-        let Snapshot { frame, tat, now, .. } = self.snapshot();
-        let level = frame.scale.level(tat, now).saturating_add_unsigned(frame.scale.parked(self.parked()));
+        self.whole_permits(&self.snapshot())
+    }
+
+    /// As [`available`](Self::available), by the clock as it is: nobody is woken.
+    pub(crate) fn available_as_is(&self) -> i64 {
+        self.whole_permits(&self.snapshot_at(self.clock.now()))
+    }
+
+    fn whole_permits(&self, Snapshot { frame, tat, now, .. }: &Snapshot) -> i64 {
+        let parked = frame.scale.parked(self.parked());
+        let level = frame.scale.level(*tat, *now).saturating_add_unsigned(parked);
         level.div_euclid(frame.scale.per_permit as i64)
     }
 
@@ -59,7 +68,7 @@ impl<C: Clock> WaitQueue<C> {
             }
             match self.look_at_clock(now_ns, seen) {
                 Refusal::Until(trusted_ns) => return Snapshot { trusted_ns, ..snapshot },
-                Refusal::Unsure(now) => seen = Some(now),
+                Refusal::Unsure(saw) => seen = Some(saw),
                 Refusal::Settled => {}
             }
         }

@@ -86,8 +86,8 @@ impl<C: Clock> WaitQueue<C> {
                     Some(locked.replace(quota, inherit, users, &mut turned_away))
                 }
                 Next::More => None,
-                Next::Unsure(now) => {
-                    seen = Some(now);
+                Next::Unsure(saw) => {
+                    seen = Some(saw);
                     None
                 }
             };

@@ -304,8 +304,8 @@ impl<C: Clock> WaitQueue<C> {
                 Ok(granted) => return Ok(granted),
                 Err(Err(denied)) => return Err(denied),
                 Err(Ok(unsure)) => {
-                    if let Refusal::Unsure(now) = unsure {
-                        seen = Some(now);
+                    if let Refusal::Unsure(saw) = unsure {
+                        seen = Some(saw);
                     }
                     latest_ns = self.clock.now();
                 }
