@@ -5,6 +5,7 @@ mod blocking;
 mod coming_and_going;
 mod deadlines;
 mod doubt;
+mod gates;
 mod giving_back;
 mod inner;
 #[cfg(tidegate_loom)]

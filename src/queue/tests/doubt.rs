@@ -196,15 +196,25 @@ fn a_doubt_goes_on_by_what_has_come_since() {
         let later = u64::from(come.is_some_and(|come| come > 0));
         assert_eq!(told(queue, now_ns), expected.map(|ms| now_ns + ms * MS + later), "{come:?}");
     }
-    // As set_quota does.
-    let (limiter, _clock) = limiter(QUOTA);
-    let (queue, then_ns) = doubted(&limiter);
-    let origin_ns = queue.locked(|locked| locked.frame.origin_ns);
-    limiter.clock().set(then_ns + 2 * MS);
-    limiter.set_quota("500/s burst 5".parse().unwrap()).unwrap();
-    assert_ne!(queue.locked(|locked| locked.frame.origin_ns), origin_ns);
-    // Of five two have come, and another takes two milliseconds; a tick more of debt, for what is cut off.
-    assert_eq!(told(queue, then_ns + 2 * MS), Some(then_ns + 9 * MS + 1));
+}
+
+/// By the new one, what has come is as many permits as by the old one, from the deepest debt on.
+#[test]
+fn a_doubt_goes_on_by_another_quota() {
+    for (debt, trusted_ms) in [(0, 9), (2, 13)] {
+        let (limiter, clock) = limiter(QUOTA);
+        limiter.try_acquire_n(5).unwrap();
+        limiter.charge(debt).unwrap();
+        let (queue, then_ns) = (limiter.queue(), START - 1_000 * MS);
+        let tat = queue.meter.word.load().tat();
+        refuse(queue, then_ns, START, Some(tat));
+        let origin_ns = queue.locked(|locked| locked.frame.origin_ns);
+        // Two have come; another takes two milliseconds from here on.
+        clock.set(then_ns + 2 * MS);
+        limiter.set_quota("500/s burst 5".parse().unwrap()).unwrap();
+        assert_ne!(queue.locked(|locked| locked.frame.origin_ns), origin_ns);
+        assert_eq!(told(queue, then_ns + 2 * MS), Some(then_ns + trusted_ms * MS + 1), "{debt}");
+    }
 }
 
 /// Whoever calls last looks at the clock, whatever the call is.
