@@ -104,6 +104,7 @@ fn a_step_back_costs_those_no_more_who_only_look() {
             let (limiter, clock) = at(0, Quota::per_second(10));
             clock.set(3_600 * SECOND);
             assert_eq!(drain(&limiter), 10, "{what}");
+            assert!(format!("{limiter:?}").contains("available: 0,"), "{what}");
             clock.set(back_to * SECOND);
             assert!(!look(&limiter), "{what}");
             clock.advance(Duration::from_secs(1));
