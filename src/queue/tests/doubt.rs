@@ -11,7 +11,7 @@ use super::locked::{MS, START, limiter};
 use crate::{
     Clock, ManualClock, RateLimiter,
     queue::{
-        WaitQueue,
+        AcquireOwned, WaitQueue,
         doubt::{Refusal, Seen},
         locked::Locked,
     },
@@ -263,12 +263,19 @@ impl Clock for Leap {
     }
 }
 
+/// One is going to wait by such a clock.
+fn leaping() -> (RateLimiter<Leap>, AcquireOwned<Leap>) {
+    let clock = Leap { now_ns: START.into(), readings: 0.into(), alarm_ns: 0.into() };
+    let limiter = RateLimiter::with_clock("1000/s burst 5 initial 0".parse().unwrap(), clock);
+    let waiter = limiter.acquire_owned();
+    (limiter, waiter)
+}
+
 /// Those who wait have been looked after when the clock steps back, and are once more.
 #[test]
 fn who_is_refused_after_a_step_back_moves_the_alarm_of_those_who_wait() {
-    let clock = Leap { now_ns: START.into(), readings: 0.into(), alarm_ns: 0.into() };
-    let limiter = RateLimiter::with_clock("1000/s burst 5 initial 0".parse().unwrap(), clock);
-    let mut waiter = Box::pin(limiter.acquire());
+    let (limiter, waiter) = leaping();
+    let mut waiter = Box::pin(waiter);
     assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let queue = limiter.queue();
     let alarm_ns = || queue.clock.alarm_ns.load(Relaxed);
@@ -277,4 +284,15 @@ fn who_is_refused_after_a_step_back_moves_the_alarm_of_those_who_wait() {
     let refused = queue.try_hold(1.into()).unwrap_err();
     assert_eq!(refused.retry_after(), Some(Duration::from_millis(6)));
     assert_eq!(alarm_ns(), START - 94 * MS, "when the clock is followed");
+}
+
+#[test]
+fn who_only_looks_after_a_step_back_moves_the_alarm_of_those_who_wait() {
+    let (limiter, waiter) = leaping();
+    let mut waiter = Box::pin(waiter);
+    assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let queue = limiter.queue();
+    queue.clock.now_ns.store(START - 100 * MS, Relaxed);
+    assert!(limiter.available() < 0);
+    assert_eq!(queue.clock.alarm_ns.load(Relaxed), START - 94 * MS, "when the clock is followed");
 }
