@@ -32,23 +32,21 @@ impl<C: Clock> WaitQueue<C> {
 
     /// How long until `permits` are there, taking nothing and counting those who wait.
     pub(crate) fn time_until(&self, permits: Permits) -> Result<Duration, Denied> {
-        let Snapshot { frame, now_ns, now, after_all, trusted_ns, .. } = self.snapshot();
-        let cost = cost(&frame, permits)?;
+        let snapshot = self.snapshot();
+        let frame = &snapshot.frame;
+        let cost = cost(frame, permits)?;
         if cost == 0 {
             return Ok(Duration::ZERO);
         }
-        let all = after_all.saturating_add(cost);
+        let all = snapshot.after_all.saturating_add(cost);
         let there = frame.scale.limit.saturating_add(frame.scale.parked(self.parked()));
-        let tick = all.saturating_sub(there);
-        let trusted = nanos(trusted_ns.saturating_sub(now_ns));
-        Ok(if tick <= now { nanos(0) } else { wait_until(&frame, tick, now_ns).min(trusted) })
+        Ok(snapshot.wait_until(all.saturating_sub(there)))
     }
 
     /// How long until the burst is full.
     pub(crate) fn time_until_full(&self) -> Duration {
-        let Snapshot { frame, now_ns, tat, now, trusted_ns, .. } = self.snapshot();
-        let trusted = nanos(trusted_ns.saturating_sub(now_ns));
-        if tat <= now { nanos(0) } else { wait_until(&frame, tat, now_ns).min(trusted) }
+        let snapshot = self.snapshot();
+        snapshot.wait_until(snapshot.tat)
     }
 
     /// How many wait.
@@ -117,4 +115,15 @@ struct Snapshot {
     after_all: u64,
     /// When the clock is followed at the latest, if it seems to have stepped back.
     trusted_ns: u64,
+}
+
+impl Snapshot {
+    /// How long until that tick, or until the clock is followed.
+    fn wait_until(&self, tick: u64) -> Duration {
+        if tick <= self.now {
+            return Duration::ZERO;
+        }
+        let trusted = nanos(self.trusted_ns.saturating_sub(self.now_ns));
+        wait_until(&self.frame, tick, self.now_ns).min(trusted)
+    }
 }
