@@ -5,12 +5,7 @@
 //! Not even a late reading can make a difference while the clock stands still. While it moves beside others, each step
 //! of a group would be by as many readings as there are limits; this is left to the tests of `tests/several/`.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use tidegate::{Denied, ManualClock, RateLimiter};
 
@@ -18,7 +13,7 @@ use super::{
     checker::{Entry, History},
     groups_spec::{Call, Quota, Spec},
     random::Random,
-    record::{Actor, Slow, Tickets, length, record},
+    record::{Actor, Slow, Tickets, length, poll, record},
     several::{all_of, amounts},
     timed::told,
     timed_spec::Answer,
@@ -68,14 +63,7 @@ impl Caller<'_> {
     }
 
     fn poll(&mut self) -> Answer {
-        let future = self.future.as_mut().expect("it was made");
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => Answer::Pending,
-            Poll::Ready(granted) => {
-                self.future = None;
-                told(granted)
-            }
-        }
+        poll(&mut self.future).map_or(Answer::Pending, told)
     }
 }
 

@@ -199,14 +199,9 @@ impl checker::Spec for Spec {
     type Stage = Stage;
 
     fn start(&self) -> State {
-        let limit = |(i, quota): (usize, &Quota)| Limit {
-            now: 0,
-            tat: self.limit(i) - self.cost(i, quota.level),
-            reading: None,
-            credit_until: 0,
-            queue: Vec::new(),
-            outcomes: Vec::new(),
-            looks: Vec::new(),
+        let limit = |(i, quota): (usize, &Quota)| {
+            let tat = self.limit(i) - self.cost(i, quota.level);
+            Limit { tat, ..Limit::default() }
         };
         State { limits: self.0.iter().enumerate().map(limit).collect(), groups: Vec::new() }
     }

@@ -2,8 +2,10 @@
 
 use std::{
     fmt::Debug,
+    future::Future,
+    pin::Pin,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
-    task::Waker,
+    task::{Context, Poll, Waker},
     thread,
 };
 
@@ -49,6 +51,18 @@ impl Clock for Slow {
 pub(crate) fn wait_ns(denied: &Denied) -> Option<u64> {
     let told = || denied.retry_after().expect("not yet").as_nanos() as u64;
     (!denied.is_never()).then(told)
+}
+
+/// Looks at a future that there is, which is gone once it is ready; `None` if it is not.
+pub(crate) fn poll<F: Future + ?Sized>(future: &mut Option<Pin<Box<F>>>) -> Option<F::Output> {
+    let made = future.as_mut().expect("it was made");
+    match made.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Pending => None,
+        Poll::Ready(outcome) => {
+            *future = None;
+            Some(outcome)
+        }
+    }
 }
 
 /// Numbers that say what came before what.

@@ -9,7 +9,7 @@ use std::{
     cell::RefCell,
     pin::Pin,
     sync::{Arc, OnceLock},
-    task::{Context, Poll, Wake, Waker},
+    task::{Wake, Waker},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use tidegate::{AcquireN, Clock, Denied, ManualClock, Quota, RateLimiter};
 use super::{
     checker::{Entry, History},
     random::Random,
-    record::{Actor, Slow, Tickets, length, record, wait_ns},
+    record::{Actor, Slow, Tickets, length, poll, record, wait_ns},
     timed_spec::{Answer, Call, Spec},
 };
 
@@ -105,14 +105,7 @@ impl Caller<'_> {
     }
 
     fn poll(&mut self) -> Answer {
-        let future = self.future.as_mut().expect("it was made");
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => Answer::Pending,
-            Poll::Ready(granted) => {
-                self.future = None;
-                told(granted)
-            }
-        }
+        poll(&mut self.future).map_or(Answer::Pending, told)
     }
 }
 

@@ -270,15 +270,7 @@ impl checker::Spec for Spec {
     type Stage = Stage;
 
     fn start(&self) -> State {
-        State {
-            now: 0,
-            tat: self.limit() - self.cost(self.level),
-            reading: None,
-            credit_until: 0,
-            queue: Vec::new(),
-            outcomes: Vec::new(),
-            looks: Vec::new(),
-        }
+        State { tat: self.limit() - self.cost(self.level), ..State::default() }
     }
 
     fn points(&self, state: &State, turn: &Turn<Call, Answer, Stage>) -> Vec<Then<State, Stage>> {

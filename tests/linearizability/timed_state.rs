@@ -35,7 +35,7 @@ pub(crate) struct Look {
     pub(crate) unlocked: Option<i64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) now: i64,
     /// The theoretical arrival time.

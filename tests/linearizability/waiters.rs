@@ -11,18 +11,14 @@
 //!    bucket was looked at since, what was missing from it was no less than the grant. Else it is lost (the head of
 //!    `src/queue/slack.rs`). While the clock stands still, that is known of calls without the lock, too.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{pin::Pin, time::Duration};
 
 use tidegate::{AcquireN, Denied, ManualClock, Quota, RateLimiter};
 
 use super::{
     checker::{self, Entry, History, Then, Turn},
     random::Random,
-    record::{Actor, Slow, Tickets, length, record, wait_ns},
+    record::{Actor, Slow, Tickets, length, poll, record, wait_ns},
 };
 
 /// How long a permit takes to come, in nanoseconds.
@@ -284,14 +280,8 @@ impl Caller<'_> {
     }
 
     fn poll(&mut self) -> Answer {
-        let future = self.future.as_mut().expect("it was made");
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => Answer::Pending,
-            Poll::Ready(granted) => {
-                self.future = None;
-                granted.map_or(Answer::Never, |()| Answer::Done)
-            }
-        }
+        let granted = poll(&mut self.future);
+        granted.map_or(Answer::Pending, |granted| granted.map_or(Answer::Never, |()| Answer::Done))
     }
 }
 
