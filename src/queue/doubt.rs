@@ -25,8 +25,7 @@ use crate::{gcra::MAX_TAT, meter::SKEW_NS, published::Edition};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doubt {
     since_ns: u64,
-    tat: u64,
-    origin_ns: u64,
+    word: Seen,
 }
 
 /// An arrival time as it was seen, and the edition of the frame that it counts by.
@@ -85,7 +84,7 @@ impl Locked<'_> {
         if known.is_none() && seen != Some(self.seen()) {
             return Refusal::Unsure(self.seen());
         }
-        let fresh = Doubt { since_ns: self.now_ns, tat: self.tat, origin_ns: self.frame.origin_ns };
+        let fresh = Doubt { since_ns: self.now_ns, word: self.seen() };
         let doubt = known.unwrap_or(fresh);
         self.set_doubt(Some(doubt));
         // After a small step the word may be in its rights again by then.
@@ -126,7 +125,7 @@ impl Locked<'_> {
     pub(super) fn keep_doubting(&mut self, change: impl FnOnce(&mut Self)) {
         let doubt = self.standing_doubt();
         change(self);
-        self.doubt_on(doubt);
+        self.doubt_on(doubt.map(|doubt| doubt.since_ns));
     }
 
     /// What has come since a doubt arose that stands, in ticks; no more than fills the bucket, though the doubt may not
@@ -138,28 +137,27 @@ impl Locked<'_> {
 
     /// Goes on with a doubt by another scale, in which so many ticks have come since it arose.
     pub(super) fn doubt_since(&mut self, come: Option<u64>) {
-        let doubt = come.map(|come| {
+        let since_ns = come.map(|come| {
             // Rather a nanosecond late.
             let gone_ns = self.frame.scale.instant(come).saturating_sub(1);
-            Doubt { since_ns: self.now_ns.saturating_sub(gone_ns), tat: 0, origin_ns: 0 }
+            self.now_ns.saturating_sub(gone_ns)
         });
-        self.doubt_on(doubt);
+        self.doubt_on(since_ns);
     }
 
     pub(super) fn standing_doubt(&self) -> Option<Doubt> {
         self.known_doubt().filter(|_| self.is_behind())
     }
 
-    fn doubt_on(&mut self, doubt: Option<Doubt>) {
-        let (tat, origin_ns) = (self.tat, self.frame.origin_ns);
-        self.set_doubt(doubt.filter(|_| self.is_behind()).map(|doubt| Doubt { tat, origin_ns, ..doubt }));
+    /// Doubts the word as it is now, if the clock is behind it, since then.
+    fn doubt_on(&mut self, since_ns: Option<u64>) {
+        let word = self.seen();
+        self.set_doubt(since_ns.filter(|_| self.is_behind()).map(|since_ns| Doubt { since_ns, word }));
     }
 
     /// The doubt, if it still stands (invariant 3).
     fn known_doubt(&self) -> Option<Doubt> {
-        self.inner.doubt.filter(|doubt| {
-            doubt.tat == self.tat && doubt.origin_ns == self.frame.origin_ns && doubt.since_ns <= self.now_ns
-        })
+        self.inner.doubt.filter(|doubt| doubt.word == self.seen() && doubt.since_ns <= self.now_ns)
     }
 
     /// When a doubted clock is followed.
