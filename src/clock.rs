@@ -1,19 +1,30 @@
-//! Time: the one trait through which every use of time goes, and the default clock.
-//!
-//! This is the only file that names quanta.
+//! Time: the one trait through which every use of time goes. Each clock has a file of its own.
 
+mod discipline;
 mod manual;
+mod monotonic;
+mod quanta;
+mod shared;
+#[cfg(feature = "tokio")]
 mod tokio;
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests;
 
 use core::{fmt, task::Waker};
 
-pub use self::{manual::ManualClock, tokio::TokioClock};
+#[cfg(feature = "tokio")]
+pub use self::tokio::TokioClock;
+pub use self::{manual::ManualClock, monotonic::Monotonic, quanta::QuantaClock};
 
 /// A source of time: nanoseconds since an origin of the clock's own.
 ///
-/// The limiter reads it once a call. A clock should not go backwards; if it does, nothing extra is
-/// admitted, and a permit is to be had again at the latest when the bucket would have filled, plus the time of
-/// one permit and two milliseconds.
+/// [`Clock::now`](Self::now) does not go back. If it does, the step grants nothing (calls already under way aside),
+/// the bucket counts as empty at the new time, and the way forward again counts as time. Put a clock that is known to
+/// step back, such as a wall clock, into [`Monotonic`]: it goes on from where it was.
+///
+/// An [`Arc`](std::sync::Arc) of a clock and a `&'static` reference to a clock are clocks as well, so that several
+/// limiters can share one.
 ///
 /// # Examples
 /// A clock that counts in steps of its own:
@@ -39,66 +50,21 @@ pub use self::{manual::ManualClock, tokio::TokioClock};
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Nanoseconds since the clock's origin.
     ///
-    /// It is never called with a lock held.
+    /// A limiter may call it with a lock of its own held. So it must not call a limiter that uses this clock, nor wait
+    /// for a thread that does. It may panic: the panic goes on to the caller of the limiter, and nothing is lost.
     fn now(&self) -> u64;
 
     /// Asks a clock with alarms of its own to wake `waker` as soon as [`now`](Self::now) is at or past
     /// `deadline`, at once if it is already. Returns `false` if the clock has no alarms, as by default:
-    /// waiters then rely on the timer of the tokio runtime that polls them.
+    /// waiters are then served by a timer of the limiter's own.
     ///
-    /// A later call with the same waker may replace the earlier deadline.
+    /// A later call with the same waker may replace the earlier deadline. A clock that steps back should wake all
+    /// wakers that it has, so that waiters look at the time again. An alarm that comes too early does no harm.
+    ///
+    /// A limiter calls it without a lock held. The clock may wake a waker from in here, but not with a lock of its own
+    /// held: a waker may call the limiter, which reads the clock.
     fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
         let _ = (deadline, waker);
         false
-    }
-}
-
-/// The default clock: the processor's time stamp counter where it is steady, through [`quanta`], or else
-/// the operating system's monotonic clock.
-///
-/// The first one made in a process calibrates the counter, which takes up to 200 ms.
-///
-/// # Examples
-/// ```
-/// use tidegate::{Clock, QuantaClock};
-///
-/// let clock = QuantaClock::new();
-/// let earlier = clock.now();
-/// assert!(clock.now() >= earlier);
-/// ```
-#[derive(Clone)]
-pub struct QuantaClock {
-    clock: quanta::Clock,
-    origin: u64,
-}
-
-impl QuantaClock {
-    /// A clock that counts from now.
-    ///
-    /// See the example of [`QuantaClock`].
-    pub fn new() -> Self {
-        let clock = quanta::Clock::new();
-        let origin = clock.raw();
-        Self { clock, origin }
-    }
-}
-
-impl Default for QuantaClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for QuantaClock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QuantaClock").finish_non_exhaustive()
-    }
-}
-
-impl Clock for QuantaClock {
-    #[inline]
-    fn now(&self) -> u64 {
-        // A reading before the origin, from a counter of another core that lags, saturates to zero.
-        self.clock.delta_as_nanos(self.origin, self.clock.raw())
     }
 }

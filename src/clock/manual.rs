@@ -62,8 +62,8 @@ impl ManualClock {
         self.forward_to(target);
     }
 
-    /// Sets the clock: forward as [`advance`](Self::advance) does; or back, which wakes whoever set an alarm,
-    /// so that they look at the time again.
+    /// Sets the clock: forward as [`advance`](Self::advance) does; or back, which wakes all wakers that wait
+    /// for an alarm, so that waiters look at the time again.
     ///
     /// ```
     /// use tidegate::{Clock, ManualClock};

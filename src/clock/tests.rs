@@ -1,0 +1,36 @@
+//! Clocks on their own; what a limiter makes of them is for its own tests.
+
+mod discipline;
+mod histories;
+mod monotonic;
+mod quanta;
+mod shared;
+#[cfg(feature = "tokio")]
+mod tokio;
+
+use core::{
+    sync::atomic::{AtomicU64, Ordering},
+    task::Waker,
+};
+use std::{sync::Arc, task::Wake};
+
+/// Counts how often it is woken.
+#[derive(Debug, Default)]
+struct Bell(AtomicU64);
+
+impl Bell {
+    fn new() -> (Arc<Self>, Waker) {
+        let bell = Arc::new(Self::default());
+        (Arc::clone(&bell), bell.into())
+    }
+
+    fn rings(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
