@@ -5,23 +5,21 @@
 //!
 //! # The time scale
 //! A quota of N permits per P nanoseconds, in lowest terms, gets a scale of its own: `c` whole ticks to one
-//! permit. Costs and bursts are then whole numbers of ticks; only *now* is converted, always from the
+//! permit. Costs and bursts are then whole numbers of ticks. Only *now* is converted, always from the
 //! origin, so that no error can accumulate. There are `R = c * N / P` ticks to a nanosecond.
 //!
 //! - **Exact scale**: `c = P * k`, so that `R = N * k` is a whole number and `now` is one multiplication.
 //!   Every decision equals that of the exact rational model at every nanosecond. `k` is chosen so that a
 //!   millionth of a permit is a whole number of ticks too, or else a thousandth, or a tenth.
-//! - **Inexact scale**, if the word would last less than [`MIN_HORIZON_NS`] with an exact one (N above some
-//!   1.2 million, or a burst that takes years to fill): `c` is as large as the word allows for 10 years,
-//!   and `now` is floored. A decision may differ from the exact one by less than one tick, and this never
-//!   accumulates while the origin stays where it is, which is for years (each move may add less than a tick):
-//!   `R` itself is rounded in its 64th binary place, upwards, so that a whole number of ticks is never floored to the
-//!   one before.
+//! - **Inexact scale**, if an exact one leaves no room for an hour and two bursts (N above some 1.2 million,
+//!   or a burst that takes decades to fill): `c` is as large as the word allows for 10 years, and `now` is
+//!   floored. A decision may differ from the exact one by less than one tick. This does not accumulate while
+//!   the origin stays where it is, and each move of the origin adds less than a tick. `R` itself is rounded
+//!   in its 64th binary place, upwards, so that a whole number of ticks is never floored to the one before.
 //!
 //! # Bounds
-//! 1. `limit = burst * c`, and `2 * limit + R * horizon <= MAX_TAT`.
-//! 2. `now <= now_max = MAX_TAT - 2 * limit` for every clock reading within the horizon. Beyond it the
-//!    owner must move the origin; nothing wraps.
+//! 1. `limit = burst * c`, and `2 * limit + R * 1 hour <= MAX_TAT`.
+//! 2. `now <= MAX_TAT - 2 * limit` for every clock reading within the horizon of a frame.
 //! 3. An admission leaves `tat <= now + limit`, so that a charge of a full burst always has room.
 
 use core::time::Duration;
@@ -31,10 +29,14 @@ use crate::{error::QuotaError, permits::Permits, quota::Quota};
 /// The largest theoretical arrival time: 62 bits of the word.
 pub(crate) const MAX_TAT: u64 = u64::MAX >> 2;
 
-/// What an exact scale must last before its origin has to be moved: one hour.
-const MIN_HORIZON_NS: u128 = 3_600_000_000_000;
+/// How far apart the readings of two threads may be, in nanoseconds: a reading that lies further behind means
+/// that the clock has stepped back.
+pub(crate) const SKEW_NS: u64 = 1_000_000;
 
-/// What an inexact scale lasts before its origin has to be moved: 10 years of 365.25 days.
+/// What a scale must last at least, in nanoseconds: one hour.
+pub(crate) const MIN_HORIZON_NS: u64 = 3_600_000_000_000;
+
+/// What an inexact scale lasts, in nanoseconds: 10 years of 365.25 days.
 const LONG_HORIZON_NS: u128 = 315_576_000_000_000_000;
 
 /// A quota as numbers of ticks. `Copy`, and small: it is read afresh by every call.
@@ -48,8 +50,6 @@ pub(crate) struct Scale {
     pub(crate) rate_whole: u64,
     /// The rest of a tick to a nanosecond, in units of 2^-64 ticks, rounded up.
     pub(crate) rate_fraction: u64,
-    /// The largest elapsed time that can be converted, in nanoseconds.
-    pub(crate) horizon_ns: u64,
     /// The catch-up in ticks, at most `MAX_TAT`.
     pub(crate) catch_up: u64,
 }
@@ -82,24 +82,19 @@ impl Scale {
         let burst = u128::from(quota.max_burst());
         let common = gcd(u128::from(permits), period);
         let (n, p) = (u128::from(permits) / common, period / common);
-        let (c, exact) = Self::exact_ticks(n, p, burst)
-            .map(|c| (c, true))
-            .or_else(|| Self::inexact_ticks(n, p, burst).map(|c| (c, false)))
-            .ok_or_else(|| Self::too_large(quota, n, p))?;
-        let limit = burst * c;
-        let rate = c * n;
-        let (rate_whole, rest) = (rate / p, rate % p);
+        let rate = Rate { n, p, burst };
+        let (c, exact) = (rate.exact_ticks().map(|c| (c, true)))
+            .or_else(|| rate.inexact_ticks().map(|c| (c, false)))
+            .ok_or_else(|| rate.too_large(quota))?;
+        let ticks = c * n;
+        let (rate_whole, rest) = (ticks / p, ticks % p);
         debug_assert!(!exact || rest == 0);
-        // rest < p < 2^65, so the shifted dividend needs more than 128 bits only if p is above 2^64.
-        let rate_fraction = shifted_quotient(rest, p);
-        let horizon_ns = (u128::from(MAX_TAT) - 2 * limit) * p / rate;
         let mut scale = Self {
             per_permit: c as u64,
-            limit: limit as u64,
+            limit: (burst * c) as u64,
             rate_whole: rate_whole as u64,
-            rate_fraction,
-            // The rounding of the fraction is below one tick within 2^64 ns; it is kept clear of `now_max`.
-            horizon_ns: u64::try_from(horizon_ns.saturating_sub(2)).unwrap_or(u64::MAX),
+            // rest < p < 2^65, so the shifted dividend needs more than 128 bits only if p is above 2^64.
+            rate_fraction: shifted_quotient(rest, p),
             catch_up: 0,
         };
         scale.catch_up = scale.span(quota.catch_up_ns());
@@ -113,47 +108,18 @@ impl Scale {
         self
     }
 
-    /// The finest exact scale that lasts: `c` ticks to a permit.
-    fn exact_ticks(n: u128, p: u128, burst: u128) -> Option<u128> {
-        [1_000_000_u128, 1_000, 10, 1].into_iter().find_map(|grain| {
-            let k = grain / gcd(p, grain);
-            let c = p.checked_mul(k)?;
-            let rate = n.checked_mul(k)?;
-            let span =
-                burst.checked_mul(2)?.checked_mul(c)?.checked_add(rate.checked_mul(MIN_HORIZON_NS)?)?;
-            (span <= u128::from(MAX_TAT)).then_some(c)
-        })
-    }
-
-    /// The finest scale that lasts for 10 years.
-    fn inexact_ticks(n: u128, p: u128, burst: u128) -> Option<u128> {
-        // The permits of 10 years, rounded up, and two bursts.
-        let permits = (n * LONG_HORIZON_NS).div_ceil(p).max(1) + 2 * burst;
-        let c = u128::from(MAX_TAT) / permits;
-        (c > 0).then_some(c)
-    }
-
-    /// What is wrong with a quota that has no scale: the coarsest ones, of `p` ticks to a permit if exact and
-    /// of one tick if not, have no room for two bursts.
-    fn too_large(quota: &Quota, n: u128, p: u128) -> QuotaError {
-        let room =
-            |horizon: Option<u128>| u128::from(MAX_TAT).saturating_sub(horizon.unwrap_or(u128::MAX)) / 2;
-        let exact = room(n.checked_mul(MIN_HORIZON_NS)) / p;
-        let inexact = room(Some((n * LONG_HORIZON_NS).div_ceil(p).max(1)));
-        match exact.max(inexact) as u64 {
-            0 => QuotaError::RateTooHigh { permits: quota.permits(), period: quota.period() },
-            max => QuotaError::BurstTooDeep { burst: quota.max_burst(), max },
-        }
-    }
-
-    /// The tick of the instant `elapsed_ns` after the origin, floored; `None` beyond the horizon.
+    /// The ticks that pass in `elapsed_ns`, floored. The caller keeps it within the horizon of its frame.
     #[inline]
-    pub(crate) const fn tick(&self, elapsed_ns: u64) -> Option<u64> {
-        if elapsed_ns > self.horizon_ns {
-            return None;
-        }
-        // Bound 2: the sum is at most `now_max`.
-        Some(self.rate_whole * elapsed_ns + high_half(elapsed_ns, self.rate_fraction))
+    pub(crate) const fn tick(&self, elapsed_ns: u64) -> u64 {
+        // Bound 2: the sum is below 2^62.
+        self.rate_whole * elapsed_ns + high_half(elapsed_ns, self.rate_fraction)
+    }
+
+    /// The longest time in which at most so many ticks pass, in nanoseconds; saturates at `u64::MAX`.
+    pub(crate) fn longest(&self, ticks: u64) -> u64 {
+        let rate = (u128::from(self.rate_whole) << 64) | u128::from(self.rate_fraction);
+        let below = (u128::from(ticks) + 1) << 64;
+        ((below - 1) / rate).min(u128::from(u64::MAX)) as u64
     }
 
     /// As [`tick`](Self::tick), beyond the horizon too.
@@ -178,13 +144,6 @@ impl Scale {
         // quotient, rounded up.
         let rate = (u128::from(self.rate_whole) << 64) | u128::from(self.rate_fraction);
         (u128::from(tick) << 64).div_ceil(rate).min(u128::from(u64::MAX)) as u64
-    }
-
-    /// Whether permits come at more than 100,000 a second.
-    #[inline]
-    pub(crate) const fn is_fast(&self) -> bool {
-        // No overflow: a scale lasts for an hour, so this is below 2^21.
-        self.rate_whole * 10_000 > self.per_permit
     }
 
     /// The cost of `permits` in ticks; `None` if it is more than a full burst.
@@ -214,6 +173,49 @@ impl Scale {
     pub(crate) const fn level(&self, tat: u64, now: u64) -> i64 {
         // Each is below 2^62.
         self.limit as i64 - tat.saturating_sub(now) as i64
+    }
+}
+
+/// A rate of `n` permits per `p` nanoseconds in lowest terms, and a burst.
+struct Rate {
+    n: u128,
+    p: u128,
+    burst: u128,
+}
+
+impl Rate {
+    /// The finest exact scale with room for an hour and two bursts.
+    fn exact_ticks(&self) -> Option<u128> {
+        [1_000_000_u128, 1_000, 10, 1].into_iter().find_map(|grain| {
+            let k = grain / gcd(self.p, grain);
+            let c = self.p.checked_mul(k)?;
+            let rate = self.n.checked_mul(k)?;
+            let bursts = self.burst.checked_mul(2)?.checked_mul(c)?;
+            let span = bursts.checked_add(rate.checked_mul(MIN_HORIZON_NS.into())?)?;
+            (span <= u128::from(MAX_TAT)).then_some(c)
+        })
+    }
+
+    /// The finest scale with room for 10 years and two bursts.
+    fn inexact_ticks(&self) -> Option<u128> {
+        // The permits of 10 years, rounded up. No overflow: each factor is below 2^64.
+        let permits = (self.n * LONG_HORIZON_NS).div_ceil(self.p).max(1);
+        let c = u128::from(MAX_TAT) / (permits + 2 * self.burst);
+        (c > 0).then_some(c)
+    }
+
+    /// What is wrong with a quota that has no scale: the coarsest ones, of `p` ticks to a permit if exact and
+    /// of one tick if not, have no room for two bursts.
+    fn too_large(&self, quota: &Quota) -> QuotaError {
+        let Self { n, p, .. } = *self;
+        let room =
+            |horizon: Option<u128>| u128::from(MAX_TAT).saturating_sub(horizon.unwrap_or(u128::MAX)) / 2;
+        let exact = room(n.checked_mul(MIN_HORIZON_NS.into())) / p;
+        let inexact = room(Some((n * LONG_HORIZON_NS).div_ceil(p).max(1)));
+        match exact.max(inexact) as u64 {
+            0 => QuotaError::RateTooHigh { permits: quota.permits(), period: quota.period() },
+            max => QuotaError::BurstTooDeep { burst: quota.max_burst(), max },
+        }
     }
 }
 
@@ -250,5 +252,5 @@ pub(crate) const fn nanos(ns: u64) -> Duration {
     Duration::from_nanos(ns)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(tidegate_loom)))]
 mod tests;

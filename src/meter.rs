@@ -1,280 +1,290 @@
-//! The lock-free half of a limiter: the word, the scale by which it is read, and the fast path over both.
+//! The lock-free half of a limiter: the word, the frame by which it is read, and the fast path over both.
 //!
-//! A fast call takes the clock reading it is given, and makes one transition of the word by the scale that it
-//! finds published then. Whatever it cannot do alone it reports as [`Fast::Slow`]: somebody waits, the scale is being
-//! replaced, or the clock is beyond the horizon of the scale. The queue then does it under its lock.
-
-use core::time::Duration;
-use std::sync::OnceLock;
+//! A fast call takes the clock reading it is given, and makes one transition of the word by the frame that it
+//! finds published then. What it cannot decide alone it leaves to the queue, which decides it under its lock: the word is
+//! owned, the frame is being replaced, the reading is beyond the horizon, or the clock seems to have stepped back.
 
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    gcra::{Decision, Scale, decide, nanos},
+    frame::{Frame, Published},
+    gcra::{Decision, MAX_TAT, SKEW_NS, Scale, decide},
     permits::Permits,
-    published::{Edition, Frame, Published},
-    shares::Slots,
-    sync::{AtomicU8, AtomicU64, Ordering},
-    word::{Mode, State, Step, Word},
+    sync::{AtomicU64, Ordering},
+    word::{Change, State, Word},
 };
-
-/// How far a clock reading may lie behind another thread's before the clock is taken to have stepped back.
-pub(crate) const SKEW_NS: u64 = 1_000_000;
 
 /// More than can be [`queued`](Meter::queued): it takes the lock to tell.
 pub(crate) const UNTOLD: u64 = u64::MAX;
 
-/// What came of a fast call.
-#[derive(Debug)]
-pub(crate) enum Fast<T> {
-    /// Done, or refused; the frame it was decided by.
-    Done(T, Frame),
-    /// It has to be done under the queue's lock.
-    Slow,
-    /// It was done by a scale that had been replaced meanwhile: to be undone and done again under the lock.
-    Stale {
-        /// The arrival time before.
-        before: u64,
-        /// The arrival time that was written.
-        after: u64,
-    },
-}
-
-/// What came of an attempt to take permits.
+/// What came of an attempt to take permits without the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// They were taken.
-    Yes,
-    /// They conform from this tick on; the arrival time that was seen.
-    NotBefore(u64, u64),
-    /// They are more than a burst.
-    Never,
+    /// They were taken, and so many whole permits more.
+    Yes(u64),
+    /// They conform after so many nanoseconds, if nobody else comes.
+    NotYet(u64),
+    /// It has to be decided under the lock.
+    Slow,
 }
 
 #[derive(Debug)]
 pub(crate) struct Meter {
-    pub(crate) word: CachePadded<Word>,
-    pub(crate) published: Published,
-    /// What is parked at cores, once anybody has asked for that.
-    pub(crate) slots: OnceLock<Slots>,
-    /// The ticks that those in the queue ask for, or `UNTOLD`; more than zero exactly if somebody waits. Written only
+    word: CachePadded<Word>,
+    published: Published,
+    /// The ticks that the waiters ask for, or `UNTOLD`; more than zero exactly if there are waiters. Written only
     /// under the queue's lock.
     queued: AtomicU64,
-    /// The deepest debt that charges have made since a clock was last followed, in ticks: how far beyond a full burst
-    /// the arrival time can rightly be.
-    debt: AtomicU64,
-    /// When the credit of a drained queue ends at the latest. Written only under the queue's lock.
-    linger_until_ns: AtomicU64,
-    /// Whether the clock is doubted (see `queue/locked.rs`). Written only under the queue's lock.
-    doubted: AtomicU8,
+    /// When the credit of a drained queue ends. Written only under the queue's lock.
+    credit_until_ns: AtomicU64,
+    /// The word that a thaw left in debt, or zero, and the clock reading of that thaw. Written only under the
+    /// queue's lock.
+    debt_word: AtomicU64,
+    debt_ns: AtomicU64,
+}
+
+/// What the word says, and by which frame: they belong together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) frame: Frame,
+    pub(crate) tat: u64,
+    pub(crate) now: u64,
 }
 
 impl Meter {
-    pub(crate) fn new(frame: Frame, tat: u64) -> Self {
+    pub(crate) fn new(frame: &Frame, tat: u64) -> Self {
         Self {
-            word: CachePadded::new(Word::new(State::new(tat, Mode::Even))),
+            word: CachePadded::new(Word::new(State::new(tat, false, false))),
             published: Published::new(frame),
-            slots: OnceLock::new(),
             queued: AtomicU64::new(0),
-            debt: AtomicU64::new(0),
-            linger_until_ns: AtomicU64::new(0),
-            doubted: AtomicU8::new(0),
+            credit_until_ns: AtomicU64::new(0),
+            debt_word: AtomicU64::new(0),
+            debt_ns: AtomicU64::new(0),
         }
     }
 
-    /// One transition of the word by a pure step that is given state, now, and scale.
+    // === without the lock ===
+
+    /// Whether it would be in vain to try without the lock.
     #[inline]
-    pub(crate) fn fast<T>(
-        &self,
-        now_ns: u64,
-        mut step: impl FnMut(State, u64, &Scale) -> Step<T>,
-    ) -> Fast<T> {
-        let mut swapped = None;
-        // Before the state, for a call that changes nothing.
-        let first = self.published.read_edition();
-        let decided = self.word.transition(|state| {
-            // After the state, so that it is no scale from before it.
-            let Some((edition, frame)) = self.published.read() else { return Step::Keep(None) };
-            let Some(now) = frame.tick(now_ns).filter(|_| state.is(edition.clear())) else {
-                return Step::Keep(None);
-            };
-            match step(state, now, &frame.scale) {
-                Step::Keep(outcome) => {
-                    swapped = None;
-                    Step::Keep(Some((outcome, edition, frame)))
-                }
-                Step::Set(new, outcome) => {
-                    swapped = Some((state.tat(), new.tat()));
-                    Step::Set(new, Some((outcome, edition, frame)))
-                }
-            }
+    pub(crate) fn is_owned(&self) -> bool {
+        self.word.load().is_owned()
+    }
+
+    /// The word as a number: two that are equal mean that nothing has been taken in between.
+    pub(crate) fn bits(&self) -> u64 {
+        self.word.load().to_bits()
+    }
+
+    /// Takes permits if they conform at `now_ns`, and up to `most` whole permits more, as many as conform.
+    #[inline]
+    pub(crate) fn draw(&self, permits: Permits, most: u64, now_ns: u64) -> Taken {
+        self.exchange(permits, most, now_ns, |_, now, _| now)
+    }
+
+    /// Takes permits for a caller that would wait otherwise: the credit that a drained queue has left is for it.
+    #[inline]
+    pub(crate) fn take_as_waiter(&self, permits: Permits, now_ns: u64) -> bool {
+        let taken = self.exchange(permits, 0, now_ns, |state, now, frame| {
+            if state.has_credit() && now_ns < self.credit_until_ns() { frame.waiters_floor(now) } else { now }
         });
-        let Some((outcome, edition, frame)) = decided else { return Fast::Slow };
-        match swapped {
-            Some(_) if self.published.counts(edition, edition.clear()) => Fast::Done(outcome, frame),
-            Some((before, after)) => Fast::Stale { before, after },
-            None if first.is_some_and(|first| self.published.is_current(first)) => Fast::Done(outcome, frame),
-            None => Fast::Slow,
-        }
+        taken == Taken::Yes(0)
     }
 
-    /// The hot path: takes permits if they conform at `now_ns` and nothing stands in the way. What did, for
-    /// those who were not so lucky, is for [`take`](Self::take) to find out. If a scale was replaced
-    /// meanwhile, the error holds the arrival times before and after, to be undone.
     #[inline]
-    pub(crate) fn take_at_once(&self, permits: Permits, now_ns: u64) -> Result<(), Option<(u64, u64)>> {
-        self.swap(permits, 0, now_ns, |state, edition, now, _| state.is(edition.clear()).then_some(now))
-            .map(drop)
-    }
-
-    /// As [`take_at_once`](Self::take_at_once), with up to `most` whole permits more, as many as conform; how
-    /// many.
-    pub(crate) fn draw(&self, permits: Permits, most: u64, now_ns: u64) -> Result<u64, Option<(u64, u64)>> {
-        self.swap(permits, most, now_ns, |state, edition, now, _| state.is(edition.clear()).then_some(now))
-    }
-
-    /// As [`take_at_once`](Self::take_at_once), for those who would wait otherwise: credit that a drained queue
-    /// has left is theirs.
-    #[inline]
-    pub(crate) fn take_as_waiter(&self, permits: Permits, now_ns: u64) -> Result<(), Option<(u64, u64)>> {
-        let taken = self.swap(permits, 0, now_ns, |state, edition, now, scale| {
-            if state.is(edition.clear()) {
-                return Some(now);
-            }
-            let lingers = state.is(Mode::Linger) && now_ns < self.linger_until_ns();
-            lingers.then(|| now.saturating_sub(scale.catch_up))
-        });
-        taken.map(drop)
-    }
-
-    /// Takes permits if they conform at `now_ns` and the bucket cannot have been idle since before what `floor`
-    /// makes of the state; not at all if it makes nothing of it. And up to `most` whole permits more, as many as
-    /// conform; how many.
-    #[inline]
-    fn swap(
+    fn exchange(
         &self,
         permits: Permits,
         most: u64,
         now_ns: u64,
-        floor: impl Fn(State, Edition, u64, &Scale) -> Option<u64>,
-    ) -> Result<u64, Option<(u64, u64)>> {
-        let swapped = self.word.transition(|state| {
-            // After the state, so that it is no scale from before it.
-            let Some((edition, frame)) = self.published.read() else { return Step::Keep(None) };
-            let (Some(now), Some(cost)) = (frame.tick(now_ns), frame.scale.cost(permits)) else {
-                return Step::Keep(None);
-            };
-            let Some(floor) = floor(state, edition, now, &frame.scale).filter(|_| cost > 0) else {
-                return Step::Keep(None);
-            };
-            match decide(state.tat(), now, floor, cost, frame.scale.limit) {
-                Decision::Admit(tat) => {
-                    let more = frame.scale.whole_permits(now + frame.scale.limit - tat, most);
-                    let tat = tat + more * frame.scale.per_permit;
-                    Step::Set(state.with_tat(tat), Some((edition, more, state.mode(), (state.tat(), tat))))
-                }
-                Decision::NotBefore(_) => Step::Keep(None),
+        floor: impl Fn(State, u64, &Frame) -> u64,
+    ) -> Taken {
+        self.word.transition(|state| {
+            if state.is_owned() {
+                return Change::Keep(Taken::Slow);
             }
-        });
-        match swapped {
-            Some((edition, more, mode, _)) if self.published.counts(edition, mode) => Ok(more),
-            stale => Err(stale.map(|(.., changed)| changed)),
-        }
-    }
-
-    /// Takes permits if they conform at `now_ns` by textbook GCRA.
-    pub(crate) fn take(&self, permits: Permits, now_ns: u64) -> Fast<Taken> {
-        self.fast(now_ns, |state, now, scale| {
-            let Some(cost) = scale.cost(permits) else { return Step::Keep(Taken::Never) };
+            // After the state, so that the frame is at least as new.
+            let Some(frame) = self.published.read() else { return Change::Keep(Taken::Slow) };
+            let scale = frame.scale();
+            let (Some(now), Some(cost)) = (frame.tick(now_ns), scale.cost(permits)) else {
+                return Change::Keep(Taken::Slow);
+            };
             if cost == 0 {
-                return Step::Keep(Taken::Yes);
+                return Change::Keep(Taken::Yes(0));
             }
-            match decide(state.tat(), now, now, cost, scale.limit) {
-                Decision::Admit(tat) => Step::Set(state.with_tat(tat), Taken::Yes),
-                Decision::NotBefore(tick) => Step::Keep(Taken::NotBefore(tick, state.tat())),
+            match decide(state.tat(), now, floor(state, now, &frame), cost, scale.limit) {
+                Decision::Admit(tat) => {
+                    let more = scale.whole_permits(now + scale.limit - tat, most);
+                    Change::Set(state.with_tat(tat + more * scale.per_permit), Taken::Yes(more))
+                }
+                Decision::NotBefore(tick) => Change::Keep(self.refuse(frame, state, (now, now_ns), tick)),
             }
         })
     }
 
-    /// The ticks that those in the queue ask for, or [`UNTOLD`]. Who looks at the word after this finds in it what any of them was
-    /// granted that is not counted here: it may be counted twice, but not left out.
+    /// A request that conforms from `tick` on is refused, unless the clock seems to have stepped back.
+    #[cold]
+    #[inline(never)]
+    #[allow(clippy::large_types_passed_by_value, reason = "only the cold path writes it to memory")]
+    fn refuse(&self, frame: Frame, state: State, (now, now_ns): (u64, u64), tick: u64) -> Taken {
+        if self.is_suspect(&frame, state, now, now_ns) {
+            return Taken::Slow;
+        }
+        Taken::NotYet(frame.instant(tick).saturating_sub(now_ns).max(1))
+    }
+
+    /// Takes as many whole permits as conform, up to `most`; `None` if that has to be decided under the lock.
+    pub(crate) fn take_up_to(&self, most: u64, now_ns: u64) -> Option<u64> {
+        self.word.transition(|state| {
+            if state.is_owned() {
+                return Change::Keep(None);
+            }
+            // After the state, as in `exchange`.
+            let Some(frame) = self.published.read() else { return Change::Keep(None) };
+            let Some(now) = frame.tick(now_ns) else { return Change::Keep(None) };
+            let scale = frame.scale();
+            let count = scale.whole_level(state.tat(), now).min(most);
+            if count == 0 {
+                return Change::Keep((!self.is_suspect(&frame, state, now, now_ns)).then_some(0));
+            }
+            Change::Set(state.with_tat(state.tat().max(now) + count * scale.per_permit), Some(count))
+        })
+    }
+
+    /// Takes permits whether they conform or not, unless that makes a debt. Whether it was done.
+    pub(crate) fn charge(&self, permits: Permits, now_ns: u64) -> bool {
+        self.word.transition(|state| {
+            if state.is_owned() {
+                return Change::Keep(false);
+            }
+            // After the state, as in `exchange`.
+            let Some(frame) = self.published.read() else { return Change::Keep(false) };
+            let scale = frame.scale();
+            let (Some(now), Some(cost)) = (frame.tick(now_ns), scale.cost(permits)) else {
+                return Change::Keep(false);
+            };
+            match decide(state.tat(), now, now, cost, scale.limit) {
+                Decision::Admit(tat) if cost > 0 => Change::Set(state.with_tat(tat), true),
+                decision => Change::Keep(matches!(decision, Decision::Admit(_))),
+            }
+        })
+    }
+
+    /// The level of the word; `None` if it takes the lock to tell.
+    pub(crate) fn snapshot(&self, now_ns: u64) -> Option<Snapshot> {
+        let state = self.word.load();
+        if state.is_owned() {
+            return None;
+        }
+        let frame = self.published.read()?;
+        let (now, tat) = (frame.tick(now_ns)?, state.tat());
+        // A word below the base is one from before the publication.
+        let current = tat >= frame.base() && !self.is_suspect(&frame, state, now, now_ns);
+        current.then_some(Snapshot { frame, tat, now })
+    }
+
+    /// The level of the word behind waiters, with the waiters' sum added to the TAT; `None` if it takes the lock to
+    /// tell, also if the first waiter may be due. While some are being granted it may be too high by what they ask for,
+    /// and is never too low.
+    pub(crate) fn behind_waiters(&self, now_ns: u64) -> Option<Snapshot> {
+        let (frame, (queued, state)) = self.published.read_with(|| {
+            // The sum before the word: it is written after the word, so that a grant is in one of them at least.
+            let queued = self.queued();
+            (queued, self.word.load())
+        })?;
+        let (now, tat) = (frame.tick(now_ns)?, state.tat());
+        let told = state.is_owned() && 0 < queued && queued < UNTOLD;
+        let known = told && tat >= frame.waiters_floor(now) && !self.is_suspect(&frame, state, now, now_ns);
+        known.then_some(Snapshot { frame, tat: tat.saturating_add(queued), now })
+    }
+
+    /// Whether the clock seems to have stepped back: the TAT is further ahead of the reading than a full burst and, if
+    /// the word is as the last thaw left it, than the debt that it left.
+    fn is_suspect(&self, frame: &Frame, state: State, now: u64, now_ns: u64) -> bool {
+        // Relaxed, both of them: written before the Release of the thaw that wrote the word. A value from a later thaw
+        // only leads to the lock, where it is decided again.
+        let in_debt = || {
+            self.debt_word.load(Ordering::Relaxed) == state.to_bits()
+                && self.debt_ns.load(Ordering::Relaxed) <= now_ns.saturating_add(SKEW_NS)
+        };
+        frame.is_beyond_limit(state.tat(), now) && !in_debt()
+    }
+
+    /// The ticks that the waiters ask for, or [`UNTOLD`]; zero if there are none.
     pub(crate) fn queued(&self) -> u64 {
-        // Acquire: pairs with the Release of `set_queued`. Whoever acts on it does so under the lock, where it is
-        // written.
+        // Acquire: pairs with the Release of `thaw`, so that the word that is loaded next has the grants that this sum
+        // lacks.
         self.queued.load(Ordering::Acquire)
     }
 
-    /// Writes what those in the queue ask for, after the word; the caller holds the queue's lock.
-    pub(crate) fn set_queued(&self, ticks: u64) {
-        // Release: pairs with the Acquire of `queued`.
-        self.queued.store(ticks, Ordering::Release);
-    }
-
-    /// When the credit of a drained queue ends at the latest.
-    pub(crate) fn linger_until_ns(&self) -> u64 {
+    fn credit_until_ns(&self) -> u64 {
         // Relaxed: read late or early, what is taken by it is within what catch-up allows in any case.
-        self.linger_until_ns.load(Ordering::Relaxed)
+        self.credit_until_ns.load(Ordering::Relaxed)
     }
 
-    /// Sets when the credit of a drained queue ends; the caller holds the queue's lock.
-    pub(crate) fn set_linger_until_ns(&self, until_ns: u64) {
-        // Relaxed: see `linger_until_ns`.
-        self.linger_until_ns.store(until_ns, Ordering::Relaxed);
+    // === with the lock ===
+
+    /// Freezes the word, and returns it as it was. The caller holds the queue's lock, and thaws.
+    pub(crate) fn freeze(&self) -> State {
+        self.word.freeze()
     }
 
-    /// The deepest debt so far.
-    pub(crate) fn debt(&self) -> u64 {
-        // Relaxed: it only grows, but for a change of scale or a clock that is followed, both under the lock, and a
-        // clock is doubted under the lock or not at all.
-        self.debt.load(Ordering::Relaxed)
+    /// Ends a freeze with nothing changed.
+    pub(crate) fn thaw_unchanged(&self, state: State) {
+        self.word.thaw(state);
     }
 
-    /// Sets the deepest debt; the caller holds the queue's lock.
-    pub(crate) fn set_debt(&self, ticks: u64) {
-        // Relaxed: see `debt`.
-        self.debt.store(ticks, Ordering::Relaxed);
-    }
-
-    /// Notes a debt of `ticks` before the word shows it; the caller holds the queue's lock. A charge of `cost` adds no
-    /// more than that to the deepest debt before, whatever a clock that is behind makes it look like.
-    pub(crate) fn note_debt(&self, ticks: u64, cost: u64) {
-        self.set_debt(self.debt().max(ticks.min(self.debt().saturating_add(cost))));
-    }
-
-    /// Whether a clock reading lies further behind an arrival time than it can by rights: the latter is never
-    /// more than a burst and the deepest debt ahead of the reading by which it was written.
-    pub(crate) fn is_behind(&self, frame: &Frame, now_ns: u64, tat: u64) -> bool {
-        let limit = frame.scale.limit;
-        let skewed = || limit.saturating_add(self.debt()).saturating_add(frame.scale.span(SKEW_NS));
-        // A reading from before the origin is that much further behind; one beyond the horizon may be behind, too.
-        let ahead = match frame.tick(now_ns) {
-            Some(0) => tat.saturating_add(frame.scale.span(frame.origin_ns.saturating_sub(now_ns))),
-            Some(now) => tat.saturating_sub(now),
-            None => tat.saturating_sub(frame.scale.span(now_ns - frame.origin_ns)),
+    /// Ends a freeze: publishes the frame if that has changed, the word, and what is read beside the word.
+    pub(crate) fn thaw(&self, thaw: &Thaw) {
+        // Relaxed, all three: before the Release of the thaw below.
+        self.debt_ns.store(thaw.now_ns, Ordering::Relaxed);
+        let debt_word = if thaw.in_debt { thaw.state.to_bits() } else { 0 };
+        self.debt_word.store(debt_word, Ordering::Relaxed);
+        self.credit_until_ns.store(thaw.credit_until_ns, Ordering::Relaxed);
+        let write = || {
+            self.word.thaw(thaw.state);
+            // Release: pairs with the Acquire of `queued`.
+            self.queued.store(thaw.queued, Ordering::Release);
         };
-        now_ns.saturating_add(SKEW_NS) < frame.origin_ns || (ahead > limit && ahead > skewed())
-    }
-
-    /// Whether the clock is doubted.
-    pub(crate) fn doubted(&self) -> bool {
-        // Relaxed: a hint to ask under the lock, where it is written.
-        self.doubted.load(Ordering::Relaxed) != 0
-    }
-
-    /// Notes whether the clock is doubted; the caller holds the queue's lock.
-    pub(crate) fn set_doubted(&self, doubted: bool) {
-        if doubted != self.doubted() {
-            // Relaxed: see `doubted`.
-            self.doubted.store(u8::from(doubted), Ordering::Relaxed);
+        match &thaw.frame {
+            Some(frame) => self.published.publish(frame, write),
+            None => write(),
         }
     }
+
+    /// Writes what the waiters ask for, when one has left; the caller holds the queue's lock.
+    pub(crate) fn set_queued(&self, ticks: u64) {
+        // Release: as in `thaw`.
+        self.queued.store(ticks, Ordering::Release);
+    }
 }
 
-/// How long from `now_ns` until the clock shows `tick`, rounded up.
-#[inline]
-pub(crate) fn wait_until(frame: &Frame, tick: u64, now_ns: u64) -> Duration {
-    nanos(frame.instant(tick).saturating_sub(now_ns))
+/// What the end of a freeze publishes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thaw {
+    /// The frame, if it has changed.
+    pub(crate) frame: Option<Frame>,
+    pub(crate) state: State,
+    /// The clock reading of this step.
+    pub(crate) now_ns: u64,
+    /// Whether the TAT is further ahead than a full burst.
+    pub(crate) in_debt: bool,
+    pub(crate) credit_until_ns: u64,
+    pub(crate) queued: u64,
 }
 
-#[cfg(test)]
+impl Scale {
+    /// The whole permits there are at `now`, zero in debt.
+    pub(crate) const fn whole_level(&self, tat: u64, now: u64) -> u64 {
+        let level = self.level(tat, now);
+        if level <= 0 { 0 } else { level as u64 / self.per_permit }
+    }
+}
+
+/// The TAT after a charge; `None` if the word cannot hold it.
+pub(crate) fn charged(tat: u64, now: u64, cost: u64) -> Option<u64> {
+    tat.max(now).checked_add(cost).filter(|&tat| tat <= MAX_TAT)
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
 mod tests;

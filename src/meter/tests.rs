@@ -1,158 +1,243 @@
-//! The lock-free half on its own: what comes between the look at the word and the exchange is done by the step.
+//! The lock-free half on its own.
+
+use core::cell::Cell;
 
 use super::*;
-use crate::gcra::MAX_TAT;
 
 const NOW: u64 = 100_000_000_000;
+const MS: u64 = 1_000_000;
 
-/// A meter at a clock reading of `NOW`, with an arrival time so many ticks ahead of it.
+/// A meter at a clock reading of `NOW`, with a TAT so many ticks ahead of it.
 fn meter(text: &str, ahead: u64) -> (Meter, Frame, u64) {
-    let (frame, now) = Frame::at(Scale::new(&text.parse().unwrap()).unwrap(), NOW);
-    (Meter::new(frame, now + ahead), frame, now)
+    let (frame, now) = Frame::first(Scale::new(&text.parse().unwrap()).unwrap(), NOW);
+    (Meter::new(&frame, now + ahead), frame, now)
 }
 
-/// A step that takes a tick while there are so many publications.
-fn take_during(meter: &Meter, frame: Frame, publications: usize) -> Fast<&'static str> {
-    meter.fast(NOW, |state, _, _| {
-        (0..publications).for_each(|_| meter.published.publish(frame, || {}));
-        Step::Set(state.with_tat(state.tat() + 1), "taken")
-    })
+/// Ends a step at that reading, with a word and no waiters.
+fn thaw(state: State, now_ns: u64) -> Thaw {
+    Thaw { frame: None, state, now_ns, in_debt: false, credit_until_ns: 0, queued: 0 }
 }
 
-#[test]
-fn a_step_by_a_scale_that_has_been_replaced_twice_is_stale() {
-    for publications in [0, 1] {
-        let (meter, frame, now) = meter("1000/s", 0);
-        assert!(matches!(take_during(&meter, frame, publications), Fast::Done("taken", by) if by == frame));
-        assert_eq!(meter.word.load().tat(), now + 1);
-    }
-    let (meter, frame, now) = meter("1000/s", 0);
-    let stale = take_during(&meter, frame, 2);
-    assert!(matches!(stale, Fast::Stale { before, after } if (before, after) == (now, now + 1)));
-}
-
-#[test]
-fn a_step_that_takes_nothing_has_to_be_by_the_scale_of_now() {
-    for publications in [0, 1, 2] {
-        let (meter, frame, _) = meter("1000/s", 0);
-        let fast = meter.fast(NOW, |_, _, _| {
-            (0..publications).for_each(|_| meter.published.publish(frame, || {}));
-            Step::Keep(())
-        });
-        assert_eq!(matches!(fast, Fast::Done((), _)), publications == 0);
-        assert_eq!(matches!(fast, Fast::Slow), publications > 0);
-    }
-}
-
-#[test]
-fn what_is_taken_by_a_scale_that_has_been_replaced_twice_is_named() {
-    let (meter, frame, now) = meter("1000/s", 0);
-    let swap = |publications| {
-        meter.swap(1.into(), 2, NOW, |_, _, now, _| {
-            (0..publications).for_each(|_| meter.published.publish(frame, || {}));
-            Some(now)
-        })
-    };
-    let cost = frame.scale.per_permit;
-    assert_eq!([swap(0), swap(1)], [Ok(2), Ok(2)]);
-    assert_eq!(swap(2), Err(Some((now + 6 * cost, now + 9 * cost))));
+fn tat(meter: &Meter) -> u64 {
+    meter.word.load().tat()
 }
 
 #[test]
 fn a_draw_brings_as_many_whole_permits_as_there_are() {
     let (meter, frame, now) = meter("1000/s burst 10", 0);
-    let cost = frame.scale.per_permit;
-    assert_eq!(meter.draw(1.into(), 4, NOW), Ok(4));
-    assert_eq!(meter.word.load().tat(), now + 5 * cost);
+    let cost = frame.scale().per_permit;
+    assert_eq!(meter.draw(1.into(), 4, NOW), Taken::Yes(4));
+    assert_eq!(tat(&meter), now + 5 * cost);
     // Half a permit is left over.
-    assert_eq!(meter.draw(Permits::of_millionths(1_500_000), 9, NOW), Ok(3));
-    assert_eq!(meter.word.load().tat(), now + 9 * cost + cost / 2);
-    assert_eq!(meter.draw(1.into(), 9, NOW), Err(None));
+    assert_eq!(meter.draw(Permits::of_millionths(1_500_000), 9, NOW), Taken::Yes(3));
+    assert_eq!(tat(&meter), now + 9 * cost + cost / 2);
+    assert_eq!(meter.draw(1.into(), 9, NOW), Taken::NotYet(MS / 2));
+    assert_eq!(meter.draw(11.into(), 0, NOW), Taken::Slow, "more than a burst");
 }
 
-/// It is left to the slow path, which has nothing to write for it.
+#[test]
+fn a_call_is_admitted_when_it_was_told() {
+    let (meter, ..) = meter("1000/s burst 1", 0);
+    assert_eq!(meter.draw(1.into(), 0, NOW), Taken::Yes(0));
+    assert_eq!(meter.draw(1.into(), 0, NOW), Taken::NotYet(MS));
+    assert_eq!(meter.draw(1.into(), 0, NOW + MS - 1), Taken::NotYet(1));
+    assert_eq!(meter.draw(1.into(), 0, NOW + MS), Taken::Yes(0));
+}
+
+/// Nor does it share in the credit of an idle bucket.
 #[test]
 fn nothing_is_taken_for_nothing() {
     let (meter, ..) = meter("1000/s", 0);
     let before = meter.word.load();
-    assert_eq!(meter.take_at_once(Permits::ZERO, NOW + 1_000_000), Err(None));
-    assert!(matches!(meter.take(Permits::ZERO, NOW + 1_000_000), Fast::Done(Taken::Yes, _)));
+    assert_eq!(meter.draw(Permits::ZERO, 9, NOW + MS), Taken::Yes(0));
+    assert!(meter.take_as_waiter(Permits::ZERO, NOW + MS));
+    assert_eq!(meter.take_up_to(0, NOW + MS), Some(0));
     assert_eq!(meter.word.load(), before);
 }
 
-/// Three permits late, of which catch-up lets those who would wait have two.
 #[test]
-fn credit_is_for_those_who_would_wait_while_it_lingers() {
-    for (mode, until_ns, taken) in [
-        (Mode::Linger, NOW + 1, true),
-        (Mode::Linger, NOW, false),
-        (Mode::Linger, NOW - 1, false),
-        (Mode::Queued, NOW + 1, false),
-        (Mode::Odd, NOW + 1, false),
-    ] {
+fn as_many_whole_permits_are_taken_as_conform() {
+    let (meter, frame, now) = meter("1000/s burst 10", 0);
+    let cost = frame.scale().per_permit;
+    assert_eq!(meter.take_up_to(3, NOW), Some(3));
+    assert_eq!(meter.draw(Permits::of_millionths(500_000), 0, NOW), Taken::Yes(0));
+    assert_eq!([meter.take_up_to(99, NOW), meter.take_up_to(99, NOW)], [Some(6), Some(0)]);
+    assert_eq!(tat(&meter), now + 9 * cost + cost / 2);
+}
+
+#[test]
+fn a_charge_without_the_lock_makes_no_debt() {
+    let (meter, frame, now) = meter("1000/s burst 10", 0);
+    let cost = frame.scale().per_permit;
+    assert!(meter.charge(7.into(), NOW) && !meter.charge(4.into(), NOW) && !meter.charge(11.into(), NOW));
+    assert_eq!(tat(&meter), now + 7 * cost);
+    assert!(meter.charge(Permits::ZERO, NOW));
+    assert_eq!(tat(&meter), now + 7 * cost);
+}
+
+/// A word three permits late, of which catch-up lets callers have two that would wait otherwise.
+#[test]
+fn credit_is_for_callers_that_would_wait_and_until_it_ends() {
+    for (credit, until_ns, taken) in
+        [(true, NOW + 1, true), (true, NOW, false), (true, NOW - 1, false), (false, NOW + 1, false)]
+    {
         let (meter, frame, now) = meter("1000/s burst 5 catch-up 2ms", 0);
-        let cost = frame.scale.per_permit;
-        let state = State::new(now - 3 * cost, mode);
+        let cost = frame.scale().per_permit;
+        let state = State::new(now - 3 * cost, false, credit);
+        meter.thaw(&Thaw { credit_until_ns: until_ns, ..thaw(state, NOW) });
+        assert_eq!(meter.take_up_to(9, NOW), Some(5), "five by the present");
         meter.word.thaw(state);
-        meter.set_linger_until_ns(until_ns);
-        assert_eq!(meter.take_at_once(1.into(), NOW), Err(None));
-        assert_eq!(meter.take_as_waiter(1.into(), NOW).is_ok(), taken, "{mode:?} {until_ns}");
-        let after = if taken { state.with_tat(now - cost) } else { state };
-        assert_eq!(meter.word.load(), after, "{mode:?} {until_ns}");
+        assert!(meter.take_as_waiter(5.into(), NOW));
+        assert_eq!(tat(&meter), if taken { now + 3 * cost } else { now + 5 * cost }, "{credit} {until_ns}");
+        assert_eq!(meter.take_as_waiter(2.into(), NOW), taken, "{credit} {until_ns}");
     }
 }
 
 #[test]
-fn a_debt_is_no_deeper_than_what_was_charged() {
-    let (meter, ..) = meter("1000/s", 0);
-    let noted = |ticks, cost| {
-        meter.note_debt(ticks, cost);
-        meter.debt()
-    };
-    assert_eq!([noted(10, 20), noted(5, 20), noted(100, 20), noted(30, 1)], [10, 10, 30, 30]);
-}
-
-#[test]
-fn a_clock_is_behind_if_the_word_is_further_ahead_than_it_can_be() {
+fn an_owned_word_is_left_to_the_lock() {
     let (meter, frame, now) = meter("1000/s burst 5", 0);
-    let (limit, skew) = (frame.scale.limit, frame.scale.span(SKEW_NS));
-    for debt in [0, 1_000] {
-        meter.set_debt(debt);
-        for ahead in [0, limit, limit + 1, limit + debt + skew] {
-            assert!(!meter.is_behind(&frame, NOW, now + ahead), "{debt} {ahead}");
-        }
-        assert!(meter.is_behind(&frame, NOW, now + limit + debt + skew + 1), "{debt}");
-    }
-    // Also if it is from before the origin, or by that alone.
-    for early_ns in [0, 1, SKEW_NS / 2] {
-        let most = limit + 1_000 + skew - frame.scale.span(early_ns);
-        let behind = |tat| meter.is_behind(&frame, frame.origin_ns - early_ns, tat);
-        assert_eq!([behind(most), behind(most + 1)], [false, true], "{early_ns}");
-    }
-    assert!(!meter.is_behind(&frame, frame.origin_ns - SKEW_NS, 0));
-    assert!(meter.is_behind(&frame, frame.origin_ns - SKEW_NS - 1, 0));
-    // Nor is the end of time, but another reading from beyond the horizon may be.
-    assert!(!meter.is_behind(&frame, u64::MAX, MAX_TAT));
-    meter.set_debt(0);
-    let beyond = frame.scale.horizon_ns + 1;
-    let ahead = |tat| meter.is_behind(&frame, frame.origin_ns + beyond, tat);
-    assert!(frame.scale.span(beyond) + limit + skew < MAX_TAT);
-    assert_eq!([0, 1].map(|more| ahead(frame.scale.span(beyond) + limit + skew + more)), [false, true]);
+    let state = State::new(now, true, false);
+    meter.thaw(&Thaw { queued: 7, ..thaw(state, NOW) });
+    assert!(meter.is_owned());
+    assert_eq!(meter.draw(1.into(), 0, NOW), Taken::Slow);
+    assert_eq!(meter.take_up_to(1, NOW), None);
+    assert!(!meter.take_as_waiter(1.into(), NOW) && !meter.charge(1.into(), NOW));
+    assert!(meter.snapshot(NOW).is_none());
+    assert_eq!(meter.word.load(), state);
+    let behind = meter.behind_waiters(NOW).unwrap();
+    assert_eq!((behind.frame, behind.tat, behind.now), (frame, now + 7, now));
 }
 
 #[test]
-fn a_doubt_is_noted_and_dropped() {
-    let (meter, ..) = meter("1000/s", 0);
-    let doubted = |doubt| {
-        meter.set_doubted(doubt);
-        meter.doubted()
+fn behind_waiters_it_takes_the_lock_if_it_cannot_be_told() {
+    let (meter, frame, now) = meter("1000/s burst 5", 0);
+    let told = |state, queued| {
+        meter.thaw(&Thaw { queued, ..thaw(state, NOW) });
+        meter.behind_waiters(NOW).is_some()
     };
-    assert_eq!([doubted(false), doubted(true), doubted(true), doubted(false)], [false, true, true, false]);
+    let owned = |tat| State::new(tat, true, false);
+    assert!(told(owned(now), 1));
+    assert!(!told(State::new(now, false, false), 1), "the word is nobody's");
+    assert!(!told(owned(now), 0), "nobody waits, as far as is told");
+    assert!(!told(owned(now), UNTOLD));
+    // The credit that is left depends on the time of the lock holder.
+    let floor = frame.waiters_floor(now);
+    assert!(told(owned(floor), 1) && !told(owned(floor - 1), 1));
+    // A waiter that leaves takes its part of the sum along.
+    assert!(told(owned(now), 5));
+    meter.set_queued(2);
+    assert_eq!(meter.behind_waiters(NOW).unwrap().tat, now + 2);
 }
 
 #[test]
-fn the_wait_ends_when_the_clock_shows_the_tick() {
-    let (_, frame, now) = meter("1000/s", 0);
-    assert_eq!(wait_until(&frame, now + frame.scale.per_permit, NOW), Duration::from_millis(1));
-    assert_eq!(wait_until(&frame, now, NOW + 1), Duration::ZERO);
+fn nothing_is_decided_beyond_the_horizon() {
+    let (meter, ..) = meter("1000/s burst 5", 0);
+    assert_eq!(meter.draw(1.into(), 0, u64::MAX), Taken::Slow);
+    assert_eq!(meter.take_up_to(1, u64::MAX), None);
+    assert!(!meter.charge(1.into(), u64::MAX) && meter.snapshot(u64::MAX).is_none());
+}
+
+/// By whatever word: the bucket is not taken for full there, nor for empty.
+#[test]
+fn nothing_is_decided_before_the_origin() {
+    let (meter, frame, now) = meter("1000/s burst 5", 0);
+    let (limit, origin_ns) = (frame.scale().limit, frame.instant(frame.base()));
+    for tat in [frame.base(), frame.base() + limit, now, now + limit] {
+        let state = State::new(tat, false, true);
+        meter.thaw(&Thaw { credit_until_ns: u64::MAX, ..thaw(state, NOW) });
+        let early_ns = origin_ns - 1;
+        assert_eq!(meter.draw(1.into(), 9, early_ns), Taken::Slow);
+        assert_eq!(meter.take_up_to(1, early_ns), None);
+        assert!(!meter.take_as_waiter(1.into(), early_ns) && !meter.charge(1.into(), early_ns));
+        assert!(meter.snapshot(early_ns).is_none());
+        assert_eq!(meter.word.load(), state);
+        meter.thaw(&Thaw { queued: 1, ..thaw(State::new(tat, true, false), NOW) });
+        assert!(meter.behind_waiters(early_ns).is_none());
+    }
+    meter.thaw(&thaw(State::new(frame.base(), false, false), NOW));
+    assert_eq!(meter.draw(1.into(), 0, origin_ns), Taken::Yes(0));
+}
+
+/// Point 1 of the rule for clocks that step back: a refusal is left to the lock if the word is further ahead than it can
+/// be.
+#[test]
+fn a_refusal_by_a_clock_that_seems_to_have_stepped_back_is_left_to_the_lock() {
+    let (meter, frame, now) = meter("1000/s burst 5", 0);
+    let (limit, skew) = (frame.scale().limit, frame.scale().span(SKEW_NS));
+    let refused = |ahead| {
+        meter.word.thaw(State::new(now + ahead, false, false));
+        let taken = meter.draw(1.into(), 0, NOW);
+        let slow = taken == Taken::Slow;
+        assert_eq!(slow, meter.take_up_to(1, NOW).is_none(), "{ahead}");
+        assert_eq!(slow, meter.snapshot(NOW).is_none(), "{ahead}");
+        taken
+    };
+    assert_eq!(refused(limit), Taken::NotYet(MS));
+    assert_eq!(refused(limit + skew), Taken::NotYet(2 * MS));
+    assert_eq!(refused(limit + skew + 1), Taken::Slow);
+    // A debt is known by its word and the reading of the thaw that left it.
+    let deep = State::new(now + 9 * limit, false, false);
+    let debt = Thaw { in_debt: true, ..thaw(deep, NOW) };
+    meter.thaw(&debt);
+    assert_eq!(meter.draw(1.into(), 0, NOW), Taken::NotYet(41 * MS));
+    meter.thaw(&Thaw { now_ns: NOW + SKEW_NS, ..debt });
+    assert!(matches!(meter.draw(1.into(), 0, NOW), Taken::NotYet(_)));
+    meter.thaw(&Thaw { now_ns: NOW + SKEW_NS + 1, ..debt });
+    assert_eq!(meter.draw(1.into(), 0, NOW), Taken::Slow, "behind that reading");
+    meter.thaw(&debt);
+    meter.word.thaw(deep.with_tat(deep.tat() + 1));
+    assert_eq!(meter.draw(1.into(), 0, NOW), Taken::Slow, "of another word");
+}
+
+/// A report makes no exchange that could fail.
+#[test]
+fn a_report_tells_an_old_word_from_a_new_one() {
+    let (meter, old, now) = meter("1000/s burst 5", 7);
+    assert_eq!(meter.snapshot(NOW).unwrap().tat, now + 7);
+    let (frame, now) = Frame::next(*old.scale(), NOW, now + 7, 0);
+    meter.published.publish(&frame, || {
+        assert!(meter.snapshot(NOW).is_none(), "it is just being replaced");
+        assert_eq!(meter.draw(1.into(), 0, NOW), Taken::Slow);
+    });
+    assert!(meter.snapshot(NOW).is_none(), "the word is from before");
+    meter.word.thaw(State::new(now, false, false));
+    assert_eq!(meter.snapshot(NOW).unwrap().frame, frame);
+}
+
+/// The lock holder publishes between the look and the exchange, once or many times; the numbers of the word do not repeat.
+#[test]
+fn no_permits_are_taken_by_a_frame_that_has_been_replaced() {
+    for publications in [1, 2, 3, 4, 9] {
+        let (meter, frame, now) = meter("1000/s burst 5", 0);
+        let (looks, after) = (Cell::new(0), Cell::new(now));
+        let taken = meter.exchange(1.into(), 0, NOW, |state, now, _| {
+            looks.set(looks.get() + 1);
+            if looks.get() == 1 {
+                let mut highest = state.tat();
+                meter.freeze();
+                for _ in 0..publications {
+                    let (next, now) = Frame::next(*frame.scale(), NOW, highest, 0);
+                    highest = now;
+                    after.set(now);
+                    meter.published.publish(&next, || {});
+                }
+                meter.thaw_unchanged(State::new(highest, false, false));
+            }
+            now
+        });
+        assert_eq!(
+            (taken, tat(&meter)),
+            (Taken::Yes(0), after.get() + frame.scale().per_permit),
+            "{publications}"
+        );
+        assert!(looks.get() >= 2, "{publications}");
+    }
+}
+
+#[test]
+fn a_charge_goes_beyond_the_burst_but_not_beyond_the_word() {
+    assert_eq!(charged(10, 7, 5), Some(15));
+    assert_eq!(charged(7, 10, 5), Some(15));
+    assert_eq!([charged(MAX_TAT - 5, 0, 5), charged(MAX_TAT - 5, 0, 6)], [Some(MAX_TAT), None]);
+    assert_eq!(charged(1, 0, u64::MAX), None);
 }

@@ -1,8 +1,8 @@
-//! A sequence lock: a few numbers that anybody reads whole without a lock, while one writer at a time replaces them.
+//! A sequence lock: a few numbers that any thread reads whole without a lock, while one writer at a time replaces them.
 //!
 //! # Invariants
 //! 1. The sequence number is odd while the values are being written, and goes up by two with every replacement.
-//! 2. Whoever finds the same even number before and after has read the values of that one replacement.
+//! 2. A reader that finds the same even number before and after has read the values of that one replacement.
 //!
 //! # Orderings
 //! Writer: odd number, Release fence, values, even number with Release. Reader: number with Acquire (pairs with the last
@@ -31,33 +31,27 @@ impl<const N: usize> SeqLock<N> {
         (sequence & 1 == 0).then_some(sequence)
     }
 
-    /// The values: for the writer, or as far as nothing turns out to have been replaced `since` the beginning.
+    /// The values. They belong together if the number that `begin` gave [is current](Self::is_current) afterwards.
     #[inline]
     pub(crate) fn values(&self) -> [u64; N] {
-        // Relaxed: ordered by the Acquire of `begin` and the fence of `since`, or for the writer by its lock.
+        // Relaxed: ordered by the Acquire of `begin` and the fence of `is_current`.
         core::array::from_fn(|i| self.values[i].load(Ordering::Relaxed))
     }
 
-    /// By how much the sequence number has grown since it was that.
+    /// Whether nothing has been replaced since the sequence number was that.
     #[inline]
-    pub(crate) fn since(&self, number: u64) -> u64 {
+    pub(crate) fn is_current(&self, number: u64) -> bool {
         // Acquire fence: pairs with the Release fence of `replace`, through any value read before.
         fence(Ordering::Acquire);
         // Relaxed: ordered after the reads of the values by the fence above.
-        self.sequence.load(Ordering::Relaxed) - number
-    }
-
-    /// The sequence number, for the writer, who alone could change it.
-    pub(crate) fn number(&self) -> u64 {
-        // Relaxed: ordered by the writer's lock.
-        self.sequence.load(Ordering::Relaxed)
+        self.sequence.load(Ordering::Relaxed) == number
     }
 
     /// Replaces the values, and does `along` meanwhile. One writer at a time.
     pub(crate) fn replace(&self, values: [u64; N], along: impl FnOnce()) {
         // Relaxed: made visible before the values by the fence.
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        // Release fence: pairs with the Acquire fence of `since`.
+        // Release fence: pairs with the Acquire fence of `is_current`.
         fence(Ordering::Release);
         for (held, value) in self.values.iter().zip(values) {
             // Relaxed: between the fence above and the Release below.

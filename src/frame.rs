@@ -1,0 +1,185 @@
+//! The frame: by which scale, and from which clock reading, the number in the word is counted. Published by a
+//! sequence lock (`seq_lock.rs`) for the calls that hold no lock.
+//!
+//! # Numbers never repeat
+//! A frame has a *base*: the tick of its origin. The lock holder, who alone publishes, knows the highest number that
+//! the word has ever held, since only the lock holder lowers it. Each publication starts above that number. So an exchange
+//! that expects a number from before a publication fails after it.
+//!
+//! All ticks of a frame are at least its base: a clock reading before the origin takes the lock, which begins a new frame,
+//! and the floor of a waiter is clamped. From this follows what a call without the lock can meet:
+//! - *An old word with a newer frame.* The word is below the base, so that the decision is always to admit. The exchange
+//!   then fails, because the word has changed. A refusal never comes of it.
+//! - *A new word with an older frame.* This cannot happen: the word is loaded with Acquire, and the thaw that wrote it
+//!   with Release came after the publication.
+//!
+//! A report makes no exchange that could fail. It asks again if the word is below the base.
+//!
+//! # When the numbers are used up
+//! A frame has room for at least an hour. A publication uses up the time since the last one, the catch-up, and at worst a
+//! full burst. When less than an hour is left above the highest number, the base starts anew at zero, and numbers may
+//! repeat. For the quotas that people write that is after thousands of publications; for a bucket that takes weeks to fill
+//! it may be after a few. A call would have to be held up between its load and its exchange during all of these
+//! publications, and to find the very number that it had loaded, to take permits by a frame that is gone.
+
+use crate::{
+    gcra::{MAX_TAT, MIN_HORIZON_NS, SKEW_NS, Scale},
+    seq_lock::SeqLock,
+};
+
+/// A scale, the clock reading from which its ticks are counted, and the tick of that reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    origin_ns: u64,
+    base: u64,
+    /// The longest time after the origin that can be converted, in nanoseconds.
+    horizon_ns: u64,
+    scale: Scale,
+}
+
+impl Frame {
+    /// The first frame of a limiter, for a present of `now_ns`, and the tick of that present.
+    pub(crate) fn first(scale: Scale, now_ns: u64) -> (Self, u64) {
+        Self::at(scale, now_ns, 0)
+    }
+
+    /// The frame that follows one in which the word has never held a number above `highest`, for a present of
+    /// `now_ns`, and the tick of that present. There is room for a TAT of `ahead` ticks after the present, if a
+    /// fresh frame has it.
+    pub(crate) fn next(scale: Scale, now_ns: u64, highest: u64, ahead: u64) -> (Self, u64) {
+        let room = scale.span(MIN_HORIZON_NS.saturating_add(Self::room_ns(&scale)));
+        // No overflow: each is below 2^63, and so is the sum of the first two.
+        let used =
+            u128::from(highest) + 1 + u128::from(ahead) + u128::from(room) + 2 * u128::from(scale.limit);
+        let base = if used <= u128::from(MAX_TAT) { highest + 1 } else { 0 };
+        Self::at(scale, now_ns, base)
+    }
+
+    /// The origin lies some way back, so that late grants can be dated before the present, and readings of other
+    /// threads that are a little behind can be told apart.
+    fn at(scale: Scale, now_ns: u64, base: u64) -> (Self, u64) {
+        let horizon_ns = scale.longest(MAX_TAT - 2 * scale.limit - base);
+        let room_ns = Self::room_ns(&scale).min(horizon_ns / 2).min(now_ns);
+        (Self { origin_ns: now_ns - room_ns, base, horizon_ns, scale }, base + scale.tick(room_ns))
+    }
+
+    fn room_ns(scale: &Scale) -> u64 {
+        scale.instant(scale.catch_up).saturating_add(SKEW_NS)
+    }
+
+    #[inline]
+    pub(crate) const fn scale(&self) -> &Scale {
+        &self.scale
+    }
+
+    /// The tick of the origin, and the least of all ticks of this frame.
+    #[inline]
+    pub(crate) const fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The tick of a clock reading; `None` before the origin or beyond the horizon.
+    #[inline]
+    pub(crate) const fn tick(&self, now_ns: u64) -> Option<u64> {
+        if now_ns < self.origin_ns || now_ns - self.origin_ns > self.horizon_ns {
+            return None;
+        }
+        Some(self.base + self.scale.tick(now_ns - self.origin_ns))
+    }
+
+    /// As [`tick`](Self::tick), with the base before the origin, and no limit.
+    pub(crate) fn wide_tick(&self, now_ns: u64) -> u128 {
+        u128::from(self.base) + self.scale.wide_tick(now_ns.saturating_sub(self.origin_ns))
+    }
+
+    /// The floor of waiters at `now` while the bucket counts as busy.
+    #[inline]
+    pub(crate) const fn waiters_floor(&self, now: u64) -> u64 {
+        let floor = now.saturating_sub(self.scale.catch_up);
+        if floor > self.base { floor } else { self.base }
+    }
+
+    /// How many ticks before the origin a clock reading lies; none if it lies after.
+    pub(crate) fn before_origin(&self, now_ns: u64) -> u64 {
+        self.scale.span(self.origin_ns.saturating_sub(now_ns))
+    }
+
+    /// Whether a TAT is further ahead of `now` than it can be without a debt.
+    #[inline]
+    pub(crate) fn is_beyond_limit(&self, tat: u64, now: u64) -> bool {
+        let ahead = tat.saturating_sub(now);
+        ahead > self.scale.limit && ahead - self.scale.limit > self.scale.span(SKEW_NS)
+    }
+
+    /// The first clock reading at which an admission that makes this the TAT conforms.
+    pub(crate) fn instant_of(&self, tat: u128) -> u64 {
+        let tick = tat.saturating_sub(u128::from(self.scale.limit));
+        u64::try_from(tick).map_or(u64::MAX, |tick| self.instant(tick))
+    }
+
+    /// The first clock reading at which the tick is reached.
+    pub(crate) fn instant(&self, tick: u64) -> u64 {
+        self.origin_ns.saturating_add(self.scale.instant(tick.saturating_sub(self.base)))
+    }
+}
+
+const FIELDS: usize = 8;
+
+/// The frame that is in force.
+///
+/// Only the holder of the queue's lock publishes, and only while the word is frozen.
+#[derive(Debug)]
+pub(crate) struct Published(SeqLock<FIELDS>);
+
+impl Published {
+    pub(crate) fn new(frame: &Frame) -> Self {
+        Self(SeqLock::new(pack(frame)))
+    }
+
+    /// The frame, read whole; `None` while it is being replaced.
+    #[inline]
+    pub(crate) fn read(&self) -> Option<Frame> {
+        let number = self.0.begin()?;
+        let values = self.0.values();
+        self.0.is_current(number).then(|| unpack(values))
+    }
+
+    /// The frame and what `along` reads, which belong together: nothing was published in between. `None` if
+    /// something was.
+    pub(crate) fn read_with<T>(&self, along: impl FnOnce() -> T) -> Option<(Frame, T)> {
+        let number = self.0.begin()?;
+        let values = self.0.values();
+        let read = along();
+        self.0.is_current(number).then(|| (unpack(values), read))
+    }
+
+    /// Replaces the frame, and by `along` all that is read with it. The caller holds the queue's lock and has frozen
+    /// the word.
+    pub(crate) fn publish(&self, frame: &Frame, along: impl FnOnce()) {
+        self.0.replace(pack(frame), along);
+    }
+}
+
+#[inline]
+const fn unpack(values: [u64; FIELDS]) -> Frame {
+    let [origin_ns, base, horizon_ns, per_permit, limit, rate_whole, rate_fraction, catch_up] = values;
+    let scale = Scale { per_permit, limit, rate_whole, rate_fraction, catch_up };
+    Frame { origin_ns, base, horizon_ns, scale }
+}
+
+const fn pack(frame: &Frame) -> [u64; FIELDS] {
+    let Frame { origin_ns, base, horizon_ns, scale } = *frame;
+    [
+        origin_ns,
+        base,
+        horizon_ns,
+        scale.per_permit,
+        scale.limit,
+        scale.rate_whole,
+        scale.rate_fraction,
+        scale.catch_up,
+    ]
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests;
