@@ -1,40 +1,44 @@
-//! The slow path: a FIFO queue of waiters over the word.
+//! The slow path: a FIFO queue of waiters over the word, in three rooms. [`core`] is a pure state machine; [`driver`] is
+//! the only way to it, with lock, clock and wakes; [`alarm`] rings when the first waiter is due. The calls are on top.
+//!
+//! ```text
+//! calls, reports, requota, waiter, blocking, reservation
+//!   -> driver -> alarm
+//!        -> core -> entry -> ledger, list
+//! ```
 
-mod acquire;
-mod all_of;
+mod alarm;
 mod blocking;
 mod calls;
-#[cfg(any(test, fuzzing))]
+mod coop;
+mod core;
+#[cfg(any(all(test, not(tidegate_loom)), fuzzing))]
 mod deque;
-mod doubt;
-mod gate;
-mod group;
-mod hand_off;
-mod inner;
+mod driver;
+mod entry;
+mod ledger;
 mod list;
-mod locked;
-mod origin;
-mod parking;
+mod paused;
 mod reports;
 mod requota;
 mod reservation;
-mod rounds;
-mod slack;
-mod timer;
-mod wait_queue;
+mod shares;
+mod waiter;
 mod wake_batch;
+pub(crate) mod work;
 
 #[cfg(fuzzing)]
 pub(crate) use self::deque::against_a_deque;
-#[cfg(all(test, tidegate_loom))]
-pub(crate) use self::hand_off::By;
-pub use self::{
-    acquire::{Acquire, AcquireN, AcquireNOwned, AcquireOwned},
-    all_of::AllOf,
-    group::AcquireAll,
-    reservation::Reservation,
+pub(crate) use self::{
+    coop::poll_proceed,
+    core::{Caller, not_yet},
+    driver::{Driver, Step},
+    entry::{Entry, Grant, Outcome, Place},
+    shares::{Shares, Stolen},
+    waiter::Waiter,
+    wake_batch::WakeBatch,
 };
-pub(crate) use self::{parking::Hand, wait_queue::WaitQueue};
-
-#[cfg(test)]
-mod tests;
+pub use self::{
+    reservation::Reservation,
+    waiter::{Acquire, AcquireN, AcquireNOwned, AcquireOwned},
+};

@@ -46,6 +46,7 @@ mod imp {
 
     pub(crate) use super::plain::{Mutex, MutexGuard};
     pub(crate) use crossbeam_utils::sync::{Parker, Unparker};
+    pub(crate) use std::thread_local;
 
     /// `core::cell::UnsafeCell` behind the interface that loom can check.
     #[derive(Debug, Default)]
@@ -74,6 +75,14 @@ mod imp {
         cell::UnsafeCell,
         sync::atomic::{AtomicU8, AtomicU64, Ordering, fence},
     };
+
+    /// std's, for one constant. All threads of a model are one thread to std.
+    macro_rules! one_thread_local {
+        ($(#[$attribute:meta])* static $name:ident: $type:ty = const $value:block;) => {
+            loom::thread_local! { $(#[$attribute])* static $name: $type = $value; }
+        };
+    }
+    pub(crate) use one_thread_local as thread_local;
 
     unpoisoned!(loom::sync);
 

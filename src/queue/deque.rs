@@ -12,6 +12,11 @@ const fn grant_of(number: u32) -> u32 {
     number ^ 0x8000_0000
 }
 
+/// Which numbers lead, if they stand at the front.
+const fn leads(number: u32) -> bool {
+    number.is_multiple_of(3)
+}
+
 /// A list, what it should hold, and the nodes of those who are in it.
 struct Run {
     list: List<u32, u32>,
@@ -41,7 +46,8 @@ impl Run {
     fn step(&mut self, kind: u8, byte: u8) {
         let which = usize::from(byte) % self.nodes.len().max(1);
         match kind % 8 {
-            0..=2 => self.push(),
+            0 | 1 => self.push(),
+            2 => self.push_after_leading(),
             3 => self.grant(),
             4 if !self.nodes.is_empty() => self.remove(which),
             5 if !self.nodes.is_empty() => self.change(which),
@@ -55,6 +61,15 @@ impl Run {
         assert_eq!(self.list.remove(node.as_ref()), None, "never in it");
         self.list.push_back(node.as_ref(), self.next);
         self.model.push_back(self.next);
+        self.nodes.push((node, self.next));
+        self.next += 1;
+    }
+
+    fn push_after_leading(&mut self) {
+        let node = Box::pin(Node::new(self.list.id()));
+        self.list.push_after_leading(node.as_ref(), self.next, |&number| leads(number));
+        let place = self.model.iter().take_while(|&&number| leads(number)).count();
+        self.model.insert(place, self.next);
         self.nodes.push((node, self.next));
         self.next += 1;
     }

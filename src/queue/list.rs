@@ -15,11 +15,11 @@
 //! ```
 //!
 //! # States of a node
-//! | state   | who may touch the slot                            | next                              |
+//! | state   | what gives access to the slot                     | next                              |
 //! |---------|---------------------------------------------------|-----------------------------------|
-//! | IDLE    | whoever has `&mut` of the list the node is made for | QUEUED (`push_back`)              |
-//! | QUEUED  | whoever has `&mut` of that list                   | GRANTED (`grant_front`, `sweep`), IDLE (`remove`) |
-//! | GRANTED | its owner, to read                                | none                              |
+//! | IDLE    | `&mut` of the list the node is made for           | QUEUED (`push_back`, `push_after_leading`) |
+//! | QUEUED  | `&mut` of that list                               | GRANTED (`grant_front`, `sweep`), IDLE (`remove`) |
+//! | GRANTED | being its owner, to read                          | none                              |
 //!
 //! # Invariants
 //! 1. A node is linked into at most one list, the one whose number it was made with; numbers are never used
@@ -128,7 +128,7 @@ pub(crate) enum Verdict<G> {
     Stop,
 }
 
-/// The list. It lives behind a lock; whoever has `&mut` of it may change its nodes.
+/// The list. It lives behind a lock; `&mut` of it is what gives access to its nodes.
 #[derive(Debug)]
 pub(crate) struct List<T, G> {
     id: ListId,
@@ -163,26 +163,36 @@ impl<T, G: Copy> List<T, G> {
     /// # Panics
     /// If it was made for another list, or has been used already.
     pub(crate) fn push_back(&mut self, node: Pin<&Node<T, G>>, entry: T) {
-        assert_eq!(node.list, self.id, "a node of another list");
-        // Relaxed: by invariant 2 it changes from IDLE only with this list in hand.
-        assert_eq!(node.state.load(Ordering::Relaxed), IDLE, "a node that is in use");
-        let pointer = NonNull::from(node.get_ref());
-        let previous = self.tail.replace(pointer);
-        node.slot.with_mut(|slot| {
-            // SAFETY: invariant 4: the node is IDLE, and this list is in hand.
-            let slot = unsafe { &mut *slot };
-            slot.previous = previous;
-            slot.next = None;
-            slot.entry = Some(entry);
-        });
-        match previous {
+        // SAFETY: the tail is linked, by invariant 3.
+        unsafe { self.link(node, entry, self.tail) };
+    }
+
+    /// Puts a node behind the entries at the front that `leads` holds for.
+    ///
+    /// # Panics
+    /// As [`push_back`](Self::push_back).
+    pub(crate) fn push_after_leading(
+        &mut self,
+        node: Pin<&Node<T, G>>,
+        entry: T,
+        leads: impl Fn(&T) -> bool,
+    ) {
+        let (mut previous, mut cursor) = (None, self.head);
+        while let Some(leading) = cursor {
+            let mut next = None;
             // SAFETY: invariant 3: it is linked, so it is live, and its slot is ours by invariant 4.
-            Some(previous) => unsafe { with_slot(previous, |slot| slot.next = Some(pointer)) },
-            None => self.head = Some(pointer),
+            unsafe {
+                with_slot(leading, |slot| {
+                    if slot.entry.as_ref().is_some_and(&leads) {
+                        previous = Some(leading);
+                        next = slot.next;
+                    }
+                });
+            }
+            cursor = next;
         }
-        self.len += 1;
-        // Relaxed: read only by the owner, who is here, and by holders of the list.
-        node.state.store(QUEUED, Ordering::Relaxed);
+        // SAFETY: the last of those is linked.
+        unsafe { self.link(node, entry, previous) };
     }
 
     /// The entry at the front.
@@ -275,6 +285,38 @@ impl<T, G: Copy> List<T, G> {
         node.list == self.id && node.state.load(Ordering::Relaxed) == QUEUED
     }
 
+    /// Puts a node behind `previous`, or at the front.
+    ///
+    /// # Safety
+    /// `previous` is linked into this list.
+    unsafe fn link(&mut self, node: Pin<&Node<T, G>>, entry: T, previous: Option<NonNull<Node<T, G>>>) {
+        assert_eq!(node.list, self.id, "a node of another list");
+        // Relaxed: by invariant 2 it changes from IDLE only with this list in hand.
+        assert_eq!(node.state.load(Ordering::Relaxed), IDLE, "a node that is in use");
+        let pointer = NonNull::from(node.get_ref());
+        let mut next = self.head;
+        match previous {
+            // SAFETY: linked by contract, so it is live, and its slot is ours by invariant 4.
+            Some(previous) => unsafe { with_slot(previous, |slot| next = slot.next.replace(pointer)) },
+            None => self.head = Some(pointer),
+        }
+        match next {
+            // SAFETY: a neighbour is linked; invariants 3 and 4.
+            Some(next) => unsafe { with_slot(next, |slot| slot.previous = Some(pointer)) },
+            None => self.tail = Some(pointer),
+        }
+        node.slot.with_mut(|slot| {
+            // SAFETY: invariant 4: the node is IDLE, and this list is in hand.
+            let slot = unsafe { &mut *slot };
+            slot.previous = previous;
+            slot.next = next;
+            slot.entry = Some(entry);
+        });
+        self.len += 1;
+        // Relaxed: read only by the owner, who is here, and by holders of the list.
+        node.state.store(QUEUED, Ordering::Relaxed);
+    }
+
     /// Unlinks a node, leaves it the grant, and returns what stood there.
     ///
     /// # Safety
@@ -330,3 +372,6 @@ unsafe fn with_slot<T, G>(node: NonNull<Node<T, G>>, f: impl FnOnce(&mut Slot<T,
     // SAFETY: the only access, by contract.
     node.slot.with_mut(|slot| f(unsafe { &mut *slot }));
 }
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests;

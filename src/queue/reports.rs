@@ -2,128 +2,68 @@
 
 use core::time::Duration;
 
-use super::{
-    calls::cost,
-    doubt::{Refusal, Seen},
-    hand_off::By,
-    inner::NEVER,
-    wait_queue::WaitQueue,
-};
-use crate::{
-    clock::Clock, error::Denied, gcra::nanos, meter::wait_until, permits::Permits, published::Frame,
-};
+use super::{core::never, driver::Driver};
+use crate::{clock::Clock, error::Denied, gcra::nanos, meter::Snapshot, permits::Permits, quota::Quota};
 
-impl<C: Clock> WaitQueue<C> {
+impl<C: Clock> Driver<C> {
+    pub(crate) fn quota(&self) -> Quota {
+        self.without_clock(|core| core.quota())
+    }
+
     /// The whole permits there are, rounded down; negative in debt.
     pub(crate) fn available(&self) -> i64 {
-        self.whole_permits(&self.snapshot())
+        let (Snapshot { frame, tat, now }, _) = self.snapshot();
+        let parked = frame.scale().parked(self.parked());
+        let level = frame.scale().level(tat, now).saturating_add_unsigned(parked);
+        level.div_euclid(frame.scale().per_permit as i64)
     }
 
-    /// As [`available`](Self::available), by the clock as it is: nobody is woken.
-    pub(crate) fn available_as_is(&self) -> i64 {
-        self.whole_permits(&self.snapshot_at(self.clock.now()))
-    }
-
-    fn whole_permits(&self, Snapshot { frame, tat, now, .. }: &Snapshot) -> i64 {
-        let parked = frame.scale.parked(self.parked());
-        let level = frame.scale.level(*tat, *now).saturating_add_unsigned(parked);
-        level.div_euclid(frame.scale.per_permit as i64)
-    }
-
-    /// How long until `permits` are there, taking nothing and counting those who wait.
+    /// How long until `permits` are there, taking nothing and counting the waiters.
     pub(crate) fn time_until(&self, permits: Permits) -> Result<Duration, Denied> {
-        let snapshot = self.snapshot();
-        let frame = &snapshot.frame;
-        let cost = cost(frame, permits)?;
-        if cost == 0 {
-            return Ok(Duration::ZERO);
+        let now_ns = self.clock().now();
+        let parked = self.parked();
+        if let Some(Snapshot { frame, tat, now }) = self.meter().snapshot(now_ns) {
+            let Some(cost) = frame.scale().cost(permits) else { return Err(never(&frame, permits)) };
+            let there = u128::from(frame.scale().parked(parked));
+            let all = u128::from(tat.max(now)) + u128::from(cost);
+            let due_ns = if cost == 0 { 0 } else { frame.instant_of(all.saturating_sub(there)) };
+            return Ok(nanos(due_ns.saturating_sub(now_ns)));
         }
-        let all = snapshot.after_all.saturating_add(cost);
-        let there = frame.scale.limit.saturating_add(frame.scale.parked(self.parked()));
-        Ok(snapshot.wait_until(all.saturating_sub(there)))
+        self.with(|core| {
+            let cost = core.cost(permits)?;
+            if cost == 0 {
+                return Ok(Duration::ZERO);
+            }
+            let tick = core.turn(cost).saturating_sub(core.frame().scale().parked(parked));
+            Ok(nanos(core.frame().instant(tick).saturating_sub(core.now_ns())))
+        })
     }
 
     /// How long until the burst is full.
     pub(crate) fn time_until_full(&self) -> Duration {
-        let snapshot = self.snapshot();
-        snapshot.wait_until(snapshot.tat)
+        let (Snapshot { frame, tat, now }, now_ns) = self.snapshot();
+        if tat <= now { Duration::ZERO } else { nanos(frame.instant(tat).saturating_sub(now_ns)) }
     }
 
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.inner.lock().list.len()
+        self.without_clock(|core| core.waiting())
     }
 
-    /// A clock that has stepped back is followed for those who only look, too: they may go by it.
-    fn snapshot(&self) -> Snapshot {
-        let mut seen = None;
-        loop {
-            let now_ns = self.clock.now();
-            let snapshot = self.snapshot_at(now_ns);
-            let Snapshot { frame, tat, now, .. } = snapshot;
-            if tat <= now || !(self.meter.doubted() || self.meter.is_behind(&frame, now_ns, tat)) {
-                return snapshot;
-            }
-            match self.look_at_clock(now_ns, seen) {
-                Refusal::Until(trusted_ns) => return Snapshot { trusted_ns, ..snapshot },
-                Refusal::Unsure(saw) => seen = Some(saw),
-                Refusal::Settled => {}
-            }
-        }
+    /// What is parked in slots, in millionths of a permit.
+    fn parked(&self) -> u64 {
+        self.shares().map_or(0, |shares| shares.parked())
     }
 
-    /// What a refusal without an end would come to.
-    fn look_at_clock(&self, now_ns: u64, seen: Option<Seen>) -> Refusal {
-        let refusal = self.locked_at(now_ns, |locked| locked.refuse_at(NEVER, seen));
-        if self.meter.queued() > 0 {
-            // Those who wait are looked after, too.
-            self.drive(By::Other);
+    /// The level, and the clock reading by which it is one.
+    fn snapshot(&self) -> (Snapshot, u64) {
+        let now_ns = self.clock().now();
+        if let Some(snapshot) = self.meter().snapshot(now_ns) {
+            return (snapshot, now_ns);
         }
-        refusal
-    }
-
-    /// Without the lock if nobody waits.
-    fn snapshot_at(&self, now_ns: u64) -> Snapshot {
-        if let Some((edition, frame)) = self.meter.published.read()
-            && let Some(now) = frame.tick(now_ns)
-        {
-            // While it is QUEUED, the frame may have been replaced already, and the word not yet.
-            let state = self.meter.word.load();
-            if state.is(edition.clear()) && self.meter.published.is_current(edition) {
-                let tat = state.tat();
-                return Snapshot { frame, now_ns, tat, now, after_all: tat.max(now), trusted_ns: NEVER };
-            }
-        }
-        self.locked_at(now_ns, |locked| Snapshot {
-            frame: locked.frame,
-            now_ns,
-            tat: locked.tat,
-            now: locked.now,
-            after_all: locked.after_all(),
-            trusted_ns: NEVER,
+        self.with(|core| {
+            let (tat, now) = core.level();
+            (Snapshot { frame: *core.frame(), tat, now }, core.now_ns())
         })
-    }
-}
-
-/// What belongs together.
-struct Snapshot {
-    frame: Frame,
-    now_ns: u64,
-    tat: u64,
-    now: u64,
-    /// The arrival time when all have been served who wait.
-    after_all: u64,
-    /// When the clock is followed at the latest, if it seems to have stepped back.
-    trusted_ns: u64,
-}
-
-impl Snapshot {
-    /// How long until that tick, or until the clock is followed.
-    fn wait_until(&self, tick: u64) -> Duration {
-        if tick <= self.now {
-            return Duration::ZERO;
-        }
-        let trusted = nanos(self.trusted_ns.saturating_sub(self.now_ns));
-        wait_until(&self.frame, tick, self.now_ns).min(trusted)
     }
 }

@@ -3,17 +3,27 @@
 use core::{fmt, future::poll_fn, pin::pin};
 use std::sync::Arc;
 
-use super::{acquire::Waiter, inner::Grant, wait_queue::WaitQueue};
+use super::{driver::Driver, entry::Grant, waiter::Waiter};
 use crate::{clock::Clock, error::Denied, permits::Permits};
 
 /// Permits that have been taken, and go back on drop unless they are [spent](Self::spend): for calls that may
-/// not come about after all.
+/// not take place after all.
+///
+/// It is made by [`RateLimiter::try_reserve`](crate::RateLimiter::try_reserve) and
+/// [`RateLimiter::reserve`](crate::RateLimiter::reserve). To drop it takes the queue's lock, and never waits for permits.
 ///
 /// # How much goes back
-/// All of it, and on to those who wait; unless the bucket would have been full in the meantime without this
-/// reservation. What came in then would have been lost, and to give the permits back would be a second burst;
-/// nothing goes back then. Calls that do not wait leave no note of when they took permits: if there were some since,
-/// the bucket counts as full if it would have been by the time of the drop.
+/// All of it, except for what may have overflowed the bucket since. What goes back is granted to the waiters first.
+///
+/// Without this reservation the bucket would have held more. If it would have been full at some time since, permits that
+/// came then would have been lost, and to give as many back would be a second burst. Part of a reservation can go back.
+/// Calls that took permits without the queue's lock leave no note of when they did. If there were some since, the
+/// limiter takes the least that can be right, as of the next call under the lock.
+///
+/// So an unused reservation may be worth little or nothing after longer than `burst / rate`, also under load. An
+/// estimate that is settled after a call of five seconds wants a burst of `rate * 5 s`. After
+/// [`reset`](crate::RateLimiter::reset), after a change of quota that does not keep the level
+/// ([`Inherit`](crate::Inherit)), and after the clock has stepped back, nothing goes back.
 ///
 /// # Examples
 /// ```
@@ -30,7 +40,7 @@ use crate::{clock::Clock, error::Denied, permits::Permits};
 /// ```
 #[must_use = "dropping a reservation gives the permits back"]
 pub struct Reservation<C: Clock> {
-    queue: Arc<WaitQueue<C>>,
+    driver: Arc<Driver<C>>,
     permits: Permits,
     /// None once it is spent.
     grant: Option<Grant>,
@@ -38,19 +48,19 @@ pub struct Reservation<C: Clock> {
 
 impl<C: Clock> Reservation<C> {
     /// Takes permits if they are there and nobody waits.
-    pub(crate) fn try_new(queue: &Arc<WaitQueue<C>>, permits: Permits) -> Result<Self, Denied> {
-        let grant = queue.try_hold(permits)?;
-        Ok(Self { queue: Arc::clone(queue), permits, grant: Some(grant) })
+    pub(crate) fn try_new(driver: &Arc<Driver<C>>, permits: Permits) -> Result<Self, Denied> {
+        let grant = driver.try_hold(permits)?;
+        Ok(Self { driver: Arc::clone(driver), permits, grant: Some(grant) })
     }
 
     /// Waits for permits.
-    pub(crate) async fn wait(queue: &Arc<WaitQueue<C>>, permits: Permits) -> Result<Self, Denied> {
-        let mut waiter = pin!(Waiter::new(&**queue, Ok(permits), None));
+    pub(crate) async fn wait(driver: &Arc<Driver<C>>, permits: Permits) -> Result<Self, Denied> {
+        let mut waiter = pin!(Waiter::new(&**driver, Ok(permits), None));
         let grant = poll_fn(|cx| waiter.as_mut().poll_grant(cx, true)).await?;
-        Ok(Self { queue: Arc::clone(queue), permits, grant })
+        Ok(Self { driver: Arc::clone(driver), permits, grant })
     }
 
-    /// Keeps the permits for good: the call takes place.
+    /// Uses the permits for good: the call takes place.
     ///
     /// See the example of [`Reservation`].
     pub fn spend(mut self) {
@@ -72,7 +82,7 @@ impl<C: Clock> Reservation<C> {
 impl<C: Clock> Drop for Reservation<C> {
     fn drop(&mut self) {
         if let Some(grant) = self.grant.take() {
-            self.queue.give_back(grant);
+            self.driver.give_back(grant);
         }
     }
 }

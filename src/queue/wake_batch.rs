@@ -17,10 +17,6 @@ impl WakeBatch {
         Self(ArrayVec::new_const())
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) const fn is_full(&self) -> bool {
         self.0.len() == CAPACITY
     }
@@ -54,3 +50,6 @@ impl Drop for WakeBatch {
         self.wake();
     }
 }
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests;

@@ -1,0 +1,114 @@
+//! The alarm of a queue: it wakes a bell at a clock reading, or a little later.
+//!
+//! A limiter depends on no one runtime. While all its waiters are tasks that were last polled on one multi-thread tokio
+//! runtime, a timer of that runtime serves: its workers drive it, and a tick costs no other thread. In every other
+//! case one timer thread of the whole process does: several runtimes, a runtime of one thread (which nobody may be
+//! driving), another executor, blocked threads, a runtime that is going down.
+//!
+//! The choice is made by the waiters that join and are polled, and lasts until the queue is empty. A clock with alarms of
+//! its own needs none of this.
+
+#[cfg(feature = "tokio")]
+mod runtime;
+mod thread;
+
+#[cfg(feature = "tokio")]
+use core::task::Poll;
+use core::{task::Waker, time::Duration};
+
+#[cfg(feature = "tokio")]
+use self::runtime::{RuntimeId, Timer};
+use self::thread::Ring;
+
+/// The longest single wait in nanoseconds: one day. The hand-off looks again after it.
+const LONGEST_NS: u64 = 86_400_000_000_000;
+
+/// What became of an attempt to set the alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Armed {
+    /// The bell will be woken at about this clock reading.
+    Until(u64),
+    /// The time has come already.
+    Elapsed,
+}
+
+/// The runtime on which all waiters were last polled, if that was one, and one that drives its own timers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Home {
+    #[cfg(feature = "tokio")]
+    runtime: Option<RuntimeId>,
+}
+
+impl Home {
+    /// The caller waits, or is about to: as the first in the queue, or as one among others. Whether that changes the home.
+    #[cfg(feature = "tokio")]
+    pub(super) fn note_caller(&mut self, first: bool) -> bool {
+        if !first && self.runtime.is_none() {
+            return false;
+        }
+        let here = runtime::current();
+        let runtime = if first || here == self.runtime { here } else { None };
+        core::mem::replace(&mut self.runtime, runtime) != runtime
+    }
+
+    #[cfg(not(feature = "tokio"))]
+    #[allow(clippy::unused_self, reason = "there are no runtimes to tell apart")]
+    pub(super) const fn note_caller(&mut self, _first: bool) -> bool {
+        false
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Alarm {
+    #[cfg(feature = "tokio")]
+    timer: Option<Timer>,
+    ring: Option<Ring>,
+}
+
+impl Alarm {
+    /// Has the bell woken at the clock reading `due_ns`, or after a day if that is sooner. If the home is going down, there
+    /// is none any more. The caller holds no lock: the bell may be woken from in here.
+    ///
+    /// # Panics
+    /// If the timer thread is needed and cannot be spawned.
+    #[cfg_attr(not(feature = "tokio"), allow(unused_variables, reason = "there are no runtimes"))]
+    pub(super) fn set(&mut self, home: &mut Home, due_ns: u64, now_ns: u64, bell: &Waker) -> Armed {
+        let wait_ns = due_ns.saturating_sub(now_ns).min(LONGEST_NS);
+        let wait = Duration::from_nanos(wait_ns);
+        #[cfg(feature = "tokio")]
+        if let Some(runtime) = home.runtime {
+            match self.set_timer(runtime, wait, bell) {
+                Some(Poll::Pending) => {
+                    self.ring = None;
+                    return Armed::Until(now_ns.saturating_add(wait_ns));
+                }
+                Some(Poll::Ready(())) => return Armed::Elapsed,
+                None => *home = Home::default(),
+            }
+        }
+        #[cfg(feature = "tokio")]
+        {
+            self.timer = None;
+        }
+        self.ring.get_or_insert_with(Ring::new).set(wait, bell);
+        Armed::Until(now_ns.saturating_add(wait_ns))
+    }
+
+    #[cfg(feature = "tokio")]
+    fn set_timer(&mut self, runtime: RuntimeId, wait: Duration, bell: &Waker) -> Option<Poll<()>> {
+        self.timer.take_if(|timer| timer.runtime() != runtime);
+        if self.timer.is_none() {
+            self.timer = Timer::new(runtime);
+        }
+        self.timer.as_mut()?.set(wait, bell)
+    }
+
+    /// Whether it goes by real time, rather than by alarms of the clock.
+    #[cfg(all(feature = "tokio", debug_assertions))]
+    pub(super) const fn is_real(&self) -> bool {
+        self.timer.is_some() || self.ring.is_some()
+    }
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests;

@@ -1,0 +1,140 @@
+//! Waiters, and parts of calls for several limits.
+
+use core::time::Duration;
+
+use super::{
+    super::{
+        model::{Fate, PERMIT, Waiting},
+        *,
+    },
+    BATCH, History,
+};
+
+impl History {
+    pub(super) fn enter(&mut self) {
+        let permits = self.amount();
+        let atoms = Self::atoms(permits);
+        let cost = self.rig.core.cost(permits).unwrap();
+        if cost == 0 {
+            return;
+        }
+        let unused = self.random.chance(40);
+        let due_ns = if self.rig.core.is_empty() {
+            let taken = self.rig.core.take(cost, Caller::Waiter);
+            let expected = self.model.take(atoms, Caller::Waiter, unused);
+            match taken {
+                Ok(grant) => {
+                    assert_eq!(expected, Ok(()));
+                    if unused {
+                        self.model.name_latest(grant);
+                    }
+                    return;
+                }
+                Err(tick) => {
+                    let due_ns = self.rig.core.frame().instant(tick);
+                    assert_eq!(expected, Err(due_ns));
+                    due_ns
+                }
+            }
+        } else {
+            let due_ns = self.rig.core.frame().instant(self.rig.core.turn(cost));
+            assert_eq!(due_ns, self.model.turn(atoms));
+            due_ns
+        };
+        let permit_ns = SECOND / self.rig.core.quota().permits();
+        let wait_ns = self.random.one_of(&[NEVER, NEVER, 0, permit_ns, 3 * permit_ns, 10 * permit_ns]);
+        let deadline_ns = after(self.rig.now_ns, Duration::from_nanos(wait_ns));
+        if due_ns > deadline_ns {
+            return;
+        }
+        let place = self.rig.place();
+        let places = core::mem::take(&mut self.rig.places);
+        self.rig.core.join(places[place].as_ref(), permits, cost, deadline_ns, Waker::noop().clone());
+        self.rig.places = places;
+        self.model.queue.push_back(Waiting { place, atoms, deadline_ns, gate: None, unused });
+    }
+
+    /// One of the waiters leaves, between two steps.
+    pub(super) fn leave(&mut self) {
+        if self.model.queue.is_empty() {
+            return;
+        }
+        let which = self.random.below(self.model.queue.len() as u64) as usize;
+        let waiting = self.model.queue.remove(which).unwrap();
+        assert_eq!(self.rig.core.is_front(self.rig.places[waiting.place].as_ref()), which == 0);
+        assert!(self.rig.leave(waiting.place));
+        assert!(!self.rig.leave(waiting.place));
+        assert_eq!(self.rig.core.queued() == 0, self.model.queue.is_empty());
+    }
+
+    pub(super) fn grant_due(&mut self) -> Next {
+        let room = if self.random.chance(80) { BATCH } else { 1 + self.random.below(2) as usize };
+        let mut batch = WakeBatch::new();
+        for _ in room..BATCH {
+            batch.push(Some(Waker::noop().clone()));
+        }
+        let next = self.rig.core.grant_due(&mut batch);
+        let (fates, expected) = self.model.grant_due(room);
+        assert_eq!(next, expected);
+        for (waiting, fate) in fates {
+            match (self.rig.granted(waiting.place), fate) {
+                (Some(Outcome::Granted(grant)), Fate::Granted(held)) => {
+                    if let Some(held) = held {
+                        self.model.held[held].grant = Some(grant);
+                    }
+                }
+                (Some(Outcome::Denied(denied)), Fate::Late(by_ns)) => {
+                    assert_eq!(denied, Denied::NotYet { retry_after: Duration::from_nanos(by_ns) });
+                }
+                (outcome, fate) => panic!("{outcome:?} is not {fate:?}"),
+            }
+        }
+        for waiting in &self.model.queue {
+            assert_eq!(self.rig.granted(waiting.place), None, "out of turn");
+        }
+        next
+    }
+
+    // === gates ===
+
+    pub(super) fn join_front(&mut self) {
+        let permits = 1 + self.random.below(self.rig.core.quota().max_burst());
+        let place = self.rig.place();
+        let places = core::mem::take(&mut self.rig.places);
+        let cost = self.rig.core.cost(permits.into()).unwrap();
+        self.rig.core.join_front(places[place].as_ref(), permits.into(), cost, Waker::noop().clone());
+        self.rig.places = places;
+        let unused = self.random.chance(40);
+        let atoms = i128::from(permits) * PERMIT;
+        self.model.join_front(Waiting { place, atoms, deadline_ns: NEVER, gate: Some(true), unused });
+    }
+
+    pub(super) fn look_at_gates(&mut self) {
+        let gates = self.model.queue.iter().filter(|waiting| waiting.gate.is_some()).count();
+        if gates == 0 {
+            return;
+        }
+        let which = self.random.below(gates as u64) as usize;
+        let Waiting { place, .. } = self.model.queue[which];
+        let places = core::mem::take(&mut self.rig.places);
+        let (core, at) = (&mut self.rig.core, places[place].as_ref());
+        let due = core.is_gate_due(at);
+        assert_eq!(due, self.model.is_gate_due(place));
+        assert_eq!(core.gate_due_ns(at), self.model.gate_due_ns(place));
+        if due && self.random.chance(60) {
+            let (grant, _) = core.take_gate(at).unwrap();
+            let gate = self.model.take_gate();
+            if gate.unused {
+                self.model.name_latest(grant);
+            }
+        } else if self.random.chance(80) {
+            let due_ns = core.now_ns() + self.random.below(3 * SECOND);
+            core.keep_gate(at, due_ns);
+            self.model.keep_gate(place, due_ns);
+        } else {
+            core.forget_look(at);
+            self.model.queue[which].gate = Some(false);
+        }
+        self.rig.places = places;
+    }
+}

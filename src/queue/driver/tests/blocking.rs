@@ -1,0 +1,89 @@
+//! Threads that wait.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+    time::Instant,
+};
+
+use super::*;
+
+/// Waits until so many wait.
+fn until_waiting<C: Clock>(limiter: &RateLimiter<C>, waiting: usize) {
+    let start = Instant::now();
+    while limiter.waiting() != waiting {
+        assert!(start.elapsed() < secs(60), "{} wait", limiter.waiting());
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn threads_and_tasks_are_served_in_order() {
+    let (limiter, clock) = manual("1/s burst 3 initial 0");
+    let mut first = queued(&limiter, 1);
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| limiter.acquire_n_blocking(2));
+        until_waiting(&limiter, 2);
+        let mut last = queued(&limiter, 1);
+        clock.advance(secs(2));
+        assert!(poll(&mut first).is_ready() && poll(&mut last).is_pending());
+        assert!(!thread.is_finished());
+        clock.advance(secs(1));
+        assert_eq!(thread.join().unwrap(), Ok(()));
+        assert!(poll(&mut last).is_pending());
+    });
+    assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
+}
+
+/// By a charge the thread comes too late, and hears of it at once.
+#[test]
+fn a_thread_that_can_no_longer_be_served_is_told_so() {
+    let (limiter, _clock) = manual("1/s burst 3 initial 0");
+    let denied = Err(Denied::NotYet { retry_after: secs(1) });
+    assert_eq!(limiter.acquire_within_blocking(2, secs(1)), denied);
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| limiter.acquire_within_blocking(2, secs(86_400)));
+        until_waiting(&limiter, 1);
+        limiter.charge(86_399).unwrap();
+        assert_eq!(thread.join().unwrap(), denied);
+    });
+    assert_eq!(limiter.waiting(), 0);
+}
+
+/// The alarms do not ring: a thread whose time is over serves itself, or leaves.
+#[test]
+fn a_thread_out_of_time_is_served_now_or_never() {
+    let (limiter, clock) = dialed("1/s burst 3 initial 0");
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| limiter.acquire_within_blocking(1, Duration::from_millis(1_010)));
+        until_waiting(&limiter, 1);
+        clock.advance(1_010_000_000);
+        assert_eq!(thread.join().unwrap(), Ok(()));
+    });
+    assert_eq!((limiter.waiting(), state(&limiter).0), (0, false));
+}
+
+#[test]
+fn a_thread_whose_clock_panics_leaves_the_queue() {
+    for readings in 0..6 {
+        let (limiter, clock) = dialed("1/s burst 3 initial 0");
+        clock.panic_after(readings);
+        let outcome = thread::scope(|scope| {
+            let blocked = scope.spawn(|| {
+                catch_unwind(AssertUnwindSafe(|| limiter.acquire_within_blocking(1, secs(1)))).is_ok()
+            });
+            let start = Instant::now();
+            while !blocked.is_finished() && (limiter.waiting() == 0 || clock.is_set_to_panic()) {
+                assert!(start.elapsed() < secs(60));
+                thread::yield_now();
+            }
+            clock.calm();
+            clock.advance(SECOND);
+            limiter.refund(0).unwrap();
+            blocked.join().unwrap()
+        });
+        assert_eq!((limiter.waiting(), state(&limiter).1), (0, HandOff::Idle), "{readings} {outcome}");
+        clock.advance(SECOND);
+        assert!(limiter.try_acquire().is_ok());
+    }
+}

@@ -1,0 +1,69 @@
+//! A limiter that goes by real time, in a runtime whose time is paused: in debug builds the wait fails loudly.
+//!
+//! Such a limiter waits for real time, while the virtual time of the runtime stands still or runs ahead. A test that does
+//! this by mistake measures nonsense.
+
+#[cfg(all(feature = "tokio", debug_assertions))]
+mod checked {
+    use std::time::Instant;
+
+    use tokio::runtime::Handle;
+
+    use crate::{clock::Clock, queue::driver::Driver};
+
+    /// When a wait began, by real time and by the runtime's.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Since {
+        before: Instant,
+        runtime: Instant,
+        after: Instant,
+    }
+
+    impl Since {
+        pub(crate) fn now() -> Self {
+            let before = Instant::now();
+            let runtime = tokio::time::Instant::now().into_std();
+            Self { before, runtime, after: Instant::now() }
+        }
+
+        /// Compares how much time has passed by either clock.
+        ///
+        /// # Panics
+        /// If the times differ, and the limiter goes by real time.
+        pub(crate) fn check<C: Clock>(self, driver: &Driver<C>) {
+            let now = Self::now();
+            let least = now.before.saturating_duration_since(self.after);
+            let most = now.after.saturating_duration_since(self.before);
+            let passed = now.runtime.saturating_duration_since(self.runtime);
+            let differs = passed < least || most < passed;
+            assert!(
+                !(differs && Handle::try_current().is_ok() && driver.is_real_time()),
+                "a limiter that goes by real time has waited in a runtime whose time is paused: {passed:?} have passed there, \
+                 and {least:?} in real time; make it with `RateLimiter::with_clock(quota, TokioClock::new())`",
+            );
+        }
+    }
+}
+
+#[cfg(not(all(feature = "tokio", debug_assertions)))]
+mod unchecked {
+    use crate::{clock::Clock, queue::driver::Driver};
+
+    /// Nothing is compared in this build.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Since;
+
+    impl Since {
+        pub(crate) const fn now() -> Self {
+            Self
+        }
+
+        #[allow(clippy::unused_self, reason = "as in the other build")]
+        pub(crate) const fn check<C: Clock>(self, _: &Driver<C>) {}
+    }
+}
+
+#[cfg(all(feature = "tokio", debug_assertions))]
+pub(crate) use self::checked::Since;
+#[cfg(not(all(feature = "tokio", debug_assertions)))]
+pub(crate) use self::unchecked::Since;

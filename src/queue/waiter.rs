@@ -1,0 +1,281 @@
+//! The futures of waiters.
+//!
+//! | stage   | what the future holds            | dropped then                                    |
+//! |---------|----------------------------------|-------------------------------------------------|
+//! | Start   | nothing                          | nothing                                         |
+//! | Queued  | a place, perhaps granted already | leaves; a grant goes back and on to the next    |
+//! | Held    | permits, not yet reported        | they go back and on to the next                 |
+//! | Done    | nothing                          | nothing                                         |
+//!
+//! A task that has used up its cooperative budget keeps its place: it joins the queue first, and is asked
+//! to yield only when it would be Ready (Held).
+
+use core::{
+    fmt,
+    future::Future,
+    ops::Deref,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+use std::sync::Arc;
+
+use pin_project_lite::pin_project;
+
+use super::{
+    coop::poll_proceed,
+    core::{Caller, after, not_yet},
+    driver::Driver,
+    entry::{Grant, NEVER, Outcome, Place},
+    paused::Since,
+};
+use crate::{
+    clock::Clock,
+    error::Denied,
+    permits::{InvalidPermits, Permits},
+};
+
+impl<C: Clock> Driver<C> {
+    /// Joins the queue; or takes the permits, if nobody is in it and they are there.
+    pub(super) fn enter(
+        &self,
+        place: Pin<&Place>,
+        permits: Permits,
+        max_wait: Option<Duration>,
+        waker: &mut Option<Waker>,
+    ) -> Result<Option<Grant>, Denied> {
+        let mut step = self.step();
+        let cost = step.cost(permits)?;
+        let first = step.is_empty();
+        let tick = if first || cost == 0 {
+            if let Some(shares) = self.shares() {
+                shares.reclaim_for(&mut step, cost);
+            }
+            match step.take(cost, Caller::Waiter) {
+                Ok(grant) => return Ok(Some(grant)),
+                Err(tick) => tick,
+            }
+        } else {
+            step.turn(cost)
+        };
+        let deadline_ns = max_wait.map_or(NEVER, |wait| after(step.now_ns(), wait));
+        let due_ns = step.frame().instant(tick);
+        if due_ns > deadline_ns {
+            return Err(not_yet(due_ns, deadline_ns));
+        }
+        if let Some(waker) = waker.take() {
+            step.join(place, permits, cost, deadline_ns, waker);
+        }
+        let look = step.note_caller(first) || step.wants_alarm();
+        drop(step);
+        if look {
+            self.drive();
+        }
+        Ok(None)
+    }
+
+    /// Leaves the queue, or gives back a grant that came first.
+    pub(crate) fn leave(&self, place: Pin<&Place>) {
+        // Without the clock: it may panic, and the place must not stay linked then.
+        let (removed, first) = self.without_clock(|core| {
+            let first = core.is_front(place);
+            (core.leave(place), first)
+        });
+        if removed.is_none() {
+            if let Some(Outcome::Granted(grant)) = place.granted() {
+                self.give_back(grant);
+            }
+        } else if first {
+            self.drive();
+        }
+    }
+
+    /// Gives back a grant that was not used, and on to the next.
+    pub(crate) fn give_back(&self, grant: Grant) {
+        if self.with(|core| core.give_back(grant)) {
+            self.serve_due();
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Stage {
+    Start(Result<Permits, InvalidPermits>, Option<Duration>),
+    Queued(Since),
+    Held(Grant),
+    Done,
+}
+
+pin_project! {
+    /// A waiter, over a borrowed or an owned driver.
+    #[derive(Debug)]
+    pub(crate) struct Waiter<D, C>
+    where
+        D: Deref<Target = Driver<C>>,
+        C: Clock,
+    {
+        driver: D,
+        stage: Stage,
+        #[pin]
+        place: Place,
+    }
+
+    impl<D, C> PinnedDrop for Waiter<D, C>
+    where
+        D: Deref<Target = Driver<C>>,
+        C: Clock,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            match this.stage {
+                Stage::Start(..) | Stage::Done => {}
+                Stage::Queued(_) => this.driver.leave(this.place.into_ref()),
+                Stage::Held(grant) => this.driver.give_back(*grant),
+            }
+        }
+    }
+}
+
+impl<D: Deref<Target = Driver<C>>, C: Clock> Waiter<D, C> {
+    pub(crate) fn new(
+        driver: D,
+        permits: Result<Permits, InvalidPermits>,
+        max_wait: Option<Duration>,
+    ) -> Self {
+        let place = driver.place();
+        Self { driver, stage: Stage::Start(permits, max_wait), place }
+    }
+
+    /// Waits. If the grant has to be one that can be given back later, `hold`, it goes through the lock; else
+    /// there may be none to show.
+    pub(crate) fn poll_grant(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        hold: bool,
+    ) -> Poll<Result<Option<Grant>, Denied>> {
+        let this = self.project();
+        let place = this.place.into_ref();
+        match this.stage {
+            Stage::Start(permits, max_wait) => {
+                let permits = match permits {
+                    Ok(permits) => *permits,
+                    Err(invalid) => {
+                        let invalid = *invalid;
+                        *this.stage = Stage::Done;
+                        return Poll::Ready(Err(Denied::Invalid(invalid)));
+                    }
+                };
+                // Without the lock only if it can be reported at once: a grant that is held has to be one that
+                // can be given back.
+                if !hold
+                    && !this.driver.meter().is_owned()
+                    && let Poll::Ready(budget) = poll_proceed(cx)
+                    && this.driver.meter().take_as_waiter(permits, this.driver.clock().now())
+                {
+                    budget.made_progress();
+                    *this.stage = Stage::Done;
+                    return Poll::Ready(Ok(None));
+                }
+                let max_wait = *max_wait;
+                // Before the lock is taken: to clone it runs foreign code.
+                let mut waker = Some(cx.waker().clone());
+                // Set before the place is linked, so that a panic in there finds its way out.
+                *this.stage = Stage::Queued(Since::now());
+                match this.driver.enter(place, permits, max_wait, &mut waker) {
+                    Ok(None) => {}
+                    Ok(Some(grant)) => *this.stage = Stage::Held(grant),
+                    Err(denied) => {
+                        *this.stage = Stage::Done;
+                        return Poll::Ready(Err(denied));
+                    }
+                }
+            }
+            Stage::Queued(_) if place.granted().is_none() => this.driver.refresh(place, cx.waker()),
+            _ => {}
+        }
+        if let Stage::Queued(since) = this.stage {
+            match place.granted() {
+                None => return Poll::Pending,
+                Some(Outcome::Granted(grant)) => {
+                    since.check(&**this.driver);
+                    *this.stage = Stage::Held(grant);
+                }
+                Some(Outcome::Denied(denied)) => {
+                    *this.stage = Stage::Done;
+                    return Poll::Ready(Err(denied));
+                }
+            }
+        }
+        let Stage::Held(grant) = *this.stage else { panic!("polled after completion") };
+        ready!(poll_proceed(cx)).made_progress();
+        *this.stage = Stage::Done;
+        Poll::Ready(Ok(Some(grant)))
+    }
+}
+
+macro_rules! futures {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident<$($life:lifetime,)? C>($driver:ty) -> $output:ty, $finish:expr;
+    )*) => {$(
+        pin_project! {
+            $(#[$doc])*
+            #[must_use = "futures do nothing unless polled or awaited"]
+            pub struct $name<$($life,)? C: Clock> {
+                #[pin]
+                waiter: Waiter<$driver, C>,
+            }
+        }
+
+        impl<$($life,)? C: Clock> $name<$($life,)? C> {
+            pub(crate) fn new(
+                driver: $driver,
+                permits: Result<Permits, InvalidPermits>,
+                max_wait: Option<Duration>,
+            ) -> Self {
+                Self { waiter: Waiter::new(driver, permits, max_wait) }
+            }
+        }
+
+        impl<$($life,)? C: Clock> Future for $name<$($life,)? C> {
+            type Output = $output;
+
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<$output> {
+                self.project().waiter.poll_grant(cx, false).map(|granted| $finish(granted.map(|_| ())))
+            }
+        }
+
+        impl<$($life,)? C: Clock> fmt::Debug for $name<$($life,)? C> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field("stage", &self.waiter.stage).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+/// One permit always fits: a burst is at least one.
+fn one(granted: Result<(), Denied>) {
+    debug_assert!(granted.is_ok(), "one permit was refused");
+}
+
+futures! {
+    /// The future of [`RateLimiter::acquire`](crate::RateLimiter::acquire).
+    ///
+    /// It cannot be moved once polled:
+    /// ```compile_fail
+    /// fn unpin<T: Unpin>() {}
+    /// unpin::<tidegate::Acquire<'static, tidegate::QuantaClock>>();
+    /// ```
+    Acquire<'a, C>(&'a Driver<C>) -> (), one;
+
+    /// The future of [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n) and
+    /// [`acquire_within`](crate::RateLimiter::acquire_within).
+    AcquireN<'a, C>(&'a Driver<C>) -> Result<(), Denied>, core::convert::identity;
+
+    /// The future of [`RateLimiter::acquire_owned`](crate::RateLimiter::acquire_owned).
+    AcquireOwned<C>(Arc<Driver<C>>) -> (), one;
+
+    /// The future of [`RateLimiter::acquire_n_owned`](crate::RateLimiter::acquire_n_owned) and
+    /// [`acquire_within_owned`](crate::RateLimiter::acquire_within_owned).
+    AcquireNOwned<C>(Arc<Driver<C>>) -> Result<(), Denied>, core::convert::identity;
+}
