@@ -1,10 +1,11 @@
 //! One quota for all cores, without a cache line that all of them write to.
 //!
 //! [`PerCore`] takes from a slot that a few threads share, [`Local`] from what one thread or task holds alone.
-//! How permits get there, and why the bound holds, is in `shares.rs`; how those who wait come to them, in
-//! `queue/parking.rs`.
+//! How permits get there, and why the bound holds, is in `shares.rs`; how waiters are given them, in
+//! `queue/shares.rs`.
 
 mod builder;
+pub(crate) mod draw;
 mod local;
 mod report;
 
@@ -14,9 +15,6 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use crossbeam_utils::CachePadded;
-use tokio::task::coop::poll_proceed;
-
 pub use self::{
     builder::{PerCoreBuilder, PerCoreError},
     local::Local,
@@ -24,8 +22,10 @@ pub use self::{
 };
 use crate::{
     Amount, Clock, Denied, Permits, QuantaClock, RateLimiter,
-    shares::{Sizing, Slot},
+    queue::{Shares, poll_proceed},
+    shares::{Sizing, Slot, Slots, default_slots},
 };
+use crossbeam_utils::CachePadded;
 
 /// A limiter's quota, taken in shares by every core: for clients that take permits tens of millions of times a
 /// second from many threads.
@@ -35,15 +35,16 @@ use crate::{
 /// what it needs and a *share* more, as much as conforms. For one thread, or one task, alone there is
 /// [`Local`], which is faster still.
 ///
-/// All `PerCore`s of a limiter use the same slots, and go together with those who use the limiter directly;
-/// cloning one gives another handle. The limiter itself can be had by [`limiter`](Self::limiter).
+/// All `PerCore`s of a limiter use the same slots, and callers may use the limiter directly beside them. Cloning one
+/// gives another handle. [`limiter`](Self::limiter) returns the limiter itself.
 ///
 /// # The bound
 /// It is that of the limiter: in any window of length w at most `burst + rate * w` permits are admitted, those
 /// counted that are parked. To that end an eighth of the burst is set aside for them while there is a `PerCore`
 /// or a `Local`:
-/// - A single request can be for at most seven eighths of the burst; one for more is [`Denied::Never`], and so
-///   it is for those who use the limiter directly. Those who wait for more are turned away.
+/// - A single request can be for at most seven eighths of the burst ([`RateLimiter::largest_request`]). One for more is
+///   [`Denied::Never`], also for callers that use the limiter directly. Waiters for more that were there before keep
+///   their places: nothing is set aside, and nothing parked, until they have been served.
 /// - After a pause, between seven eighths of the burst and all of it are there at once.
 /// - The rate is delivered in full.
 ///
@@ -61,11 +62,10 @@ use crate::{
 /// [`PerCoreBuilder::share`] for one of fixed size.
 ///
 /// # Fairness
-/// Try calls are served as they come. Those who wait stand in the one queue of the limiter, and are served
-/// strictly in order, wherever they came from. When somebody begins to wait, what is parked in slots goes to
-/// the queue first, and while anyone waits no shares are drawn and every take from a slot is refused as soon
-/// as that has happened; a take that comes at the very moment counts as having come before. What a [`Local`]
-/// holds is its own: it may go on taking that, at most a share.
+/// Calls that do not wait are decided as they come. Callers that wait join the one queue of the limiter, and are granted
+/// in order of arrival. When a caller begins to wait, parked permits go to the queue first. While it waits, no shares
+/// are drawn, and calls that do not wait are refused; a call that takes from a slot at the very moment counts as having
+/// come before. What a [`Local`] holds is its own: it may go on taking that, at most a share.
 ///
 /// Where permits are scarce, shares come down to single permits, and a thread gets them as often as it asks: with
 /// other work on half the cores, a hungry caller that shares its core with that got 0.87 of an equal share when it
@@ -89,8 +89,9 @@ use crate::{
 /// ```
 pub struct PerCore<C: Clock = QuantaClock> {
     limiter: RateLimiter<C>,
-    /// Beside the limiter, which has them too, so that a take has less of a way to go.
+    /// Beside `shares`, which has them too, so that a take has less of a way to go.
     slots: Arc<[CachePadded<Slot>]>,
+    shares: Arc<Slots>,
     sizing: Sizing,
 }
 
@@ -99,21 +100,14 @@ impl<C: Clock> PerCore<C> {
     ///
     /// See the example of [`PerCore`].
     pub fn new(limiter: &RateLimiter<C>) -> Self {
-        let slots = limiter.queue().slots().map_or_else(builder::default_slots, |slots| slots.all().len());
+        let slots = slots_of(limiter).unwrap_or_else(default_slots);
         Self::attach(limiter, slots, Sizing::Adaptive)
-    }
-
-    /// With a number of slots or a share of one's own choice.
-    ///
-    /// See the example of [`PerCoreBuilder`].
-    pub fn builder(limiter: &RateLimiter<C>) -> PerCoreBuilder<C> {
-        PerCoreBuilder::new(limiter)
     }
 
     fn attach(limiter: &RateLimiter<C>, slots: usize, sizing: Sizing) -> Self {
         let limiter = limiter.clone();
-        let slots = Arc::clone(limiter.queue().attach(slots).all());
-        Self { limiter, slots, sizing }
+        let shares = concrete(limiter.driver().attach(|| Arc::new(Slots::new(slots))));
+        Self { limiter, slots: Arc::clone(shares.all()), shares, sizing }
     }
 
     /// The limiter whose quota it is.
@@ -125,18 +119,6 @@ impl<C: Clock> PerCore<C> {
     /// ```
     pub const fn limiter(&self) -> &RateLimiter<C> {
         &self.limiter
-    }
-
-    /// A handle for one thread or task, with a share of its own.
-    ///
-    /// ```
-    /// use tidegate::{PerCore, Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_second(1_000_000));
-    /// let mut local = PerCore::new(&limiter).local();
-    /// assert!(local.try_acquire().is_ok());
-    /// ```
-    pub fn local(&self) -> Local<C> {
-        Local::new(self.clone())
     }
 
     /// Takes one permit if it is there and nobody waits.
@@ -175,13 +157,13 @@ impl<C: Clock> PerCore<C> {
     #[inline]
     fn try_take(&self, permits: Permits) -> Result<(), Denied> {
         let slot = &self.slots[slot_of_thread() & (self.slots.len() - 1)];
-        self.limiter.queue().take_shared(slot, permits, self.sizing)
+        draw::take_shared(self.limiter.driver(), &self.shares, slot, permits, self.sizing)
     }
 
     /// Whether they were there at once.
     fn take_at_once(&self, permits: Permits) -> bool {
         let slot = &self.slots[slot_of_thread() & (self.slots.len() - 1)];
-        self.limiter.queue().take_shared_at_once(slot, permits, self.sizing)
+        draw::take_shared_at_once(self.limiter.driver(), &self.shares, slot, permits, self.sizing)
     }
 
     /// Waits for one permit: takes one that is parked if there is one, or else joins the queue of the limiter,
@@ -338,7 +320,7 @@ impl<C: Clock> Clone for PerCore<C> {
 
 impl<C: Clock> Drop for PerCore<C> {
     fn drop(&mut self) {
-        self.limiter.queue().detach();
+        self.limiter.driver().detach();
     }
 }
 
@@ -349,6 +331,19 @@ impl<C: Clock> fmt::Debug for PerCore<C> {
             .field("slots", &self.slots.len())
             .finish_non_exhaustive()
     }
+}
+
+/// How many slots a limiter has, if it has any.
+fn slots_of<C: Clock>(limiter: &RateLimiter<C>) -> Option<usize> {
+    limiter.driver().shares().map(|shares| concrete(shares).all().len())
+}
+
+/// All that is ever parked is parked in slots.
+fn concrete(shares: &Arc<dyn Shares>) -> Arc<Slots> {
+    let Ok(slots) = Arc::clone(shares).into_any().downcast() else {
+        unreachable!("there are no other shares")
+    };
+    slots
 }
 
 /// The number of this thread: threads get theirs in turn, when they first ask. Which slot that leads to decides
@@ -373,5 +368,5 @@ fn slot_of_thread() -> usize {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(tidegate_loom)))]
 mod tests;

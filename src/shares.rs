@@ -30,19 +30,23 @@
 //!    only take.
 //! 2. A claim is made before permits are drawn for it, and given up only when they are gone.
 //! 3. While someone waits in the queue, a slot is empty, or whoever parked in it is about to run the
-//!    hand-off, which empties it. Parking is followed by a look at QUEUED, and setting QUEUED by a look at the
+//!    hand-off, which empties it. Parking is followed by a look at OWNED, and setting OWNED by a look at the
 //!    slots, each with a `SeqCst` fence in between: one of the two sees the other.
 //! 4. The holder of DRAWING holds no lock, and nobody waits for the flag: who finds it set does without.
 //!
 //! # Orderings
 //! What is parked is a number, and all that is decided on it is decided by a read-modify-write on it alone, so
 //! `Relaxed` is enough there. DRAWING is set with Acquire and cleared with Release: the next holder sees the
-//! claim and the times that the last one left. For invariant 3 see `WaitQueue::offer` and `Locked::gather`.
+//! claim and the times that the last one left. What goes back to the word is taken from the slots behind a Release
+//! fence, and a scan that has found them all empty ends with an Acquire fence: so a call that finds nothing in the slots
+//! finds the word frozen, or what has come back. For invariant 3 see `offer` in `per_core/draw.rs` and `reclaim_for` in
+//! `queue/shares.rs`.
 
 mod demand;
 mod pool;
 mod slot;
 
+use core::any::Any;
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
@@ -50,12 +54,13 @@ use crossbeam_utils::CachePadded;
 pub(crate) use self::{
     demand::{Demand, Sizing},
     pool::Pool,
-    slot::{Account, Slot},
+    slot::{Account, MAX_PARKED, Slot},
 };
-use crate::permits::Permits;
-
-/// The most that can be parked in all, in millionths: a slot can hold it, and twice as much.
-pub(crate) const MAX_PARKED: u64 = u64::MAX >> 2;
+use crate::{
+    permits::Permits,
+    queue::{Shares, Stolen},
+    sync::{AtomicU64, Ordering, fence},
+};
 
 /// The part of the burst that may be parked: one in so many.
 const PART: u64 = 8;
@@ -69,19 +74,21 @@ const IDLE_NS: u64 = 10_000_000;
 /// All slots of a limiter, and what they may hold.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    slots: Arc<[CachePadded<Slot>]>,
+    all: Arc<[CachePadded<Slot>]>,
     pool: Pool,
+    /// How often anything was parked.
+    parked: CachePadded<AtomicU64>,
+    /// How often anything had been parked before all slots were last found to be empty, or [`UNKNOWN`].
+    empty_since: AtomicU64,
 }
 
-/// What came of an attempt to take from any slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stolen {
-    /// It was there, all in one slot.
-    All,
-    /// No slot holds it all, but some hold something.
-    Parts,
-    /// All slots were seen to be empty.
-    Nothing,
+/// It is not known whether the slots are empty.
+const UNKNOWN: u64 = u64::MAX;
+
+/// A slot for every core.
+pub(crate) fn default_slots() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+    cores.next_power_of_two().min(MAX_SLOTS)
 }
 
 /// The largest share of a slot at that burst; zero if the burst is too small to be split.
@@ -96,31 +103,34 @@ pub(crate) const fn largest_share(burst: u64, slots: usize) -> u64 {
 impl Slots {
     pub(crate) fn new(slots: usize) -> Self {
         let slots = (0..slots).map(|_| CachePadded::new(Slot::new())).collect();
-        Self { slots, pool: Pool::new() }
+        Self {
+            all: slots,
+            pool: Pool::new(),
+            parked: CachePadded::new(AtomicU64::new(0)),
+            empty_since: AtomicU64::new(UNKNOWN),
+        }
     }
 
     pub(crate) const fn all(&self) -> &Arc<[CachePadded<Slot>]> {
-        &self.slots
+        &self.all
     }
 
     pub(crate) const fn pool(&self) -> &Pool {
         &self.pool
     }
 
-    /// What may be parked of such a burst.
-    pub(crate) fn capacity_of(&self, burst: u64) -> u64 {
-        largest_share(burst, self.slots.len()) * self.slots.len() as u64
-    }
-
-    /// Sets what may be parked to what it is of such a burst; the caller holds the queue's lock.
-    pub(crate) fn open(&self, burst: u64) {
-        self.pool.set(largest_share(burst, self.slots.len()), self.capacity_of(burst));
-    }
-
-    /// Takes so many millionths from a single slot, whichever has them.
-    pub(crate) fn steal(&self, millionths: u64) -> Stolen {
+    /// Takes so many millionths from a single slot, whichever has them. If all are empty, that is remembered until
+    /// something is parked.
+    fn steal_from_one(&self, millionths: u64) -> Stolen {
+        // Acquire: pairs with the Release of `note_parked`: what was parked before that is seen by the scan.
+        let parked = self.parked.load(Ordering::Acquire);
+        // Acquire: pairs with the Release below, for what that scan has seen. It is a number that a scan has left, equal to
+        // `parked` only if nothing was parked since it began.
+        if self.empty_since.load(Ordering::Acquire) == parked {
+            return Stolen::Nothing;
+        }
         let mut seen = Stolen::Nothing;
-        for slot in self.slots.iter() {
+        for slot in self.all.iter() {
             if slot.steal(millionths) {
                 return Stolen::All;
             }
@@ -128,34 +138,43 @@ impl Slots {
                 seen = Stolen::Parts;
             }
         }
+        if seen == Stolen::Nothing {
+            // Acquire fence: pairs with the Release fence of a lock holder that empties slots, through what was seen of them.
+            // So the caller, who looks at the word next, sees that it has been frozen.
+            fence(Ordering::Acquire);
+            // Release: pairs with the Acquire above.
+            self.empty_since.store(parked, Ordering::Release);
+        }
         seen
     }
 
-    /// Takes up to so many millionths from all slots; how many.
-    pub(crate) fn steal_up_to(&self, most: u64) -> u64 {
-        self.steal_grains(most, 1)
+    /// Whether all slots are known to be empty.
+    pub(crate) fn are_known_empty(&self) -> bool {
+        // Relaxed, both of them: see `steal_from_one`. Something that is being parked at this moment counts as parked later.
+        self.empty_since.load(Ordering::Relaxed) == self.parked.load(Ordering::Relaxed)
     }
 
-    /// Takes up to so many whole permits, each from a single slot; how many.
-    pub(crate) fn steal_whole(&self, most: u64) -> u64 {
-        self.steal_grains(most.saturating_mul(Permits::MILLION), Permits::MILLION) / Permits::MILLION
+    /// Permits are there again: slots are to be filled by the next call.
+    pub(crate) fn forget_empty(&self) {
+        // Relaxed: see `steal_from_one`.
+        self.empty_since.store(UNKNOWN, Ordering::Relaxed);
+    }
+
+    /// Something has been parked in a slot.
+    pub(crate) fn note_parked(&self) {
+        // Release: pairs with the Acquire of `steal_from_one`.
+        self.parked.fetch_add(1, Ordering::Release);
     }
 
     fn steal_grains(&self, most: u64, grain: u64) -> u64 {
         let mut left = most;
-        for slot in self.slots.iter() {
+        for slot in self.all.iter() {
             if left == 0 {
                 break;
             }
             left -= slot.steal_up_to(left, grain);
         }
         most - left
-    }
-
-    /// What is parked in all slots, in millionths.
-    pub(crate) fn parked(&self) -> u64 {
-        // No overflow, unless some of it is moved from slot to slot meanwhile and counted again and again.
-        self.slots.iter().fold(0, |sum: u64, slot| sum.saturating_add(slot.parked()))
     }
 
     /// Makes the claim of a drawer what its demand calls for, as far as there is capacity; the claim of a slot
@@ -209,15 +228,17 @@ impl Slots {
     fn take_over(&self, now_ns: u64) -> Option<(u64, u64)> {
         let idle = |slot: &&CachePadded<Slot>| slot.is_idle(now_ns, IDLE_NS);
         // Not one for which somebody is just drawing, such as the drawer's own.
-        let draw = self.slots.iter().filter(idle).find_map(|slot| slot.begin())?;
+        let draw = self.all.iter().filter(idle).find_map(|slot| slot.begin())?;
         Some(draw.empty())
     }
 
     /// Empties all slots, and gives up their claims; what was parked, in millionths. Nobody draws any more.
-    pub(crate) fn close(&self) -> u64 {
+    fn close(&self) -> u64 {
         self.pool.set(0, 0);
+        // Release fence: as in `reclaim`.
+        fence(Ordering::Release);
         let mut parked = 0_u64;
-        for slot in self.slots.iter() {
+        for slot in self.all.iter() {
             if let Some(draw) = slot.begin() {
                 let (claim, left) = draw.empty();
                 self.pool.give_up(claim);
@@ -228,5 +249,50 @@ impl Slots {
     }
 }
 
-#[cfg(test)]
+impl Shares for Slots {
+    fn reclaim(&self, most: u64) -> u64 {
+        // Release fence: pairs with the Acquire fence of `steal_from_one`. The caller has frozen the word.
+        fence(Ordering::Release);
+        self.steal_grains(most, 1)
+    }
+
+    fn parked(&self) -> u64 {
+        // No overflow, unless some of it is moved from slot to slot meanwhile and counted again and again.
+        self.all.iter().fold(0, |sum: u64, slot| sum.saturating_add(slot.parked()))
+    }
+
+    fn steal(&self, permits: Permits) -> Stolen {
+        permits
+            .in_millionths(MAX_PARKED)
+            .map_or(Stolen::Nothing, |millionths| self.steal_from_one(millionths))
+    }
+
+    fn steal_whole(&self, most: u64) -> u64 {
+        self.steal_grains(most.saturating_mul(Permits::MILLION), Permits::MILLION) / Permits::MILLION
+    }
+
+    fn capacity_of(&self, burst: u64) -> u64 {
+        largest_share(burst, self.all.len()) * self.all.len() as u64
+    }
+
+    fn set_capacity(&self, burst: Option<u64>) -> u64 {
+        match burst {
+            Some(burst) => {
+                self.pool.set(largest_share(burst, self.all.len()), self.capacity_of(burst));
+                0
+            }
+            None => self.close(),
+        }
+    }
+
+    fn is_overdrawn(&self) -> bool {
+        self.pool.is_overdrawn()
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
 pub(crate) mod tests;

@@ -5,7 +5,7 @@ use core::{error::Error, fmt};
 use super::PerCore;
 use crate::{
     Clock, QuantaClock, RateLimiter,
-    shares::{MAX_SLOTS, Sizing, largest_share},
+    shares::{MAX_SLOTS, Sizing, default_slots, largest_share},
 };
 
 /// Makes a [`PerCore`] with a number of slots, or a share, of one's own choice.
@@ -27,6 +27,15 @@ pub struct PerCoreBuilder<C: Clock = QuantaClock> {
     limiter: RateLimiter<C>,
     slots: Option<usize>,
     share: Option<u64>,
+}
+
+impl<C: Clock> PerCore<C> {
+    /// With a number of slots or a share of one's own choice.
+    ///
+    /// See the example of [`PerCoreBuilder`].
+    pub fn builder(limiter: &RateLimiter<C>) -> PerCoreBuilder<C> {
+        PerCoreBuilder::new(limiter)
+    }
 }
 
 impl<C: Clock> PerCoreBuilder<C> {
@@ -59,7 +68,7 @@ impl<C: Clock> PerCoreBuilder<C> {
     ///
     /// See the example of [`PerCoreBuilder`].
     pub fn build(self) -> Result<PerCore<C>, PerCoreError> {
-        let there = self.limiter.queue().slots().map(|slots| slots.all().len());
+        let there = super::slots_of(&self.limiter);
         let slots = match self.slots {
             None => there.unwrap_or_else(default_slots),
             Some(slots) if slots == 0 || slots > MAX_SLOTS => return Err(PerCoreError::Slots { slots }),
@@ -80,12 +89,6 @@ impl<C: Clock> PerCoreBuilder<C> {
         let there = per_core.slots.len();
         if there == slots { Ok(per_core) } else { Err(PerCoreError::OtherSlots { slots, there }) }
     }
-}
-
-/// A slot for every core.
-pub(super) fn default_slots() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
-    cores.next_power_of_two().min(MAX_SLOTS)
 }
 
 /// Why there can be no such [`PerCore`].

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use super::PerCore;
-use crate::{Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, queue::Hand};
+use super::{PerCore, draw::Hand};
+use crate::{Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, queue::poll_proceed};
 
 /// Permits in the hands of one thread or task: to take one is a plain subtraction.
 ///
@@ -39,6 +39,20 @@ use crate::{Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, queue::Han
 pub struct Local<C: Clock = QuantaClock> {
     pub(super) hand: Hand,
     per_core: PerCore<C>,
+}
+
+impl<C: Clock> PerCore<C> {
+    /// A handle for one thread or task, with a share of its own.
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_second(1_000_000));
+    /// let mut local = PerCore::new(&limiter).local();
+    /// assert!(local.try_acquire().is_ok());
+    /// ```
+    pub fn local(&self) -> Local<C> {
+        Local::new(self.clone())
+    }
 }
 
 impl<C: Clock> Local<C> {
@@ -120,7 +134,7 @@ impl<C: Clock> Local<C> {
     pub async fn acquire_n(&mut self, n: impl Amount) -> Result<(), Denied> {
         let permits = n.permits()?;
         // The budget of a task is charged whenever it takes permits, in hand or not.
-        tokio::task::coop::consume_budget().await;
+        core::future::poll_fn(|cx| poll_proceed(cx).map(|budget| budget.made_progress())).await;
         if let Err(missing) = self.take_at_once(permits) {
             self.per_core.limiter.acquire_n(missing).await.map_err(|denied| asked_for(permits, denied))?;
             self.hand.take_all_but(permits, missing);
@@ -180,7 +194,7 @@ impl<C: Clock> Local<C> {
     ///
     /// See the example of [`held`](Self::held).
     pub fn give_back(&mut self) {
-        self.per_core.limiter.queue().lay_down(&mut self.hand);
+        self.hand.lay_down(self.per_core.limiter.driver(), &self.per_core.shares);
     }
 
     /// The limiter whose quota it is.
@@ -210,8 +224,8 @@ impl<C: Clock> Local<C> {
 
     #[inline(never)]
     fn take_elsewhere(&mut self, permits: Permits) -> Result<(), Denied> {
-        let PerCore { limiter, sizing, .. } = &self.per_core;
-        let taken = limiter.queue().take_by_hand(&mut self.hand, permits, *sizing);
+        let PerCore { limiter, shares, sizing, .. } = &self.per_core;
+        let taken = self.hand.take(limiter.driver(), shares, permits, *sizing);
         taken.map_err(|denied| asked_for(permits, denied))
     }
 
@@ -220,8 +234,8 @@ impl<C: Clock> Local<C> {
         if self.take_all(permits) {
             return Ok(());
         }
-        let PerCore { limiter, sizing, .. } = &self.per_core;
-        limiter.queue().take_by_hand_at_once(&mut self.hand, permits, *sizing)
+        let PerCore { limiter, shares, sizing, .. } = &self.per_core;
+        self.hand.take_at_once(limiter.driver(), shares, permits, *sizing)
     }
 }
 

@@ -1,7 +1,10 @@
 //! One slot: what is parked there, and the flag of whoever is drawing for it.
 
-use super::{Demand, MAX_PARKED};
+use super::demand::Demand;
 use crate::sync::{AtomicU8, AtomicU64, Ordering};
+
+/// The most that can be parked in all, in millionths: a slot can hold it, and twice as much.
+pub(crate) const MAX_PARKED: u64 = u64::MAX >> 2;
 
 const DRAWING: u64 = 1;
 

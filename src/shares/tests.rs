@@ -15,7 +15,7 @@ pub(crate) fn park(slot: &Slot, millionths: u64, claim: u64, drawn_ns: u64) {
 /// Slots for a burst of 1,600 each, with these in them.
 fn slots(parked: &[u64]) -> Slots {
     let slots = Slots::new(parked.len());
-    slots.open(1_600 * parked.len() as u64);
+    slots.set_capacity(Some(1_600 * parked.len() as u64));
     for (slot, &millionths) in slots.all().iter().zip(parked) {
         park(slot, millionths, 0, 0);
     }
@@ -102,16 +102,37 @@ fn claims_are_within_the_capacity() {
 #[test]
 fn a_steal_is_from_one_slot_or_told_where_to_look() {
     let all = slots(&[1, 5, 3]);
-    assert_eq!([all.steal(5), all.steal(4)], [Stolen::All, Stolen::Parts]);
-    assert_eq!([all.steal(3), all.steal(1), all.steal(1)], [Stolen::All, Stolen::All, Stolen::Nothing]);
+    let steal = |millionths| all.steal(Permits::of_millionths(millionths));
+    assert_eq!([steal(5), steal(4)], [Stolen::All, Stolen::Parts]);
+    assert_eq!([steal(3), steal(1), steal(1)], [Stolen::All, Stolen::All, Stolen::Nothing]);
     assert_eq!(all.parked(), 0);
 }
 
+/// A scan that has found nothing is remembered until something is parked.
 #[test]
-fn a_steal_of_many_takes_no_more_than_it_is_asked_for() {
+fn empty_slots_are_known_to_be_empty_until_something_is_parked() {
+    let all = slots(&[0, 0]);
+    assert!(!all.are_known_empty());
+    assert_eq!(all.steal(1.into()), Stolen::Nothing);
+    assert!(all.are_known_empty());
+    assert_eq!(all.steal(1.into()), Stolen::Nothing);
+    park(&all.all()[1], 5 * MILLION, 0, 0);
+    all.note_parked();
+    assert!(!all.are_known_empty());
+    assert_eq!(all.steal(1.into()), Stolen::All);
+    assert_eq!(all.steal(5.into()), Stolen::Parts);
+    assert!(!all.are_known_empty(), "parts are left");
+    assert_eq!((all.steal(4.into()), all.steal(1.into())), (Stolen::All, Stolen::Nothing));
+    assert!(all.are_known_empty());
+    all.forget_empty();
+    assert!(!all.are_known_empty());
+}
+
+#[test]
+fn no_more_is_reclaimed_than_is_asked_for() {
     let all = slots(&[4, 0, 5, 3]);
-    assert_eq!((all.parked(), all.steal_up_to(6), all.parked()), (12, 6, 6));
-    assert_eq!((all.steal_up_to(0), all.steal_up_to(u64::MAX), all.parked()), (0, 6, 0));
+    assert_eq!((all.parked(), all.reclaim(6), all.parked()), (12, 6, 6));
+    assert_eq!((all.reclaim(0), all.reclaim(u64::MAX), all.parked()), (0, 6, 0));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use core::{
 };
 use std::{sync::Arc, thread};
 
-use super::super::builder::default_slots;
+use crate::shares::default_slots;
 use crate::{Clock, PerCore, Quota, RateLimiter, shares::MAX_SLOTS};
 
 /// A clock that stands still, and counts how often it is read.

@@ -10,7 +10,10 @@ use core::{
 
 use proptest::prelude::*;
 
-use crate::{AcquireNOwned, AllOf, ManualClock, PerCore, Permits, Quota, RateLimiter, per_core::Local};
+use super::shares::take_shared;
+use crate::{
+    AcquireNOwned, AllOf, ManualClock, PerCore, Permits, Quota, RateLimiter, per_core::Local, queue::Shares,
+};
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -143,7 +146,7 @@ impl World {
         }
         let per_core = builder.build().unwrap();
         let hands = (0..HANDS).map(|_| per_core.local()).collect();
-        let set_aside = limiter.queue().slots().unwrap().capacity_of(quota.max_burst());
+        let set_aside = per_core.shares.capacity_of(quota.max_burst());
         let model = Model::new(quota, set_aside);
         Self {
             clock,
@@ -162,7 +165,7 @@ impl World {
 
     /// What is parked in slots, and what is in hand, in millionths.
     fn elsewhere(&self) -> (u64, u64) {
-        let parked = self.limiter.queue().slots().unwrap().parked();
+        let parked = self.per_core.shares.parked();
         (parked, self.hands.iter().map(|hand| hand.hand.held).sum())
     }
 
@@ -198,9 +201,8 @@ impl World {
                 (true, true, 0)
             }
             Op::Slot(slot, n) => {
-                let slot = &self.per_core.slots[slot % self.per_core.slots.len()];
-                let permits = Permits::of_millionths(n);
-                let taken = self.limiter.queue().take_shared(slot, permits, self.per_core.sizing);
+                let slot = slot % self.per_core.slots.len();
+                let taken = take_shared(&self.per_core, slot, Permits::of_millionths(n));
                 (fits(n) && self.model.units(n) <= self.model.cap, taken.is_ok(), n)
             }
             Op::Hand(hand, n) => {
@@ -263,7 +265,7 @@ impl World {
             }
             Op::SetQuota(burst) => {
                 self.limiter.set_quota(self.model.quota.burst(burst)).unwrap();
-                let set_aside = self.limiter.queue().slots().unwrap().capacity_of(burst);
+                let set_aside = self.per_core.shares.capacity_of(burst);
                 self.most = (self.most.0.max(burst), self.most.1.max(set_aside));
                 let moved = self.model.units(parked) - self.model.units(self.elsewhere().0);
                 self.model.level += moved;
@@ -306,7 +308,7 @@ impl World {
 
     /// Nothing is parked beyond a claim, nor claimed beyond the capacity; and nothing while somebody waits.
     fn check_claims(&self) -> Result<(), TestCaseError> {
-        let slots = self.limiter.queue().slots().unwrap();
+        let slots = &self.per_core.shares;
         let mut claims = 0;
         for slot in slots.all().iter() {
             let account = slot.account();
@@ -344,8 +346,8 @@ impl World {
         self.waiters.clear();
         self.limiter.reset();
         let burst = self.model.quota.max_burst();
-        let parked = self.limiter.queue().slots().unwrap().parked();
-        let set_aside = self.limiter.queue().slots().unwrap().capacity_of(burst);
+        let parked = self.per_core.shares.parked();
+        let set_aside = self.per_core.shares.capacity_of(burst);
         drop(self.per_core);
         let whole = burst - set_aside + parked / Permits::MILLION;
         prop_assert_eq!(self.limiter.available(), i64::try_from(whole).unwrap());

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use crate::{
     Inherit, ManualClock, PerCore, Permits, Quota, RateLimiter,
+    per_core::draw,
     shares::{Demand, Sizing, largest_share},
 };
 
@@ -65,9 +66,18 @@ pub(super) fn eight() -> (RateLimiter<ManualClock>, PerCore<ManualClock>, Manual
     (limiter, per_core, clock)
 }
 
-pub(super) fn take(per_core: &PerCore<ManualClock>, slot: usize, n: u64) -> bool {
+/// Takes permits from that slot, or with a share for it.
+pub(super) fn take_shared(
+    per_core: &PerCore<ManualClock>,
+    slot: usize,
+    permits: Permits,
+) -> Result<(), crate::Denied> {
     let slot = &per_core.slots[slot];
-    per_core.limiter.queue().take_shared(slot, n.into(), per_core.sizing).is_ok()
+    draw::take_shared(per_core.limiter.driver(), &per_core.shares, slot, permits, per_core.sizing)
+}
+
+pub(super) fn take(per_core: &PerCore<ManualClock>, slot: usize, n: u64) -> bool {
+    take_shared(per_core, slot, n.into()).is_ok()
 }
 
 #[test]
@@ -111,8 +121,7 @@ fn as_many_as_there_are_finds_what_makes_a_whole_one_together() {
     let most = Permits::try_from(99.5).unwrap();
     for slot in 0..2 {
         assert!(take(&per_core, slot, 1));
-        let slot = &per_core.slots[slot];
-        per_core.limiter.queue().take_shared(slot, most, per_core.sizing).unwrap();
+        take_shared(&per_core, slot, most).unwrap();
     }
     assert_eq!(limiter.available(), 6400 - 800 - 2 - 199);
     assert_eq!(limiter.try_acquire_up_to(u64::MAX), 6400 - 800 - 2 - 199);

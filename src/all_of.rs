@@ -1,0 +1,254 @@
+//! Several limits at once, all or nothing.
+
+mod acquire;
+mod round;
+
+use core::{error::Error, fmt, time::Duration};
+use std::sync::Arc;
+
+pub use self::acquire::AcquireAll;
+use crate::{
+    clock::{Clock, QuantaClock},
+    error::Denied,
+    limiter::RateLimiter,
+    permits::{Amount, InvalidPermits, Permits},
+    queue::{Caller, Driver, not_yet},
+};
+
+/// Several limits that a call has to keep at once, such as those of a user and of all users, or of requests and
+/// of bytes: all of them admit it, or nothing is taken from any.
+///
+/// Limiters may be part of any number of these, and be used on their own as well. Cloning one gives another handle on the
+/// same limits. An empty one admits every call.
+///
+/// # Examples
+/// ```
+/// use tidegate::{AllOf, ManualClock, Quota, RateLimiter};
+///
+/// let clock = ManualClock::new();
+/// let requests = RateLimiter::with_clock(Quota::per_second(10), clock.clone());
+/// let bytes = RateLimiter::with_clock(Quota::per_second(1000), clock);
+///
+/// let call = |size: u32| AllOf::new().and(&requests, 1).and(&bytes, size);
+/// call(600).try_acquire().unwrap();
+/// // There are requests left, but not bytes: neither is taken.
+/// let denied = call(600).try_acquire().unwrap_err();
+/// assert_eq!(denied.limit(), 1);
+/// assert_eq!((requests.available(), bytes.available()), (9, 400));
+/// ```
+#[must_use = "nothing is taken before `try_acquire` or `acquire`"]
+pub struct AllOf<C: Clock = QuantaClock> {
+    /// Each limiter once, in the order in which they are locked, and none for nothing.
+    members: Vec<Member<C>>,
+    /// How many limits have been named.
+    named: usize,
+    invalid: Option<(usize, InvalidPermits)>,
+}
+
+/// One of the limits.
+#[derive(Debug)]
+struct Member<C> {
+    driver: Arc<Driver<C>>,
+    permits: Permits,
+    /// When it was named: 0 for the first.
+    index: usize,
+}
+
+impl<C> Clone for Member<C> {
+    fn clone(&self) -> Self {
+        Self { driver: Arc::clone(&self.driver), ..*self }
+    }
+}
+
+impl<C: Clock> AllOf<C> {
+    /// No limits yet.
+    ///
+    /// See the example of [`AllOf`].
+    pub const fn new() -> Self {
+        Self { members: Vec::new(), named: 0, invalid: None }
+    }
+
+    /// And `n` permits of `limiter`. For a limiter that is named again the amounts add up.
+    ///
+    /// An amount that is none, such as a negative one, is reported when it is asked for.
+    ///
+    /// See the example of [`AllOf`].
+    pub fn and(mut self, limiter: &RateLimiter<C>, n: impl Amount) -> Self {
+        let driver = limiter.driver();
+        let place = self.members.binary_search_by_key(&driver.list_id(), |member| member.driver.list_id());
+        let before = place.map_or(Permits::ZERO, |place| self.members[place].permits);
+        let index = self.named;
+        self.named += 1;
+        match n.permits().and_then(|n| before.plus(n)) {
+            Err(invalid) => self.invalid = self.invalid.or(Some((index, invalid))),
+            Ok(Permits::ZERO) => {}
+            Ok(permits) => match place {
+                Ok(place) => self.members[place].permits = permits,
+                Err(place) => {
+                    self.members.insert(place, Member { driver: Arc::clone(driver), permits, index });
+                }
+            },
+        }
+        self
+    }
+
+    /// Takes the permits of all limits if they are there and nobody waits for any of them; else nothing.
+    ///
+    /// It looks at every limit first without a lock. Only if none refuses does it lock them all and take from all at
+    /// once. It allocates nothing.
+    ///
+    /// # Errors
+    /// [`AllOfDenied`], with the limit that refuses for longest. Its [`Denied`] is that of
+    /// [`RateLimiter::try_acquire_n`].
+    ///
+    /// See the example of [`AllOf`].
+    pub fn try_acquire(&self) -> Result<(), AllOfDenied> {
+        self.check()?;
+        let mut refusals = Refusals(None);
+        for member in &self.members {
+            if let Some(denied) = member.driver.refusal(member.permits, member.driver.clock().now()) {
+                refusals.note(member.index, denied);
+            }
+        }
+        refusals.result()?;
+        self.members.iter().for_each(|member| member.driver.serve_due());
+        let mut look = false;
+        take_all(&self.members, &mut refusals, &mut look);
+        if look {
+            self.members.iter().for_each(|member| member.driver.drive());
+        }
+        refusals.result()
+    }
+
+    fn check(&self) -> Result<(), AllOfDenied> {
+        match self.invalid {
+            Some((index, invalid)) => Err(AllOfDenied { index, denied: invalid.into() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Locks all limits, one inside the other, and takes from all if none refuses. `look` says that a queue has to be driven
+/// afterwards, when no lock is held.
+fn take_all<C: Clock>(members: &[Member<C>], refusals: &mut Refusals, look: &mut bool) {
+    let Some((member, rest)) = members.split_first() else { return };
+    let mut step = member.driver.step();
+    let cost = match step.cost(member.permits) {
+        Ok(cost) => {
+            if step.is_empty()
+                && let Some(shares) = member.driver.shares()
+            {
+                shares.reclaim_for(&mut step, cost);
+            }
+            if let Err(tick) = step.look(cost, Caller::Try) {
+                let due_ns = step.frame().instant(tick);
+                refusals.note(member.index, not_yet(due_ns, step.now_ns()));
+            }
+            cost
+        }
+        Err(denied) => {
+            refusals.note(member.index, denied);
+            0
+        }
+    };
+    take_all(rest, refusals, look);
+    if refusals.0.is_none() {
+        let taken = step.take(cost, Caller::Try);
+        debug_assert!(taken.is_ok(), "it conformed, and the lock was held since");
+    }
+    *look |= step.wants_alarm();
+}
+
+/// The refusal that counts: one that is for ever, or else the longest.
+struct Refusals(Option<AllOfDenied>);
+
+impl Refusals {
+    fn note(&mut self, index: usize, denied: Denied) {
+        let rank = |denied: &Denied| denied.retry_after().unwrap_or(Duration::MAX);
+        if self.0.is_none_or(|known| rank(&known.denied) < rank(&denied)) {
+            self.0 = Some(AllOfDenied { index, denied });
+        }
+    }
+
+    const fn result(&self) -> Result<(), AllOfDenied> {
+        match self.0 {
+            Some(denied) => Err(denied),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a call for several limits was refused, and by which of them. Nothing was taken.
+///
+/// # Examples
+/// ```
+/// use tidegate::{AllOf, ManualClock, Quota, RateLimiter};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::new();
+/// let requests = RateLimiter::with_clock(Quota::per_second(10), clock.clone());
+/// let bytes = RateLimiter::with_clock(Quota::per_second(1000), clock);
+/// bytes.try_acquire_n(1000).unwrap();
+/// let denied = AllOf::new().and(&requests, 1).and(&bytes, 100).try_acquire().unwrap_err();
+/// assert_eq!(denied.limit(), 1);
+/// assert_eq!(denied.retry_after(), Some(Duration::from_millis(100)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllOfDenied {
+    index: usize,
+    denied: Denied,
+}
+
+impl AllOfDenied {
+    /// The limit that has refused, by the order in which they were named: 0 for the first. For a limiter that was named
+    /// several times, the first of these.
+    pub const fn limit(&self) -> usize {
+        self.index
+    }
+
+    /// Why that limit has refused.
+    pub const fn denied(&self) -> Denied {
+        self.denied
+    }
+
+    /// As [`Denied::retry_after`].
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.denied.retry_after()
+    }
+
+    /// As [`Denied::is_never`].
+    pub const fn is_never(&self) -> bool {
+        self.denied.is_never()
+    }
+}
+
+impl fmt::Display for AllOfDenied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "limit {}: {}", self.index, self.denied)
+    }
+}
+
+impl Error for AllOfDenied {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.denied)
+    }
+}
+
+impl<C: Clock> Default for AllOf<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C: Clock> Clone for AllOf<C> {
+    fn clone(&self) -> Self {
+        Self { members: self.members.clone(), ..*self }
+    }
+}
+
+impl<C: Clock> fmt::Debug for AllOf<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let permits = self.members.iter().map(|member| member.permits).collect::<Vec<_>>();
+        f.debug_struct("AllOf").field("permits", &permits).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,279 @@
+//! The future that waits for several limits.
+//!
+//! | stage      | what the future holds                     | dropped then                                  |
+//! |------------|-------------------------------------------|-----------------------------------------------|
+//! | Start      | nothing                                   | nothing                                       |
+//! | Collecting | reservations, and a place in one queue    | leaves; all goes back                         |
+//! | Final      | a place at the front of all queues, or all permits | leaves all queues, or all goes back  |
+//! | Held       | all permits, not yet reported             | all goes back                                 |
+//! | Done       | nothing                                   | nothing                                       |
+//!
+//! A rate limit is no mutex: permits come from time, so that to hold those of one limit while waiting for another cannot
+//! block other callers for good.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use std::sync::Arc;
+
+use super::{AllOf, AllOfDenied, Member, round::Round};
+use crate::{
+    clock::{Clock, QuantaClock},
+    error::Denied,
+    queue::{Caller, Driver, Grant, Step, Waiter, poll_proceed},
+};
+
+/// The future of [`AllOf::acquire`](crate::AllOf::acquire).
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct AcquireAll<C: Clock = QuantaClock> {
+    members: Vec<Member<C>>,
+    stage: Stage<C>,
+}
+
+impl<C: Clock> AllOf<C> {
+    /// Waits until all limits admit it, and takes the permits of all.
+    ///
+    /// It allocates. Its place in the queues is as of the first poll.
+    ///
+    /// # Fairness
+    /// If not all limits admit it at once, it waits in the queue of the scarcest one, as any other waiter, and then in that
+    /// of the next. What it has been granted so far it holds as reservations. When it has been granted all once, some of
+    /// the first may be worth less by now: what would have overflowed the bucket meanwhile is lost. Then it stands at the
+    /// front of all its queues, until all limits admit it at the same instant. So a call for large parts is served
+    /// beside any number of callers of the single limits.
+    ///
+    /// The waits add up, and while all of its limits are saturated up to half of one can be lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves all queues. Permits that had been granted go back, as those of
+    /// [`RateLimiter::acquire`](crate::RateLimiter::acquire) do.
+    ///
+    /// # Errors
+    /// At once, [`Denied::Never`] if one of the limits cannot ever admit it, or [`Denied::Invalid`] for an
+    /// amount that is none; later, `Never` if a [quota](crate::RateLimiter::set_quota) has become too small.
+    ///
+    /// # Panics
+    /// As [`RateLimiter::acquire`](crate::RateLimiter::acquire).
+    ///
+    /// # Examples
+    /// ```
+    /// use tidegate::{AllOf, Quota, RateLimiter};
+    ///
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// let user = RateLimiter::new(Quota::per_second(100).burst(1));
+    /// let everybody = RateLimiter::new(Quota::per_second(1000).burst(10));
+    /// let call = AllOf::new().and(&user, 1).and(&everybody, 1);
+    /// for _ in 0..3 {
+    ///     call.acquire().await.unwrap();
+    ///     // … at most 100 calls a second for this user, and 1,000 for all together.
+    /// }
+    /// # });
+    /// ```
+    pub fn acquire(&self) -> AcquireAll<C> {
+        AcquireAll::new(self.check().map(|()| self.members.clone()))
+    }
+}
+
+enum Stage<C: Clock> {
+    Start(Result<(), AllOfDenied>),
+    Collecting(Collecting<C>),
+    Final(Arc<Round<C>>),
+    /// As many as there are members.
+    Held(Vec<Grant>),
+    Done,
+}
+
+/// Reservations so far, by member, and the place in the queue of one that is missing.
+struct Collecting<C: Clock> {
+    held: Vec<Option<Grant>>,
+    waiting: usize,
+    waiter: Pin<Box<Waiter<Arc<Driver<C>>, C>>>,
+}
+
+/// What can be done with all limits locked.
+enum Settled<C: Clock> {
+    Held(Vec<Grant>),
+    Final(Arc<Round<C>>),
+}
+
+impl<C: Clock> AcquireAll<C> {
+    pub(super) fn new(members: Result<Vec<Member<C>>, AllOfDenied>) -> Self {
+        match members {
+            Ok(members) => Self { members, stage: Stage::Start(Ok(())) },
+            Err(denied) => Self { members: Vec::new(), stage: Stage::Start(Err(denied)) },
+        }
+    }
+
+    /// Takes all at once, if all limits admit it and nobody waits; else waits for the scarcest first.
+    fn start(&self) -> Result<Stage<C>, AllOfDenied> {
+        let mut steps = lock_all(&self.members);
+        let mut waits = Vec::with_capacity(steps.len());
+        let mut all = true;
+        for (step, member) in steps.iter_mut().zip(&self.members) {
+            let cost = step.cost(member.permits).map_err(|denied| member.denied(denied))?;
+            if step.is_empty()
+                && let Some(shares) = member.driver.shares()
+            {
+                shares.reclaim_for(step, cost);
+            }
+            let look = step.look(cost, Caller::Waiter);
+            all &= look.is_ok();
+            let due_ns = look.map_or_else(|tick| step.frame().instant(tick), |()| 0);
+            waits.push((due_ns.saturating_sub(step.now_ns()), cost));
+        }
+        if all {
+            let take = |(step, &(_, cost)): (&mut Step<'_>, _)| step.take(cost, Caller::Waiter).ok();
+            return Ok(Stage::Held(steps.iter_mut().zip(&waits).filter_map(take).collect()));
+        }
+        drop(steps);
+        let held = vec![None; self.members.len()];
+        Ok(Stage::Collecting(self.wait_for_scarcest(held, |i| waits[i].0)))
+    }
+
+    /// Waits for the member that is missing and has the longest wait.
+    fn wait_for_scarcest(&self, held: Vec<Option<Grant>>, wait_ns: impl Fn(usize) -> u64) -> Collecting<C> {
+        let missing = (0..held.len()).filter(|&i| held[i].is_none());
+        let waiting = missing.max_by_key(|&i| wait_ns(i)).unwrap_or(0);
+        let Member { driver, permits, .. } = &self.members[waiting];
+        let waiter = Box::pin(Waiter::new(Arc::clone(driver), Ok(*permits), None));
+        Collecting { held, waiting, waiter }
+    }
+
+    /// The next stage, once a limit has granted its part.
+    fn collected(
+        &self,
+        Collecting { mut held, waiting, .. }: Collecting<C>,
+        grant: Option<Grant>,
+    ) -> Stage<C> {
+        held[waiting] = grant;
+        if held.iter().any(Option::is_none) {
+            let wait = |i: usize| {
+                let Member { driver, permits, .. } = &self.members[i];
+                driver.time_until(*permits).map_or(0, |wait| wait.as_nanos() as u64)
+            };
+            return Stage::Collecting(self.wait_for_scarcest(held, wait));
+        }
+        match self.settle(held.into_iter().flatten().collect()) {
+            Settled::Held(grants) => Stage::Held(grants),
+            Settled::Final(round) => Stage::Final(round),
+        }
+    }
+
+    /// All have been granted once: if all is still good, that is it. Else all goes back, and the call stands at the front of
+    /// all queues. There it finds what it has given back, as far as that was good.
+    fn settle(&self, grants: Vec<Grant>) -> Settled<C> {
+        let mut steps = lock_all(&self.members);
+        let whole = steps.iter_mut().zip(&grants).all(|(step, grant)| step.is_whole(grant));
+        if whole {
+            // The parts are used from now on.
+            let renewed = steps.iter_mut().zip(grants).map(|(step, grant)| step.renew(grant));
+            return Settled::Held(renewed.collect());
+        }
+        for (step, grant) in steps.iter_mut().zip(grants) {
+            step.give_back(grant);
+        }
+        Settled::Final(Round::join(&self.members, steps))
+    }
+
+    /// Gives back what is held.
+    fn give_back(&self, grants: impl Iterator<Item = Option<Grant>>) {
+        for (member, grant) in self.members.iter().zip(grants) {
+            if let Some(grant) = grant {
+                member.driver.give_back(grant);
+            }
+        }
+    }
+}
+
+/// Locks all, in order.
+pub(super) fn lock_all<C: Clock>(members: &[Member<C>]) -> Vec<Step<'_>> {
+    members.iter().map(|member| member.driver.step()).collect()
+}
+
+impl<C> Member<C> {
+    pub(super) const fn denied(&self, denied: Denied) -> AllOfDenied {
+        AllOfDenied { index: self.index, denied }
+    }
+}
+
+impl<C: Clock> Future for AcquireAll<C> {
+    type Output = Result<(), AllOfDenied>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            this.stage = match core::mem::replace(&mut this.stage, Stage::Done) {
+                Stage::Start(Err(denied)) => return Poll::Ready(Err(denied)),
+                Stage::Start(Ok(())) => {
+                    let stage = this.start();
+                    // A step may have found that a clock has stepped back.
+                    this.members.iter().for_each(|member| member.driver.drive_if_wanted());
+                    match stage {
+                        Ok(stage) => stage,
+                        Err(denied) => return Poll::Ready(Err(denied)),
+                    }
+                }
+                Stage::Collecting(mut collecting) => match collecting.waiter.as_mut().poll_grant(cx, true) {
+                    Poll::Pending => {
+                        this.stage = Stage::Collecting(collecting);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(grant)) => this.collected(collecting, grant),
+                    Poll::Ready(Err(denied)) => {
+                        let denied = this.members[collecting.waiting].denied(denied);
+                        this.give_back(collecting.held.into_iter());
+                        return Poll::Ready(Err(denied));
+                    }
+                },
+                Stage::Final(round) => match round.poll(cx) {
+                    Poll::Pending => {
+                        this.stage = Stage::Final(round);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(grants)) => Stage::Held(grants),
+                    Poll::Ready(Err((i, denied))) => return Poll::Ready(Err(this.members[i].denied(denied))),
+                },
+                Stage::Held(grants) => {
+                    if let Poll::Ready(budget) = poll_proceed(cx) {
+                        budget.made_progress();
+                        return Poll::Ready(Ok(()));
+                    }
+                    this.stage = Stage::Held(grants);
+                    return Poll::Pending;
+                }
+                Stage::Done => panic!("polled after completion"),
+            };
+        }
+    }
+}
+
+impl<C: Clock> Drop for AcquireAll<C> {
+    fn drop(&mut self) {
+        match core::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Start(_) | Stage::Done => {}
+            Stage::Collecting(collecting) => {
+                drop(collecting.waiter);
+                self.give_back(collecting.held.into_iter());
+            }
+            Stage::Final(round) => round.leave(),
+            Stage::Held(grants) => self.give_back(grants.into_iter().map(Some)),
+        }
+    }
+}
+
+impl<C: Clock> fmt::Debug for AcquireAll<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match self.stage {
+            Stage::Start(_) => "Start",
+            Stage::Collecting(_) => "Collecting",
+            Stage::Final(_) => "Final",
+            Stage::Held(_) => "Held",
+            Stage::Done => "Done",
+        };
+        f.debug_struct("AcquireAll").field("stage", &stage).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,252 @@
+//! The last round of a call for several limits: it stands at the front of all its queues, and takes its parts in the same
+//! instant when every limit admits its part.
+//!
+//! A hand-off that finds a part due wakes the round, which looks at all limits on the spot. So what happens to the call,
+//! and to the waiters behind it, does not hang on its task being polled.
+//!
+//! # Invariants
+//! 1. A round joins all its queues in one hold of all locks, behind the rounds that stand there. So two rounds stand in
+//!    the same order wherever both do, and never wait for each other.
+//! 2. After a look that takes nothing there is a queue in which the part is not due. That queue has an alarm for it, and
+//!    where the part is due the hand-off is silent until it was not.
+//!
+//! # Locks
+//! First that of the round, then those of the queues in the order of the lists' numbers. A waker is woken or
+//! dropped with none of them held.
+
+use core::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+use std::{sync::Arc, task::Wake};
+
+use super::Member;
+use crate::{
+    clock::Clock,
+    error::Denied,
+    permits::Permits,
+    queue::{
+        Driver, Entry, Grant, Outcome, Place, Step, WakeBatch,
+        work::{self, Job},
+    },
+    sync::Mutex,
+};
+
+#[derive(Debug)]
+pub(super) struct Round<C: Clock> {
+    parts: Box<[Part<C>]>,
+    state: Mutex<State>,
+}
+
+/// What it takes of one limit.
+#[derive(Debug)]
+struct Part<C: Clock> {
+    driver: Arc<Driver<C>>,
+    permits: Permits,
+    place: Pin<Box<Place>>,
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    task: Option<Waker>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Waiting,
+    /// Out of all queues, with what it was granted.
+    Granted(Vec<Grant>),
+    /// Out of all queues: this part was refused.
+    Denied(usize, Denied),
+    /// Out of all queues, and reported.
+    Over,
+}
+
+impl<C: Clock> Wake for Round<C> {
+    fn wake(self: Arc<Self>) {
+        work::run(self);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        work::run(Arc::<Self>::clone(self));
+    }
+}
+
+impl<C: Clock> Job for Round<C> {
+    fn run(&self) {
+        self.look();
+    }
+}
+
+impl<C: Clock> Round<C> {
+    /// Joins all queues at the front; all are locked, in order.
+    pub(super) fn join(members: &[Member<C>], mut steps: Vec<Step<'_>>) -> Arc<Self> {
+        let part = |member: &Member<C>| Part {
+            driver: Arc::clone(&member.driver),
+            permits: member.permits,
+            place: Box::pin(member.driver.place()),
+        };
+        let state = State { stage: Stage::Waiting, task: None };
+        let round = Arc::new(Self { parts: members.iter().map(part).collect(), state: Mutex::new(state) });
+        let waker = Waker::from(Arc::clone(&round));
+        let mut refused = None;
+        for (i, (step, Part { permits, place, .. })) in steps.iter_mut().zip(&round.parts).enumerate() {
+            match step.cost(*permits) {
+                Ok(cost) => {
+                    let first = step.is_empty();
+                    step.join_front(place.as_ref(), *permits, cost, waker.clone());
+                    step.note_caller(first);
+                }
+                Err(denied) => refused = refused.or(Some((i, denied))),
+            }
+        }
+        drop(steps);
+        if let Some((i, denied)) = refused {
+            round.leave();
+            round.state.lock().stage = Stage::Denied(i, denied);
+        } else {
+            round.look();
+        }
+        round
+    }
+
+    /// Takes all parts if all are due.
+    fn look(&self) {
+        let mut dropped = Vec::new();
+        let task = {
+            let mut state = self.state.lock();
+            if !matches!(state.stage, Stage::Waiting) {
+                return;
+            }
+            let forget = Forget(self);
+            let mut steps: Vec<_> = self.parts.iter().map(|part| part.driver.step()).collect();
+            core::mem::forget(forget);
+            if let Some(stage) = self.take_or_keep(&mut steps, &mut dropped) {
+                state.stage = stage;
+                state.task.take()
+            } else {
+                None
+            }
+        };
+        drop(dropped);
+        let mut batch = WakeBatch::new();
+        batch.push(task);
+        batch.wake();
+        // The waiters behind it go on, or an alarm is set where it is not due.
+        self.parts.iter().for_each(|part| part.driver.drive());
+    }
+
+    /// What it comes to; `None` if it stays. Wakers are left in `dropped`.
+    fn take_or_keep(&self, steps: &mut [Step<'_>], dropped: &mut Vec<Waker>) -> Option<Stage> {
+        let parts = &*self.parts;
+        let refused = self.parts.iter().enumerate().find_map(|(i, part)| match part.place.granted() {
+            Some(Outcome::Denied(denied)) => Some((i, denied)),
+            _ => None,
+        });
+        if let Some((i, denied)) = refused {
+            for (step, part) in steps_and_parts(steps, parts) {
+                dropped.extend(step.leave(part.place.as_ref()).and_then(Entry::into_waker));
+            }
+            return Some(Stage::Denied(i, denied));
+        }
+        for (step, part) in steps_and_parts(steps, parts) {
+            if let Some(shares) = part.driver.shares()
+                && let Some(cost) = step.cost_of(part.place.as_ref())
+            {
+                shares.reclaim_for(step, cost);
+            }
+        }
+        if steps_and_parts(steps, parts).all(|(step, part)| step.is_gate_due(part.place.as_ref())) {
+            let mut grants = Vec::with_capacity(self.parts.len());
+            for (step, part) in steps_and_parts(steps, parts) {
+                if let Some((grant, waker)) = step.take_gate(part.place.as_ref()) {
+                    grants.push(grant);
+                    dropped.extend(waker);
+                }
+            }
+            return Some(Stage::Granted(grants));
+        }
+        let wait = |(step, part): (&mut Step<'_>, &Part<C>)| {
+            step.gate_due_ns(part.place.as_ref()).saturating_sub(step.now_ns())
+        };
+        let longest_ns = steps_and_parts(steps, parts).map(wait).max().unwrap_or(0);
+        for (step, part) in steps_and_parts(steps, parts) {
+            let due_ns = step.now_ns().saturating_add(longest_ns);
+            step.keep_gate(part.place.as_ref(), due_ns);
+        }
+        None
+    }
+
+    /// What has come of it, if anything.
+    pub(super) fn poll(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Result<Vec<Grant>, (usize, Denied)>> {
+        let waker = Waker::from(Arc::clone(self));
+        for part in &self.parts {
+            // Another runtime, perhaps.
+            part.driver.refresh(part.place.as_ref(), &waker);
+        }
+        let task = cx.waker().clone();
+        let mut state = self.state.lock();
+        match core::mem::replace(&mut state.stage, Stage::Over) {
+            Stage::Waiting => {
+                state.stage = Stage::Waiting;
+                let replaced = state.task.replace(task);
+                drop(state);
+                drop(replaced);
+                Poll::Pending
+            }
+            Stage::Granted(grants) => Poll::Ready(Ok(grants)),
+            Stage::Denied(i, denied) => Poll::Ready(Err((i, denied))),
+            Stage::Over => panic!("polled after completion"),
+        }
+    }
+
+    /// Leaves all queues, or gives back what came first.
+    pub(super) fn leave(&self) {
+        let (stage, task) = {
+            let mut state = self.state.lock();
+            (core::mem::replace(&mut state.stage, Stage::Over), state.task.take())
+        };
+        match stage {
+            Stage::Waiting => {
+                for part in &self.parts {
+                    part.driver.leave(part.place.as_ref());
+                }
+            }
+            Stage::Granted(grants) => {
+                for (part, grant) in self.parts.iter().zip(grants) {
+                    part.driver.give_back(grant);
+                }
+            }
+            Stage::Denied(..) | Stage::Over => {}
+        }
+        drop(task);
+    }
+}
+
+/// loom does not see that the last handle of an `Arc` goes after all others, and takes a place for one that is still in its
+/// queue.
+#[cfg(all(test, tidegate_loom))]
+impl<C: Clock> Drop for Round<C> {
+    fn drop(&mut self) {
+        self.parts.iter().for_each(|part| part.driver.without_clock(|_| ()));
+    }
+}
+
+/// A clock has panicked: the parts have not been looked at.
+struct Forget<'a, C: Clock>(&'a Round<C>);
+
+impl<C: Clock> Drop for Forget<'_, C> {
+    fn drop(&mut self) {
+        for part in &self.0.parts {
+            part.driver.without_clock(|core| core.forget_look(part.place.as_ref()));
+        }
+    }
+}
+
+fn steps_and_parts<'a, 'b, C: Clock>(
+    steps: &'a mut [Step<'b>],
+    parts: &'a [Part<C>],
+) -> impl Iterator<Item = (&'a mut Step<'b>, &'a Part<C>)> {
+    steps.iter_mut().zip(parts)
+}
