@@ -2,12 +2,11 @@
 
 use core::{error::Error, fmt, time::Duration};
 
-use crate::Permits;
+use crate::permits::{InvalidPermits, Permits};
 
 /// Why a limiter refused a call. Nothing was taken.
 ///
-/// "Not yet" and "never" are different news: the first says when to come back, the second that waiting
-/// is useless.
+/// "Not yet" says when to call again. "Never" says that waiting is useless.
 ///
 /// # Examples
 /// ```
@@ -29,16 +28,17 @@ use crate::Permits;
 pub enum Denied {
     /// The permits are not there yet.
     NotYet {
-        /// How long to wait, rounded up to a whole nanosecond: the same call then succeeds if nobody
-        /// else has come. Those already waiting in the queue are counted in; one who is being granted at that very
-        /// moment may count twice.
+        /// How long to wait, rounded up to a whole nanosecond: the same call then succeeds if nobody else has come.
+        /// Callers that wait in the queue are counted. A waiter that is being granted at that very moment may count
+        /// twice, so the time may be too long then, and is never too short.
         retry_after: Duration,
     },
-    /// More permits than the burst were asked for, so that waiting cannot help.
+    /// More permits were asked for than one request can be granted, so that waiting cannot help.
     Never {
         /// What was asked for.
         requested: Permits,
-        /// The most that can ever be granted at once.
+        /// The most that can be granted to one request: see
+        /// [`largest_request`](crate::RateLimiter::largest_request).
         burst: Permits,
     },
     /// A charge would put the limiter deeper into debt than its word can hold.
@@ -63,7 +63,7 @@ impl Denied {
         }
     }
 
-    /// Whether the same call can never succeed, however long one waits.
+    /// Whether the same call can never succeed, however long the caller waits.
     ///
     /// See the example of [`Denied`].
     pub const fn is_never(&self) -> bool {
@@ -96,59 +96,6 @@ impl From<InvalidPermits> for Denied {
         Self::Invalid(invalid)
     }
 }
-
-/// A number that is not an amount of permits: negative, not a number, or beyond 64 bits.
-///
-/// # Examples
-/// ```
-/// use tidegate::Permits;
-///
-/// let invalid = Permits::try_from(-0.5).unwrap_err();
-/// assert_eq!(invalid.to_string(), "-0.5 is not an amount of permits: it must be from 0 to below 2^64");
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct InvalidPermits(Number);
-
-#[derive(Clone, Copy, Debug)]
-enum Number {
-    Float(f64),
-    Integer(i128),
-}
-
-impl InvalidPermits {
-    pub(crate) const fn float(value: f64) -> Self {
-        Self(Number::Float(value))
-    }
-
-    pub(crate) const fn integer(value: i128) -> Self {
-        Self(Number::Integer(value))
-    }
-}
-
-impl PartialEq for InvalidPermits {
-    fn eq(&self, other: &Self) -> bool {
-        match (self.0, other.0) {
-            // By bits, so that a NaN equals itself and `Eq` holds.
-            (Number::Float(a), Number::Float(b)) => a.to_bits() == b.to_bits(),
-            (Number::Integer(a), Number::Integer(b)) => a == b,
-            _ => false,
-        }
-    }
-}
-
-impl Eq for InvalidPermits {}
-
-impl fmt::Display for InvalidPermits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Number::Float(value) => write!(f, "{value:?}")?,
-            Number::Integer(value) => write!(f, "{value}")?,
-        }
-        f.write_str(" is not an amount of permits: it must be from 0 to below 2^64")
-    }
-}
-
-impl Error for InvalidPermits {}
 
 /// Why a [`Quota`](crate::Quota) cannot be built, or cannot be enforced.
 ///

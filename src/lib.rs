@@ -1,15 +1,17 @@
 #![doc = include_str!("../README.md")]
 
+mod all_of;
 mod clock;
 mod error;
+mod frame;
 mod gcra;
 mod limiter;
 mod meter;
 mod per_core;
 mod permits;
-mod published;
 mod queue;
 mod quota;
+mod seq_lock;
 mod shares;
 mod sync;
 mod throttle;
@@ -19,15 +21,19 @@ mod word;
 mod models;
 
 pub use self::{
-    clock::{Clock, ManualClock, QuantaClock, TokioClock},
-    error::{Denied, InvalidPermits, QuotaError},
+    all_of::{AcquireAll, AllOf, AllOfDenied},
+    clock::{Clock, ManualClock, Monotonic, QuantaClock},
+    error::{Denied, QuotaError},
     limiter::RateLimiter,
     per_core::{Local, PerCore, PerCoreBuilder, PerCoreError, SlotReport},
-    permits::{Amount, Permits},
-    queue::{Acquire, AcquireAll, AcquireN, AcquireNOwned, AcquireOwned, AllOf, Reservation},
+    permits::{Amount, InvalidPermits, Permits},
+    queue::{Acquire, AcquireN, AcquireNOwned, AcquireOwned, Reservation},
     quota::{Inherit, Quota},
     throttle::{Throttle, throttle},
 };
+
+#[cfg(feature = "tokio")]
+pub use self::clock::TokioClock;
 
 /// What the fuzzer runs on the list of waiters, which is not public.
 #[cfg(fuzzing)]

@@ -6,8 +6,7 @@ use core::{fmt, time::Duration};
 use std::sync::Arc;
 
 use crate::{
-    Amount, Clock, Denied, Inherit, QuantaClock, Quota, QuotaError, Reservation, gcra::Scale,
-    queue::WaitQueue,
+    Amount, Clock, Denied, Inherit, QuantaClock, Quota, QuotaError, Reservation, gcra::Scale, queue::Driver,
 };
 
 /// A rate limiter that threads and tasks share.
@@ -19,8 +18,8 @@ use crate::{
 /// and changes nothing.
 ///
 /// # Fairness
-/// While anyone waits, newcomers go to the back of the queue, and `try_acquire` is refused. A waiter for
-/// many permits is never overtaken by waiters for few.
+/// Callers that wait are granted in order of arrival. While a caller waits, newcomers go to the back of the queue, and
+/// `try_acquire` is refused. A waiter for many permits is not overtaken by waiters for few.
 ///
 /// # Examples
 /// ```
@@ -33,7 +32,7 @@ use crate::{
 /// }
 /// ```
 pub struct RateLimiter<C: Clock = QuantaClock> {
-    queue: Arc<WaitQueue<C>>,
+    driver: Arc<Driver<C>>,
 }
 
 impl RateLimiter {
@@ -68,7 +67,7 @@ impl RateLimiter {
 }
 
 impl<C: Clock> RateLimiter<C> {
-    /// A limiter on a clock of one's own.
+    /// A limiter on another clock, such as a [`ManualClock`](crate::ManualClock) or a `TokioClock`.
     ///
     /// # Panics
     /// As [`new`](RateLimiter::new).
@@ -103,11 +102,11 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     pub fn try_with_clock(quota: Quota, clock: C) -> Result<Self, QuotaError> {
         let scale = Scale::new(&quota)?;
-        Ok(Self { queue: WaitQueue::new(quota, scale, clock) })
+        Ok(Self { driver: Driver::new(quota, scale, clock) })
     }
 
-    pub(crate) const fn queue(&self) -> &Arc<WaitQueue<C>> {
-        &self.queue
+    pub(crate) const fn driver(&self) -> &Arc<Driver<C>> {
+        &self.driver
     }
 
     /// The clock.
@@ -118,7 +117,7 @@ impl<C: Clock> RateLimiter<C> {
     /// let _now = limiter.clock().now();
     /// ```
     pub fn clock(&self) -> &C {
-        self.queue.clock()
+        self.driver.clock()
     }
 
     /// The quota.
@@ -129,17 +128,34 @@ impl<C: Clock> RateLimiter<C> {
     /// assert_eq!(limiter.quota(), Quota::per_second(100));
     /// ```
     pub fn quota(&self) -> Quota {
-        self.queue.quota()
+        self.driver.quota()
+    }
+
+    /// The most permits that one request can be for: the burst, less what is set aside while there is a
+    /// [`PerCore`](crate::PerCore).
+    ///
+    /// ```
+    /// use tidegate::{PerCore, Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_second(8000));
+    /// assert_eq!(limiter.largest_request(), 8000);
+    /// let per_core = PerCore::new(&limiter);
+    /// assert_eq!(limiter.largest_request(), 7000);
+    /// ```
+    pub fn largest_request(&self) -> u64 {
+        self.driver.largest_request()
     }
 
     // === without waiting ===
 
-    /// Takes one permit if it is there and nobody waits.
+    /// Takes one permit if it is available and no caller waits.
     ///
     /// An admission is one reading of the clock and one compare-and-swap; a refusal writes nothing.
     ///
     /// # Errors
     /// [`Denied::NotYet`], with the time after which the call succeeds if nobody else comes.
+    ///
+    /// # Panics
+    /// If the clock panics, as every method that reads it. The limiter can be used afterwards.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -149,10 +165,10 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     #[inline]
     pub fn try_acquire(&self) -> Result<(), Denied> {
-        self.queue.try_take(1.into())
+        self.driver.try_take(1.into())
     }
 
-    /// Takes `n` permits if all are there and nobody waits; else none.
+    /// Takes `n` permits if all are available and no caller waits; else none.
     ///
     /// # Errors
     /// [`Denied::NotYet`] as [`try_acquire`](Self::try_acquire); [`Denied::Never`] if `n` is more than the
@@ -168,22 +184,22 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     #[inline]
     pub fn try_acquire_n(&self, n: impl Amount) -> Result<(), Denied> {
-        self.queue.try_take(n.permits()?)
+        self.driver.try_take(n.permits()?)
     }
 
-    /// Takes `n` permits as [`try_acquire_n`](Self::try_acquire_n), to be given back unless they are
-    /// [spent](Reservation::spend). It takes the queue's lock.
+    /// Takes `n` permits as [`try_acquire_n`](Self::try_acquire_n). They go back on drop unless they are
+    /// [spent](Reservation::spend). An admission takes the queue's lock.
     ///
     /// # Errors
     /// As [`try_acquire_n`](Self::try_acquire_n).
     ///
     /// See the example of [`Reservation`].
     pub fn try_reserve(&self, n: impl Amount) -> Result<Reservation<C>, Denied> {
-        Reservation::try_new(&self.queue, n.permits()?)
+        Reservation::try_new(&self.driver, n.permits()?)
     }
 
-    /// Takes as many whole permits as are there, but not more than `most`; returns how many. None while
-    /// anyone waits.
+    /// Takes as many whole permits as are available, but not more than `most`; returns how many. None while
+    /// a caller waits.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -193,18 +209,19 @@ impl<C: Clock> RateLimiter<C> {
     /// assert_eq!(limiter.try_acquire_up_to(7), 0);
     /// ```
     pub fn try_acquire_up_to(&self, most: u64) -> u64 {
-        self.queue.try_take_up_to(most)
+        self.driver.try_take_up_to(most)
     }
 
-    /// Takes `n` permits whether they are there or not, if need be into debt: for costs that are known only
-    /// afterwards. Returns how long until the debt is paid, rounded up; zero if there is none.
+    /// Takes `n` permits whether they are available or not, if need be into debt: for costs that are known only
+    /// afterwards. Returns how long until the debt is paid, rounded up to a nanosecond; zero if there is none.
     ///
-    /// It does not wait, and goes ahead of those who do.
+    /// It does not wait, and may take more than the burst. It goes ahead of the callers that wait: they are granted later
+    /// by as much, and a waiter that can no longer be granted [within](Self::acquire_within) its longest wait is
+    /// refused. Waiters that are due by now are granted first.
     ///
     /// # Errors
-    /// [`Denied::DebtTooDeep`] if the limiter cannot hold such a debt, which takes at least a burst of it,
-    /// and by far more for usual quotas; [`Denied::Invalid`] if `n` is negative or not a number. Nothing is
-    /// taken then.
+    /// [`Denied::DebtTooDeep`] if the limiter cannot hold such a debt. It can always hold a debt of one burst, and far
+    /// more for usual quotas. [`Denied::Invalid`] if `n` is negative or not a number. Nothing is taken then.
     ///
     /// ```
     /// use std::time::Duration;
@@ -214,12 +231,18 @@ impl<C: Clock> RateLimiter<C> {
     /// assert_eq!(limiter.available(), -5);
     /// ```
     pub fn charge(&self, n: impl Amount) -> Result<Duration, Denied> {
-        self.queue.charge(n.permits()?)
+        self.driver.charge(n.permits()?)
     }
 
-    /// Gives back `n` permits that were taken and not used. The level does not rise above the burst. Those
-    /// who wait get them first. A fraction is rounded down to a tick, so that many small refunds make no permit; for
-    /// the rates that people write a millionth is a whole number of ticks.
+    /// Gives back `n` permits that were taken and not used. Waiters are granted them first, in their order. The level
+    /// does not rise above the burst; what would is lost.
+    ///
+    /// The limiter believes the caller: it does not know whether so many were taken, nor whether they would have
+    /// overflowed the bucket since. So windows with refunds may see more than the bound. A [`Reservation`] gives back
+    /// only what keeps within it.
+    ///
+    /// A fraction is rounded down to a tick, so that many small refunds make no permit. For the rates that people
+    /// write a millionth is a whole number of ticks.
     ///
     /// # Errors
     /// [`Denied::Invalid`] if `n` is negative or not a number.
@@ -232,7 +255,7 @@ impl<C: Clock> RateLimiter<C> {
     /// assert_eq!(limiter.available(), 4);
     /// ```
     pub fn refund(&self, n: impl Amount) -> Result<(), Denied> {
-        self.queue.refund(n.permits()?);
+        self.driver.refund(n.permits()?);
         Ok(())
     }
 
@@ -246,21 +269,21 @@ impl<C: Clock> RateLimiter<C> {
     /// assert_eq!(limiter.available(), 10);
     /// ```
     pub fn reset(&self) {
-        self.queue.reset();
+        self.driver.reset();
     }
 
     // === another quota ===
 
     /// Replaces the quota of the live limiter. The time up to now counts at the old rate, the permits that are
-    /// there stay (up to the new burst), and those who wait are re-timed at once.
+    /// available stay (up to the new burst), and all waiters are re-timed at once.
     ///
-    /// The hot path pays nothing for the possibility. Whoever takes permits while the quota changes does so
-    /// by the old one or by the new one.
+    /// Calls that do not wait pay nothing for the possibility. A call that takes permits while the quota changes is
+    /// decided by the old quota or by the new one.
     ///
     /// # Waiters
-    /// Who waits for more than the new burst is turned away with [`Denied::Never`], and who can no longer be
-    /// served [within](Self::acquire_within) the time given with [`Denied::NotYet`]; both without taking
-    /// anything. A waiter for [one permit](Self::acquire) always stays. The order stays.
+    /// The order stays. A waiter for more than the new burst is refused with [`Denied::Never`]. A waiter that can no longer
+    /// be granted [within](Self::acquire_within) its longest wait is refused with [`Denied::NotYet`]. Nothing is taken for
+    /// either. A waiter for [one permit](Self::acquire) always stays.
     ///
     /// # Errors
     /// If the burst, the rate, or the present debt is too large for the limiter's word; nothing changes then.
@@ -288,7 +311,7 @@ impl<C: Clock> RateLimiter<C> {
     ///
     /// See the example of [`Inherit`].
     pub fn set_quota_with(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
-        self.queue.set_quota(quota, inherit)
+        self.driver.set_quota(quota, inherit)
     }
 
     // === reports ===
@@ -304,25 +327,25 @@ impl<C: Clock> RateLimiter<C> {
     /// assert!(!limiter.has_capacity(1.5));
     /// ```
     pub fn has_capacity(&self, n: impl Amount) -> bool {
-        n.permits().is_ok_and(|n| self.queue.time_until(n) == Ok(Duration::ZERO))
+        n.permits().is_ok_and(|n| self.driver.time_until(n) == Ok(Duration::ZERO))
     }
 
-    /// The permits there are now, rounded down to a whole one; negative in debt. Those who wait have not
-    /// taken theirs yet.
+    /// The permits that are available now, rounded down to a whole one; negative in debt. What is parked at cores
+    /// counts. What waiters have asked for has not been taken yet, and counts too.
     ///
-    /// After the clock has stepped back this, like all that tells what is there, may find that it is time to go by the
-    /// clock again; then those who wait and are due are woken.
+    /// While callers wait, this takes the queue's lock. If it finds that the clock has stepped back, it re-times the
+    /// waiters, and grants those that are due.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
     /// assert_eq!(RateLimiter::new(Quota::per_hour(10)).available(), 10);
     /// ```
     pub fn available(&self) -> i64 {
-        self.queue.available()
+        self.driver.available()
     }
 
-    /// How long until `n` permits can be had, rounded up, counting those who wait; zero if they are there.
-    /// Takes nothing.
+    /// How long until `n` permits can be taken, rounded up to a nanosecond, with all waiters ahead counted; zero if they
+    /// are available now. Takes nothing.
     ///
     /// # Errors
     /// [`Denied::Never`] if `n` is more than the burst; [`Denied::Invalid`] if it is negative or not a
@@ -336,10 +359,10 @@ impl<C: Clock> RateLimiter<C> {
     /// assert_eq!(limiter.time_until(1), Ok(Duration::from_nanos(333_333_334)));
     /// ```
     pub fn time_until(&self, n: impl Amount) -> Result<Duration, Denied> {
-        self.queue.time_until(n.permits()?)
+        self.driver.time_until(n.permits()?)
     }
 
-    /// How long until the full burst is there again, if nobody takes any, rounded up.
+    /// How long until the full burst is available again if nobody takes any, rounded up to a nanosecond.
     ///
     /// ```
     /// use std::time::Duration;
@@ -349,23 +372,23 @@ impl<C: Clock> RateLimiter<C> {
     /// assert_eq!(limiter.time_until_full(), Duration::from_secs(1));
     /// ```
     pub fn time_until_full(&self) -> Duration {
-        self.queue.time_until_full()
+        self.driver.time_until_full()
     }
 
-    /// How many wait in the queue.
+    /// How many callers wait in the queue.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
     /// assert_eq!(RateLimiter::new(Quota::per_hour(10)).waiting(), 0);
     /// ```
     pub fn waiting(&self) -> usize {
-        self.queue.waiting()
+        self.driver.waiting()
     }
 }
 
 impl<C: Clock> Clone for RateLimiter<C> {
     fn clone(&self) -> Self {
-        Self { queue: Arc::clone(&self.queue) }
+        Self { driver: Arc::clone(&self.driver) }
     }
 }
 
@@ -373,7 +396,7 @@ impl<C: Clock> fmt::Debug for RateLimiter<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimiter")
             .field("quota", &format_args!("{}", self.quota()))
-            .field("available", &self.queue.available_as_is())
+            .field("available", &self.driver.available())
             .field("waiting", &self.waiting())
             .finish_non_exhaustive()
     }

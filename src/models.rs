@@ -9,14 +9,17 @@
 
 mod admission;
 mod cancel;
+mod debt;
 mod double_grant;
+mod frames;
+mod giving_back;
+mod hand_off;
+mod late_readings;
 mod no_barging;
 mod no_lost_wakeup;
-mod queued;
+mod owned;
 mod quota_change;
 mod refusals;
-mod rounds;
-mod scale_change;
 mod several;
 mod shares;
 mod threads;
@@ -34,12 +37,7 @@ use loom::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{
-    Clock, Quota,
-    gcra::Scale,
-    queue::{AcquireNOwned, WaitQueue},
-    sync::Mutex,
-};
+use crate::{AcquireNOwned, Clock, Quota, RateLimiter, sync::Mutex};
 
 /// One second, the period of all models.
 const SECOND: u64 = 1_000_000_000;
@@ -73,30 +71,39 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     eprintln!("model {name}: {executions} executions, bound {bound}, {:.2} s{end}", seconds.as_secs_f64());
 }
 
-/// A clock with one alarm. It moves only when [`ring`](ModelClock::ring) runs, which jumps to the alarm.
+/// A clock with alarms. It moves only when it is set, or when [`ring`](ModelClock::ring) runs, which jumps to the
+/// earliest alarm.
 ///
-/// A deadlock report of loom therefore means that somebody waits and nobody has set an alarm.
+/// A deadlock report of loom therefore means that a waiter has nobody to set an alarm for it.
 #[derive(Clone, Debug)]
 struct ModelClock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     now: AtomicU64,
-    alarm: Mutex<Alarm>,
+    alarms: Mutex<Alarms>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Alarm {
-    set: Option<(u64, Waker)>,
+struct Alarms {
+    /// One for each bell: a limiter has one.
+    set: Vec<(u64, Waker)>,
     done: bool,
+}
+
+impl Alarms {
+    fn take_earliest(&mut self) -> Option<(u64, Waker)> {
+        let earliest = (0..self.set.len()).min_by_key(|&i| self.set[i].0)?;
+        Some(self.set.remove(earliest))
+    }
 }
 
 impl ModelClock {
     fn new() -> Self {
         Self(Arc::new(Inner {
             now: AtomicU64::new(0),
-            alarm: Mutex::new(Alarm::default()),
+            alarms: Mutex::new(Alarms::default()),
             changed: Condvar::new(),
         }))
     }
@@ -110,15 +117,15 @@ impl ModelClock {
     fn ring(&self) {
         loop {
             let waker = {
-                let mut alarm = self.0.alarm.lock();
+                let mut alarms = self.0.alarms.lock();
                 let (due, waker) = loop {
-                    if let Some(set) = alarm.set.take() {
+                    if let Some(set) = alarms.take_earliest() {
                         break set;
                     }
-                    if alarm.done {
+                    if alarms.done {
                         return;
                     }
-                    alarm = self.0.changed.wait(alarm).unwrap();
+                    alarms = self.0.changed.wait(alarms).unwrap();
                 };
                 // Under the lock: it does not jump past an alarm that has been set since.
                 if due > self.now() {
@@ -130,16 +137,29 @@ impl ModelClock {
         }
     }
 
-    /// How far `ring` has moved it by now.
-    fn rung(&self) -> u64 {
-        let _alarm = self.0.alarm.lock();
-        self.now()
+    /// Runs [`ring`](Self::ring) on a thread of its own.
+    fn spawn_ring(&self) -> Ringing {
+        let clock = self.clone();
+        Ringing(self.clone(), loom::thread::spawn(move || clock.ring()))
     }
 
-    /// Lets `ring` return once no alarm is set.
-    fn finish(&self) {
-        self.0.alarm.lock().done = true;
-        self.0.changed.notify_one();
+    /// How far `ring` has moved it by now.
+    fn rung(&self) -> u64 {
+        let _alarms = self.0.alarms.lock();
+        self.now()
+    }
+}
+
+/// A thread that rings the alarms of a clock.
+struct Ringing(ModelClock, loom::thread::JoinHandle<()>);
+
+impl Ringing {
+    /// Ends it once no alarm is set.
+    fn finish(self) {
+        let Self(ModelClock(clock), ringing) = self;
+        clock.alarms.lock().done = true;
+        clock.changed.notify_one();
+        ringing.join().unwrap();
     }
 }
 
@@ -150,31 +170,49 @@ impl Clock for ModelClock {
     }
 
     fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
-        self.0.alarm.lock().set = Some((deadline, waker.clone()));
+        let mut alarms = self.0.alarms.lock();
+        alarms.set.retain(|(_, set)| !set.will_wake(waker));
+        alarms.set.push((deadline, waker.clone()));
+        drop(alarms);
         self.0.changed.notify_one();
         true
     }
 }
 
+type Limiter<C = ModelClock> = RateLimiter<C>;
+
 /// One permit a second, burst `burst`, `initial` there at the start.
-fn queue(burst: u64, initial: u64, clock: &ModelClock) -> Arc<WaitQueue<ModelClock>> {
-    queue_of(Quota::per_second(1).burst(burst).initial(initial), clock)
+fn limiter(burst: u64, initial: u64, clock: &ModelClock) -> Limiter {
+    Limiter::with_clock(Quota::per_second(1).burst(burst).initial(initial), clock.clone())
 }
 
-fn queue_of(quota: Quota, clock: &ModelClock) -> Arc<WaitQueue<ModelClock>> {
-    WaitQueue::new(quota, Scale::new(&quota).unwrap(), clock.clone())
+/// Serves the waiters that are due, as the alarm would.
+fn drive(limiter: &Limiter) {
+    limiter.driver().drive();
+}
+
+/// Runs [`drive`] on a thread of its own.
+fn spawn_drive(limiter: &Limiter) -> loom::thread::JoinHandle<()> {
+    let limiter = limiter.clone();
+    loom::thread::spawn(move || drive(&limiter))
+}
+
+/// One call that does not wait, on a thread of its own. Whether it was admitted.
+fn spawn_try(limiter: &Limiter) -> loom::thread::JoinHandle<bool> {
+    let limiter = limiter.clone();
+    loom::thread::spawn(move || limiter.try_acquire().is_ok())
 }
 
 type Waiter<C = ModelClock> = Pin<Box<AcquireNOwned<C>>>;
 
-/// One that has not been polled yet.
-fn waiter<C: Clock>(queue: &Arc<WaitQueue<C>>, n: u64) -> Waiter<C> {
-    Box::pin(AcquireNOwned::new(queue.clone(), Ok(n.into()), None))
+/// A waiter that has not been polled yet.
+fn waiter<C: Clock>(limiter: &Limiter<C>, n: u64) -> Waiter<C> {
+    Box::pin(limiter.acquire_n_owned(n))
 }
 
-/// One that stands in the queue, and is woken by nobody.
-fn queued<C: Clock>(queue: &Arc<WaitQueue<C>>, n: u64) -> Waiter<C> {
-    let mut waiter = waiter(queue, n);
+/// A waiter that stands in the queue, and is woken by nobody.
+fn queued<C: Clock>(limiter: &Limiter<C>, n: u64) -> Waiter<C> {
+    let mut waiter = waiter(limiter, n);
     assert!(!poll(&mut waiter, Waker::noop()), "it should have to wait");
     waiter
 }

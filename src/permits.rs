@@ -1,8 +1,6 @@
 //! Amounts of permits: whole numbers, or fractions down to a millionth.
 
-use core::fmt;
-
-use crate::error::InvalidPermits;
+use core::{error::Error, fmt};
 
 const MILLION: u64 = 1_000_000;
 
@@ -133,6 +131,59 @@ impl fmt::Display for Permits {
         write!(f, "{}.{}", self.whole, digits.trim_end_matches('0'))
     }
 }
+
+/// A number that is not an amount of permits: negative, not a number, or beyond 64 bits.
+///
+/// # Examples
+/// ```
+/// use tidegate::Permits;
+///
+/// let invalid = Permits::try_from(-0.5).unwrap_err();
+/// assert_eq!(invalid.to_string(), "-0.5 is not an amount of permits: it must be from 0 to below 2^64");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct InvalidPermits(Number);
+
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    Float(f64),
+    Integer(i128),
+}
+
+impl InvalidPermits {
+    pub(crate) const fn float(value: f64) -> Self {
+        Self(Number::Float(value))
+    }
+
+    pub(crate) const fn integer(value: i128) -> Self {
+        Self(Number::Integer(value))
+    }
+}
+
+impl PartialEq for InvalidPermits {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.0, other.0) {
+            // By bits, so that a NaN equals itself and `Eq` holds.
+            (Number::Float(a), Number::Float(b)) => a.to_bits() == b.to_bits(),
+            (Number::Integer(a), Number::Integer(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for InvalidPermits {}
+
+impl fmt::Display for InvalidPermits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Number::Float(value) => write!(f, "{value:?}")?,
+            Number::Integer(value) => write!(f, "{value}")?,
+        }
+        f.write_str(" is not an amount of permits: it must be from 0 to below 2^64")
+    }
+}
+
+impl Error for InvalidPermits {}
 
 mod sealed {
     pub trait Sealed {}

@@ -32,6 +32,7 @@ use crate::{Acquire, Clock, QuantaClock, RateLimiter};
 ///
 /// # Examples
 /// ```
+/// # #[cfg(feature = "tokio")] {
 /// use tidegate::{Quota, RateLimiter, TokioClock, throttle};
 /// use tokio::time::Instant;
 ///
@@ -44,6 +45,7 @@ use crate::{Acquire, Clock, QuantaClock, RateLimiter};
 /// let times = throttle(calls, &limiter).all().await;
 /// assert_eq!(times, [(0, 0), (1, 1500), (2, 3000), (3, 4500)]);
 /// # });
+/// # }
 /// ```
 pub fn throttle<I, C>(futures: I, limiter: &RateLimiter<C>) -> Throttle<'_, I::IntoIter, C>
 where

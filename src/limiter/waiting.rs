@@ -7,29 +7,39 @@ use super::RateLimiter;
 use crate::{Acquire, AcquireN, AcquireNOwned, AcquireOwned, Amount, Clock, Denied, Reservation};
 
 impl<C: Clock> RateLimiter<C> {
-    /// Waits for one permit.
+    /// Waits for one permit, on any executor.
     ///
     /// The future does nothing until it is polled: its place in the queue is that of its first poll. It
     /// allocates nothing.
     ///
+    /// While all waiters of a limiter are tasks of one multi-thread tokio runtime, a timer of that runtime serves
+    /// them. In every other case (another executor, a runtime of one thread, several runtimes, blocked threads) one
+    /// timer thread of the process does. It is started when it is first needed.
+    ///
     /// # Fairness
-    /// First come, first served, among all who wait for this limiter. At up to 100,000 permits a second, and while
-    /// permits are short, a late timer that has released several at once is followed by half a millisecond in which
-    /// those are waited for who have not come back: whoever comes back before them is served together with them, and
-    /// none twice before the others once. So this call may wait for up to a tick of the timer although permits are
-    /// there; but not beyond a longest wait, of its own or of another who waits. Who finds the queue empty and a permit
-    /// there yields once before it goes on, so that others of its worker come first. Calls that do not wait have no
-    /// part in it: whoever is held back goes first, at once.
+    /// Order of arrival: tasks and blocked threads wait in one queue, and the first to ask is granted first. A waiter
+    /// for many permits is not overtaken by waiters for few. While a caller waits, calls that do not wait are refused.
+    /// A call for several limits ([`AllOf`](crate::AllOf)) may come to stand at the front of the queue.
+    ///
+    /// An available permit is granted without a wait if the queue is empty. A caller that comes back at once is served
+    /// again: there are no equal shares for hungry callers.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the queue. A permit that had been granted but not yet reported goes back
-    /// and on to the next in the queue; unless the bucket has been full in the meantime and others have
-    /// taken permits since: to give it back then would exceed the quota. Calls that do not wait leave no note of
-    /// when they took theirs, so that it counts as full if it would have been by the time of the drop.
+    /// Dropping the future leaves the queue. A permit that had been granted but not yet reported goes back and on
+    /// to the next waiter, except for what may have overflowed the bucket since (see
+    /// [`Reservation`], "How much goes back"). A future that is leaked with `mem::forget` keeps what it was granted,
+    /// and delays nobody else.
+    ///
+    /// # Paused time
+    /// A limiter on the default clock goes by real time. With it, a wait in a tokio runtime whose time is paused
+    /// measures nonsense, and panics at its end in debug builds. Use a [`TokioClock`](crate::TokioClock) there:
+    /// `RateLimiter::with_clock(quota, TokioClock::new())`.
     ///
     /// # Panics
-    /// If it has to wait outside a tokio runtime with time enabled, unless the clock has alarms of its own,
-    /// as [`ManualClock`](crate::ManualClock) does.
+    /// - If the timer thread is needed and cannot be spawned.
+    /// - In debug builds, after a wait for real time under paused time, as said above.
+    /// - If the clock panics. The limiter can be used afterwards.
+    /// - If it is polled again after it was ready.
     ///
     /// # Examples
     /// ```
@@ -45,17 +55,17 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire(&self) -> Acquire<'_, C> {
-        Acquire::new(&self.queue, Ok(1.into()), None)
+        Acquire::new(&self.driver, Ok(1.into()), None)
     }
 
     /// Waits for `n` permits, all at once.
     ///
-    /// Fairness, cancel safety and panics are those of [`acquire`](Self::acquire): a waiter for many is not
-    /// overtaken by waiters for few.
+    /// Fairness, cancel safety, paused time and panics are as for [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// At once, [`Denied::Never`] if `n` is more than the burst, or [`Denied::Invalid`] if it is negative or
-    /// not a number.
+    /// - At once, [`Denied::Never`] if `n` is more than the [largest request](Self::largest_request), or
+    ///   [`Denied::Invalid`] if it is negative or not a number.
+    /// - Later, [`Denied::Never`] if another [quota](Self::set_quota) has a burst below `n`.
     ///
     /// # Examples
     /// ```
@@ -69,7 +79,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire_n(&self, n: impl Amount) -> AcquireN<'_, C> {
-        AcquireN::new(&self.queue, n.permits(), None)
+        AcquireN::new(&self.driver, n.permits(), None)
     }
 
     /// As [`acquire`](Self::acquire), with a future that owns its handle on the limiter and can be moved to
@@ -85,7 +95,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire_owned(&self) -> AcquireOwned<C> {
-        AcquireOwned::new(Arc::clone(&self.queue), Ok(1.into()), None)
+        AcquireOwned::new(Arc::clone(&self.driver), Ok(1.into()), None)
     }
 
     /// As [`acquire_n`](Self::acquire_n), with a future that owns its handle on the limiter.
@@ -103,23 +113,23 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire_n_owned(&self, n: impl Amount) -> AcquireNOwned<C> {
-        AcquireNOwned::new(Arc::clone(&self.queue), n.permits(), None)
+        AcquireNOwned::new(Arc::clone(&self.driver), n.permits(), None)
     }
 
     /// Waits for `n` permits if they can be had within `max_wait`; else fails at once.
     ///
-    /// Everyone ahead is counted. The wait is measured by the limiter's clock from the first poll, and
-    /// inclusive: a request that is due exactly after `max_wait` is served. It is served by the time it
-    /// is due; when the task hears of it is up to the runtime and its timer.
+    /// All waiters ahead are counted. The wait is measured by the limiter's clock from the first poll, and
+    /// inclusive: a request that is due exactly after `max_wait` is granted. It is granted as of the time it
+    /// is due. When its task runs again depends on the timer and on the executor, and may be later.
     ///
-    /// Fairness, cancel safety and panics are those of [`acquire`](Self::acquire).
+    /// Fairness, cancel safety, paused time and panics are as for [`acquire`](Self::acquire).
     ///
     /// # Errors
     /// - [`Denied::NotYet`], at once and without taking anything, if the turn of this request does not come in
     ///   time. `retry_after` says after how long the same call would succeed, if nobody else came.
-    /// - The same later, if the turn was put off meanwhile, by a lower [quota](Self::set_quota) or a
-    ///   [charge](Self::charge), or because the runtime stalled for longer than the catch-up; or if somebody
-    ///   ahead who waits for [other limits as well](crate::AllOf) has left the bucket full meanwhile.
+    /// - The same later, as soon as it is known that the request cannot be granted in time any more: because of
+    ///   another [quota](Self::set_quota), a [charge](Self::charge), a timer that was later than the catch-up, a
+    ///   clock that has stepped back, or a call ahead that waits for [other limits as well](crate::AllOf).
     /// - [`Denied::Never`] and [`Denied::Invalid`] as [`acquire_n`](Self::acquire_n).
     ///
     /// # Examples
@@ -137,7 +147,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire_within(&self, n: impl Amount, max_wait: Duration) -> AcquireN<'_, C> {
-        AcquireN::new(&self.queue, n.permits(), Some(max_wait))
+        AcquireN::new(&self.driver, n.permits(), Some(max_wait))
     }
 
     /// As [`acquire_within`](Self::acquire_within), with a future that owns its handle on the limiter.
@@ -157,11 +167,13 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire_within_owned(&self, n: impl Amount, max_wait: Duration) -> AcquireNOwned<C> {
-        AcquireNOwned::new(Arc::clone(&self.queue), n.permits(), Some(max_wait))
+        AcquireNOwned::new(Arc::clone(&self.driver), n.permits(), Some(max_wait))
     }
 
-    /// Waits for `n` permits as [`acquire_n`](Self::acquire_n), to be given back unless they are
-    /// [spent](Reservation::spend).
+    /// Waits for `n` permits as [`acquire_n`](Self::acquire_n). They go back on drop unless they are
+    /// [spent](Reservation::spend). It takes the queue's lock.
+    ///
+    /// Fairness, cancel safety, paused time and panics are as for [`acquire`](Self::acquire).
     ///
     /// # Errors
     /// As [`acquire_n`](Self::acquire_n).
@@ -180,18 +192,21 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     pub async fn reserve(&self, n: impl Amount) -> Result<Reservation<C>, Denied> {
         let permits = n.permits()?;
-        Reservation::wait(&self.queue, permits).await
+        Reservation::wait(&self.driver, permits).await
     }
 
     // === waiting, for threads ===
 
     /// Blocks the thread until it has one permit.
     ///
-    /// It parks, without spinning, in the same queue as the tasks of [`acquire`](Self::acquire), and is
-    /// served in its turn. No runtime is needed: one of the blocked threads keeps the time.
+    /// The thread parks, without spinning, in the same queue as the tasks of [`acquire`](Self::acquire), and is
+    /// granted in its turn. No runtime is needed: the timer thread of the process wakes it.
     ///
-    /// It must not be called by a task, which would block a worker of its runtime: see
-    /// `tokio::task::block_in_place` and `spawn_blocking`.
+    /// # Panics
+    /// - If it has to wait while the thread polls a task of a tokio runtime, like tokio's own blocking calls. It may be
+    ///   called in `tokio::task::spawn_blocking` and `block_in_place`. (Without the feature `tokio`, and on other
+    ///   executors, nothing notices, and it blocks the executor's thread.)
+    /// - If the timer thread is needed and cannot be spawned, or the clock panics.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -202,12 +217,15 @@ impl<C: Clock> RateLimiter<C> {
     /// }
     /// ```
     pub fn acquire_blocking(&self) {
-        let granted = self.queue.wait_blocking(1.into(), None);
+        let granted = self.driver.wait_blocking(1.into(), None);
         debug_assert!(granted.is_ok(), "one permit was refused");
     }
 
     /// Blocks the thread until it has `n` permits, all at once; as
     /// [`acquire_blocking`](Self::acquire_blocking).
+    ///
+    /// # Panics
+    /// As [`acquire_blocking`](Self::acquire_blocking).
     ///
     /// # Errors
     /// As [`acquire_n`](Self::acquire_n).
@@ -219,13 +237,17 @@ impl<C: Clock> RateLimiter<C> {
     /// assert!(limiter.acquire_n_blocking(1001).unwrap_err().is_never());
     /// ```
     pub fn acquire_n_blocking(&self, n: impl Amount) -> Result<(), Denied> {
-        self.queue.wait_blocking(n.permits()?, None)
+        self.driver.wait_blocking(n.permits()?, None)
     }
 
     /// Blocks the thread until it has `n` permits, if they can be had within `max_wait`; else fails at once.
     ///
-    /// The wait is inclusive, and counts everyone ahead; the thread is back at the latest when it is over. See
-    /// [`acquire_within`](Self::acquire_within) and [`acquire_blocking`](Self::acquire_blocking).
+    /// The wait is inclusive, and counts all waiters ahead. The thread returns when the wait is over at the latest, as
+    /// far as the operating system lets it run. See [`acquire_within`](Self::acquire_within) and
+    /// [`acquire_blocking`](Self::acquire_blocking).
+    ///
+    /// # Panics
+    /// As [`acquire_blocking`](Self::acquire_blocking).
     ///
     /// # Errors
     /// As [`acquire_within`](Self::acquire_within).
@@ -238,13 +260,13 @@ impl<C: Clock> RateLimiter<C> {
     /// assert!(limiter.acquire_within_blocking(1, Duration::from_secs(60)).is_err());
     /// ```
     pub fn acquire_within_blocking(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
-        self.queue.wait_blocking(n.permits()?, Some(max_wait))
+        self.driver.wait_blocking(n.permits()?, Some(max_wait))
     }
 
     /// Waits for one permit, then runs `future`: the form of a context manager.
     ///
-    /// Fairness, cancel safety and panics are those of [`acquire`](Self::acquire). A permit is spent once
-    /// `future` has been polled, whatever becomes of it.
+    /// Fairness, cancel safety, paused time and panics are as for [`acquire`](Self::acquire). The permit is spent once
+    /// `future` has been polled, also if it is dropped then.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};

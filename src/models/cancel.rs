@@ -1,40 +1,25 @@
 //! Claim: a waiter that is dropped at any moment, before, while or after it is granted, wherever it stands, and also
-//! as the quota changes, loses no permit and invents none, and whoever stands behind it is granted.
+//! as the quota changes, loses no permit and invents none, and the waiter behind it is granted.
 
-use core::{
-    future::Future,
-    task::{Context, Waker},
-};
-
-use std::sync::Arc;
+use core::task::Waker;
 
 use loom::{future::block_on, thread};
 
-use super::{ModelClock, SECOND, check, poll, queue, queued};
-use crate::{
-    Clock, Inherit, Quota,
-    gcra::Scale,
-    queue::{AcquireNOwned, By, WaitQueue},
-    sync::Mutex,
-};
+use super::{ModelClock, SECOND, check, limiter, poll, queued, spawn_drive};
+use crate::Quota;
 
 #[test]
 fn dropping_a_waiter_races_its_grant() {
     check(3, || {
         let clock = ModelClock::new();
-        let queue = queue(1, 0, &clock);
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut first = Box::pin(AcquireNOwned::new(queue.clone(), Ok(1.into()), None));
-        assert!(first.as_mut().poll(&mut cx).is_pending());
+        let limiter = limiter(1, 0, &clock);
+        let waiter = queued(&limiter, 1);
         clock.set(SECOND);
-        let hand_off = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.drive(By::Other))
-        };
-        drop(first);
-        hand_off.join().unwrap();
-        assert_eq!(queue.waiting(), 0);
-        assert_eq!(queue.available(), 1, "the permit went back");
+        let other = spawn_drive(&limiter);
+        drop(waiter);
+        other.join().unwrap();
+        assert_eq!(limiter.waiting(), 0);
+        assert_eq!(limiter.available(), 1, "the permit went back");
     });
 }
 
@@ -42,24 +27,31 @@ fn dropping_a_waiter_races_its_grant() {
 fn the_next_in_line_gets_what_a_dropped_waiter_gives_back() {
     check(2, || {
         let clock = ModelClock::new();
-        let queue = queue(1, 0, &clock);
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut first = Box::pin(AcquireNOwned::new(queue.clone(), Ok(1.into()), None));
-        assert!(first.as_mut().poll(&mut cx).is_pending());
-        let second = {
-            let queue = queue.clone();
-            thread::spawn(move || block_on(AcquireNOwned::new(queue, Ok(1.into()), None)).unwrap())
-        };
-        let alarm = {
-            let clock = clock.clone();
-            thread::spawn(move || clock.ring())
-        };
+        let limiter = limiter(1, 0, &clock);
+        let first = queued(&limiter, 1);
+        let ringing = clock.spawn_ring();
+        let other = thread::spawn(move || drop(first));
+        block_on(limiter.acquire_n_owned(1)).unwrap();
+        other.join().unwrap();
+        ringing.finish();
+        assert_eq!(limiter.waiting(), 0);
+        assert!(limiter.available() >= 0, "nothing was invented: {}", limiter.available());
+    });
+}
+
+/// Nobody rings. The first has been granted by the time it is dropped, or has not.
+#[test]
+fn the_grant_of_a_dropped_waiter_goes_on_to_the_next() {
+    check(3, || {
+        let clock = ModelClock::new();
+        let limiter = limiter(1, 0, &clock);
+        let (first, mut second) = (queued(&limiter, 1), queued(&limiter, 1));
+        clock.set(SECOND);
+        let other = spawn_drive(&limiter);
         drop(first);
-        second.join().unwrap();
-        clock.finish();
-        alarm.join().unwrap();
-        assert_eq!(queue.waiting(), 0);
-        assert!(queue.available() >= 0, "nothing was invented: {}", queue.available());
+        other.join().unwrap();
+        assert!(poll(&mut second, Waker::noop()));
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
     });
 }
 
@@ -68,71 +60,48 @@ fn the_next_in_line_gets_what_a_dropped_waiter_gives_back() {
 fn one_in_the_middle_leaves_as_all_are_granted() {
     check(3, || {
         let clock = ModelClock::new();
-        let queue = queue(3, 0, &clock);
-        let [mut first, middle, mut last] = [1, 1, 1].map(|n| queued(&queue, n));
+        let limiter = limiter(3, 0, &clock);
+        let [mut first, middle, mut last] = [1, 1, 1].map(|n| queued(&limiter, n));
         clock.set(3 * SECOND);
-        let hand_off = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.drive(By::Other))
-        };
+        let other = spawn_drive(&limiter);
         drop(middle);
-        hand_off.join().unwrap();
+        other.join().unwrap();
         assert!(poll(&mut first, Waker::noop()) && poll(&mut last, Waker::noop()));
-        assert_eq!((queue.waiting(), queue.available()), (0, 1));
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 1));
     });
 }
 
-/// It is granted by the old quota or the new one, or gone before: it keeps nothing. (Of the slack that tells whether a
-/// grant can go back, models keep two notes. Another burst would take a third.)
+/// It is granted by the old quota or the new one, or gone before: it keeps nothing.
 #[test]
 fn one_leaves_as_the_rate_changes() {
     check(2, || {
         let clock = ModelClock::new();
-        let queue = queue(2, 0, &clock);
-        let (leaves, mut stays) = (queued(&queue, 2), queued(&queue, 1));
+        let limiter = limiter(2, 0, &clock);
+        let (leaves, mut stays) = (queued(&limiter, 2), queued(&limiter, 1));
         clock.set(2 * SECOND);
         let change = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.set_quota(Quota::per_second(2).burst(2), Inherit::AsIs).unwrap())
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.set_quota(Quota::per_second(2).burst(2)).unwrap())
         };
         drop(leaves);
         change.join().unwrap();
         assert!(poll(&mut stays, Waker::noop()), "two are there, and it asks for one");
-        assert_eq!((queue.waiting(), queue.available()), (0, 1));
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 1));
     });
 }
 
-/// A clock that shows everybody the same time. Nobody rings its alarms.
-#[derive(Clone, Debug)]
-struct OneTime(Arc<Mutex<u64>>);
-
-impl Clock for OneTime {
-    fn now(&self) -> u64 {
-        *self.0.lock()
-    }
-
-    fn wake_at(&self, _: u64, _: &Waker) -> bool {
-        true
-    }
-}
-
-/// Granted at one second; the bucket would have been full without it at two. Who calls at three, without the lock,
-/// finds it full: what goes back then, by a clock that was read before, must not be there once more.
+/// One after the other, on one thread, as they are granted on another.
 #[test]
-fn a_grant_that_goes_back_late_is_no_second_burst() {
+fn two_leave_as_both_are_granted() {
     check(3, || {
-        let clock = OneTime(Arc::new(Mutex::new(0)));
-        let quota = Quota::per_second(1).burst(2).initial(0);
-        let queue = WaitQueue::new(quota, Scale::new(&quota).unwrap(), clock.clone());
-        let granted = queued(&queue, 1);
-        *clock.0.lock() = SECOND;
-        queue.drive(By::Other);
-        let leaves = thread::spawn(move || drop(granted));
-        *clock.0.lock() = 3 * SECOND;
-        // A burst less one, so that the arrival time does not tell when.
-        let taken = usize::from(queue.try_take(1.into()).is_ok());
-        leaves.join().unwrap();
-        let left = usize::try_from(queue.available()).unwrap();
-        assert_eq!(taken + left, 2, "{taken} taken");
+        let clock = ModelClock::new();
+        let limiter = limiter(2, 0, &clock);
+        let (first, second) = (queued(&limiter, 1), queued(&limiter, 1));
+        clock.set(2 * SECOND);
+        let other = spawn_drive(&limiter);
+        drop(first);
+        drop(second);
+        other.join().unwrap();
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 2));
     });
 }

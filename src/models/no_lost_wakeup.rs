@@ -1,33 +1,24 @@
-//! Claim: whoever waits is granted. While somebody waits an alarm is set, or is just being set, whichever
-//! way arrivals, the alarm and the hand-off interleave; at the end nobody is left, and QUEUED is clear once
-//! somebody has looked.
+//! Claim: every waiter is granted. While there are waiters an alarm is set, or a thread is just setting it, whichever
+//! way arrivals, the alarm, calls that do not wait, and the hand-off interleave; at the end nobody is left.
 
 use loom::{future::block_on, thread};
 
-use super::{ModelClock, check, queue};
-use crate::queue::AcquireNOwned;
+use super::{ModelClock, check, limiter, spawn_try};
 
-/// Two waiters, each on its own thread, and a third that rings the alarm.
+/// Two waiters, one on a thread of its own, and a third thread that rings the alarm.
 fn waiters(preemptions: usize, amounts: [u64; 2]) {
     check(preemptions, move || {
         let clock = ModelClock::new();
-        let queue = queue(2, 0, &clock);
-        let alarm = {
-            let clock = clock.clone();
-            thread::spawn(move || clock.ring())
-        };
-        let waiters = amounts.map(|n| {
-            let queue = queue.clone();
-            thread::spawn(move || block_on(AcquireNOwned::new(queue, Ok(n.into()), None)).unwrap())
-        });
-        for waiter in waiters {
-            waiter.join().unwrap();
-        }
-        clock.finish();
-        alarm.join().unwrap();
-        assert_eq!(queue.waiting(), 0);
+        let limiter = limiter(2, 0, &clock);
+        let ringing = clock.spawn_ring();
+        let [mine, others] = amounts.map(|n| limiter.acquire_n_owned(n));
+        let other = thread::spawn(move || block_on(others).unwrap());
+        block_on(mine).unwrap();
+        other.join().unwrap();
+        ringing.finish();
+        assert_eq!(limiter.waiting(), 0);
         // The clock jumped exactly as far as the permits took, and all of them were taken.
-        assert_eq!(queue.available(), 0);
+        assert_eq!(limiter.available(), 0);
     });
 }
 
@@ -41,19 +32,45 @@ fn a_large_and_a_small_waiter_are_granted() {
     waiters(1, [2, 1]);
 }
 
-/// The smallest of them, which ends without a bound.
+/// The smallest of them.
 #[test]
 fn one_waiter_is_granted() {
     check(3, || {
         let clock = ModelClock::new();
-        let queue = queue(1, 0, &clock);
-        let alarm = {
-            let clock = clock.clone();
-            thread::spawn(move || clock.ring())
+        let limiter = limiter(1, 0, &clock);
+        let ringing = clock.spawn_ring();
+        block_on(limiter.acquire_n_owned(1)).unwrap();
+        ringing.finish();
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
+    });
+}
+
+/// The call takes the permit, is refused because of the waiter, or serves it.
+#[test]
+fn a_waiter_beside_a_call_is_granted() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let limiter = limiter(1, 1, &clock);
+        let ringing = clock.spawn_ring();
+        let other = spawn_try(&limiter);
+        block_on(limiter.acquire_n_owned(1)).unwrap();
+        other.join().unwrap();
+        ringing.finish();
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
+    });
+}
+
+/// Nobody rings: the alarm is of no use before the charge is paid back.
+#[test]
+fn a_waiter_beside_a_refund_is_granted() {
+    check(3, || {
+        let limiter = limiter(1, 0, &ModelClock::new());
+        let refund = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.refund(1).unwrap())
         };
-        block_on(AcquireNOwned::new(queue.clone(), Ok(1.into()), None)).unwrap();
-        clock.finish();
-        alarm.join().unwrap();
-        assert_eq!((queue.waiting(), queue.available()), (0, 0));
+        block_on(limiter.acquire_n_owned(1)).unwrap();
+        refund.join().unwrap();
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
     });
 }

@@ -1,10 +1,11 @@
-//! Claim: a change of quota admits nothing extra and loses nothing, whichever way it meets those who take
-//! permits, or wait for them. (That a word which looks as it did before the change deceives nobody is the claim
-//! of `scale_change.rs`.)
+//! Claim: a change of quota admits nothing extra and loses nothing, whichever way it meets calls that take
+//! permits or give them back, and waiters; a call is admitted, and charged, by one quota or the other.
+
+use core::time::Duration;
 
 use loom::{future::block_on, thread};
 
-use super::{ModelClock, SECOND, check, queue, queued};
+use super::{ModelClock, SECOND, check, limiter, queued, spawn_try};
 use crate::{Inherit, Quota};
 
 /// The quota of the models, with another burst.
@@ -15,16 +16,15 @@ fn burst(burst: u64) -> Quota {
 /// Two calls while the burst grows from two to three; what is left, besides what they took.
 fn taken_and_left(inherit: Inherit, sum: i64) {
     check(1, move || {
-        let clock = ModelClock::new();
-        let queue = queue(2, 2, &clock);
+        let limiter = limiter(2, 2, &ModelClock::new());
         let other = {
-            let queue = queue.clone();
-            thread::spawn(move || (0..2).filter(|_| queue.try_take(1.into()).is_ok()).count())
+            let limiter = limiter.clone();
+            thread::spawn(move || (0..2).filter(|_| limiter.try_acquire().is_ok()).count())
         };
-        queue.set_quota(burst(3), inherit).unwrap();
+        limiter.set_quota_with(burst(3), inherit).unwrap();
         let taken = other.join().unwrap() as i64;
-        assert_eq!(taken + queue.available(), sum, "{taken} taken");
-        assert_eq!(queue.quota(), burst(3));
+        assert_eq!(taken + limiter.available(), sum, "{taken} taken");
+        assert_eq!(limiter.quota(), burst(3));
     });
 }
 
@@ -38,81 +38,89 @@ fn a_larger_burst_adds_what_it_is_larger_by() {
     taken_and_left(Inherit::Additively, 3);
 }
 
-/// A waiter who is turned away has taken nothing; one who is granted has.
+/// The bucket is as full as before, and the call is charged once, by a permit of the quota that it met.
 #[test]
-fn a_waiter_is_granted_or_turned_away() {
-    check(2, || {
-        let clock = ModelClock::new();
-        let queue = queue(2, 0, &clock);
-        let waiter = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.wait_blocking(2.into(), None))
-        };
-        let alarm = {
-            let clock = clock.clone();
-            thread::spawn(move || clock.ring())
-        };
-        // Two permits never fit from here on; but they may have been granted before.
-        queue.set_quota(burst(1), Inherit::AsIs).unwrap();
-        match waiter.join().unwrap() {
-            // By the new quota it would have left a debt.
-            Ok(()) => assert_eq!(queue.available(), 0, "it has taken two"),
-            Err(denied) => {
-                assert!(denied.is_never());
-                assert!(queue.available() >= 0, "it has taken nothing");
-            }
+fn a_call_is_charged_once_beside_two_changes() {
+    check(0, || {
+        let limiter = limiter(2, 2, &ModelClock::new());
+        let other = spawn_try(&limiter);
+        for rate in [1_000, 2] {
+            limiter.set_quota(Quota::per_second(rate).burst(2)).unwrap();
         }
-        clock.finish();
-        alarm.join().unwrap();
-        assert_eq!(queue.waiting(), 0);
+        assert!(other.join().unwrap(), "there were two all along");
+        assert_eq!(limiter.available(), 1);
+    });
+}
+
+/// A permit comes after a second by the first quota, after a millisecond by the second, and after half a second by
+/// the third.
+#[test]
+fn a_refusal_is_by_one_of_three_quotas() {
+    check(0, || {
+        let limiter = limiter(2, 0, &ModelClock::new());
+        let other = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.try_acquire().unwrap_err().retry_after())
+        };
+        limiter.set_quota(Quota::per_second(1_000).burst(3)).unwrap();
+        limiter.set_quota(Quota::per_second(2).burst(2)).unwrap();
+        let told = other.join().unwrap();
+        assert!([1_000, 1, 500].map(|ms| Some(Duration::from_millis(ms))).contains(&told), "{told:?}");
     });
 }
 
 /// With the ticks of the one and the burst of the other it would look as if two never fit.
 #[test]
-fn a_refusal_is_by_one_quota_or_the_other() {
+fn a_request_that_fits_by_both_quotas_is_never_refused_for_good() {
     check(1, || {
-        let clock = ModelClock::new();
-        let queue = queue(2, 0, &clock);
+        let limiter = limiter(2, 0, &ModelClock::new());
         let other = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.try_take(2.into()).unwrap_err())
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.try_acquire_n(2).unwrap_err())
         };
-        queue.set_quota(Quota::per_second(1_000).burst(2), Inherit::AsIs).unwrap();
+        limiter.set_quota(Quota::per_second(1_000).burst(2)).unwrap();
         assert!(!other.join().unwrap().is_never());
     });
 }
 
-/// The smallest of them, which ends without a bound.
+/// A waiter that is turned away has taken nothing; one that is granted has.
 #[test]
-fn what_is_given_back_meanwhile_is_kept() {
-    check(3, || {
+fn a_waiter_is_granted_or_turned_away() {
+    check(2, || {
         let clock = ModelClock::new();
-        let queue = queue(2, 0, &clock);
-        let refund = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.refund(1.into()))
+        let limiter = limiter(2, 0, &clock);
+        let waiter = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.acquire_n_blocking(2))
         };
-        queue.set_quota(burst(3), Inherit::AsIs).unwrap();
-        refund.join().unwrap();
-        assert_eq!((queue.available(), queue.quota()), (1, burst(3)));
+        let ringing = clock.spawn_ring();
+        // Two permits never fit from here on; but they may have been granted before.
+        limiter.set_quota(burst(1)).unwrap();
+        match waiter.join().unwrap() {
+            // By the new quota it would have left a debt.
+            Ok(()) => assert_eq!(limiter.available(), 0, "it has taken two"),
+            Err(denied) => {
+                assert!(denied.is_never());
+                assert!(limiter.available() >= 0, "it has taken nothing");
+            }
+        }
+        ringing.finish();
+        assert_eq!(limiter.waiting(), 0);
     });
 }
 
-/// A debt is noted in ticks of the scale it is made by: one of four permits is none of four million.
+/// The smallest of them.
 #[test]
-fn a_debt_is_as_deep_as_it_was() {
-    check(2, || {
-        let clock = ModelClock::new();
-        let queue = queue(1, 1, &clock);
-        let other = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.charge(5.into()).unwrap())
+fn what_is_given_back_meanwhile_is_kept() {
+    check(3, || {
+        let limiter = limiter(2, 0, &ModelClock::new());
+        let refund = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.refund(1).unwrap())
         };
-        queue.set_quota(Quota::per_second(1_000_000).burst(1), Inherit::AsIs).unwrap();
-        other.join().unwrap();
-        let deepest = queue.meter.debt() / queue.meter.published.frame().scale.per_permit;
-        assert_eq!((deepest, queue.available()), (4, -4));
+        limiter.set_quota(burst(3)).unwrap();
+        refund.join().unwrap();
+        assert_eq!((limiter.available(), limiter.quota()), (1, burst(3)));
     });
 }
 
@@ -121,20 +129,16 @@ fn a_debt_is_as_deep_as_it_was() {
 fn a_waiter_that_stays_is_granted_in_time_by_the_new_quota() {
     check(2, || {
         let clock = ModelClock::new();
-        let queue = queue(1, 0, &clock);
-        let waiter = queued(&queue, 1);
+        let limiter = limiter(1, 0, &clock);
+        let waiter = queued(&limiter, 1);
         let waiter = thread::spawn(move || block_on(waiter).unwrap());
-        let alarm = {
-            let clock = clock.clone();
-            thread::spawn(move || clock.ring())
-        };
-        queue.set_quota(Quota::per_second(2).burst(1), Inherit::AsIs).unwrap();
+        let ringing = clock.spawn_ring();
+        limiter.set_quota(Quota::per_second(2).burst(1)).unwrap();
         let changed_ns = clock.rung();
         waiter.join().unwrap();
         let granted_ns = clock.rung();
         assert!(granted_ns <= changed_ns.max(SECOND / 2), "at {granted_ns}, with the change at {changed_ns}");
-        clock.finish();
-        alarm.join().unwrap();
-        assert_eq!((queue.waiting(), queue.available()), (0, 0));
+        ringing.finish();
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
     });
 }

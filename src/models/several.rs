@@ -1,80 +1,202 @@
-//! Claim: who asks for several limits at once takes all or nothing, whichever way two of them, the alarms, and
-//! those who leave interleave. Two that name the limits in opposite orders do not wait for each other, who is due
-//! in all is woken, and who leaves takes nothing along.
+//! Claim: a call for several limits takes all or nothing, whichever way two of them, the alarms, single callers, and
+//! calls that leave interleave. Two that name the limits in opposite orders do not wait for each other, a call that is due
+//! in all is woken, and one that leaves takes nothing along.
 
 use core::{
     future::Future,
+    pin::Pin,
     task::{Context, Waker},
 };
 
 use loom::{future::block_on, thread};
 
-use super::{ModelClock, check};
-use crate::{AllOf, Quota, RateLimiter};
-
-type Limiter = RateLimiter<ModelClock>;
+use super::{Limiter, ModelClock, SECOND, check, drive, queued, spawn_drive};
+use crate::{AcquireAll, AllOf};
 
 /// One permit a second, burst one.
 fn limiter(clock: &ModelClock, initial: u64) -> Limiter {
-    RateLimiter::with_clock(Quota::per_second(1).burst(1).initial(initial), clock.clone())
+    super::limiter(1, initial, clock)
 }
 
-#[test]
-fn two_in_opposite_orders_take_all_or_nothing() {
-    check(2, || {
-        let (a, b) = (limiter(&ModelClock::new(), 1), limiter(&ModelClock::new(), 1));
-        let other = {
-            let (a, b) = (a.clone(), b.clone());
-            thread::spawn(move || look_once(AllOf::new().and(&a, 1).and(&b, 1)))
-        };
-        let one = look_once(AllOf::new().and(&b, 1).and(&a, 1));
-        let other = other.join().unwrap();
-        assert!(one || other, "it was there, and nobody has it");
-        assert!(!(one && other), "both have it");
-        assert_eq!((a.available(), b.available()), (0, 0));
-        assert_eq!((a.waiting(), b.waiting()), (0, 0));
-    });
+fn both(a: &Limiter, b: &Limiter) -> AllOf<ModelClock> {
+    AllOf::new().and(a, 1).and(b, 1)
 }
 
-/// Polls it once and leaves. Whether it was granted.
-fn look_once(all: AllOf<ModelClock>) -> bool {
-    let mut waiter = Box::pin(all.acquire());
+type Waiter = Pin<Box<AcquireAll<ModelClock>>>;
+
+/// Whether it has been granted.
+fn poll(waiter: &mut Waiter) -> bool {
     waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 #[test]
-fn who_is_due_in_all_is_woken() {
-    check(2, || {
-        let clocks = [ModelClock::new(), ModelClock::new()];
-        let (a, b) = (limiter(&clocks[0], 0), limiter(&clocks[1], 1));
-        let alarm = {
-            let clock = clocks[0].clone();
-            thread::spawn(move || clock.ring())
+fn two_in_opposite_orders_take_all_or_nothing() {
+    check(3, || {
+        let (a, b) = (limiter(&ModelClock::new(), 1), limiter(&ModelClock::new(), 1));
+        let other = {
+            let all = both(&a, &b);
+            thread::spawn(move || all.try_acquire().is_ok())
         };
-        block_on(AllOf::new().and(&b, 1).and(&a, 1).acquire()).unwrap();
-        clocks[0].finish();
-        alarm.join().unwrap();
+        let one = both(&b, &a).try_acquire().is_ok();
+        let other = other.join().unwrap();
+        assert!(one || other, "it was there, and nobody has it");
+        assert!(!(one && other), "both have it");
+        assert_eq!((a.available(), b.available()), (0, 0));
+    });
+}
+
+#[test]
+fn one_that_waits_and_one_that_does_not_take_all_or_nothing() {
+    check(2, || {
+        let (a, b) = (limiter(&ModelClock::new(), 1), limiter(&ModelClock::new(), 1));
+        let other = {
+            let all = both(&a, &b);
+            thread::spawn(move || all.try_acquire().is_ok())
+        };
+        let one = {
+            // Polled once; it leaves then.
+            let mut waiter = Box::pin(both(&b, &a).acquire());
+            poll(&mut waiter)
+        };
+        let other = other.join().unwrap();
+        assert!(!(one && other), "both have it");
+        let left = 1 - i64::from(one || other);
+        assert_eq!((a.available(), b.available()), (left, left));
+        assert_eq!((a.waiting(), b.waiting()), (0, 0));
+    });
+}
+
+/// A single call takes a part without the lock: then nothing is taken of the other limit.
+#[test]
+fn a_single_call_takes_a_part_or_comes_too_late() {
+    check(3, || {
+        let (a, b) = (limiter(&ModelClock::new(), 1), limiter(&ModelClock::new(), 1));
+        let single = super::spawn_try(&b);
+        let all = both(&a, &b).try_acquire().is_ok();
+        assert!(single.join().unwrap() != all, "exactly one of the two");
+        assert_eq!((a.available(), b.available()), (i64::from(!all), 0));
+    });
+}
+
+#[test]
+fn a_call_that_is_due_in_all_is_woken() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let (a, b) = (limiter(&clock, 0), limiter(&ModelClock::new(), 1));
+        let ringing = clock.spawn_ring();
+        block_on(both(&b, &a).acquire()).unwrap();
+        ringing.finish();
         assert_eq!((a.available(), b.available()), (0, 0));
         assert_eq!((a.waiting(), b.waiting()), (0, 0));
     });
 }
 
 #[test]
-fn who_leaves_takes_nothing_along() {
+fn a_call_that_leaves_takes_nothing_along() {
     check(2, || {
         let clock = ModelClock::new();
         let (a, b) = (limiter(&clock, 0), limiter(&ModelClock::new(), 1));
-        let mut waiter = Box::pin(AllOf::new().and(&a, 1).and(&b, 1).acquire());
-        assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let mut waiter = Box::pin(both(&a, &b).acquire());
+        assert!(!poll(&mut waiter));
         // It may be granted meanwhile.
-        let alarm = thread::spawn({
-            let clock = clock.clone();
-            move || clock.ring()
-        });
+        let ringing = clock.spawn_ring();
         drop(waiter);
-        clock.finish();
-        alarm.join().unwrap();
+        ringing.finish();
         assert_eq!((a.available(), b.available()), (1, 1));
         assert_eq!((a.waiting(), b.waiting()), (0, 0));
+    });
+}
+
+/// A call in its last round: the part of `a` is due, and that of `b` comes a second later. At eight seconds.
+fn last_round(clock: &ModelClock) -> (Limiter, Limiter, Waiter) {
+    let (a, b) = (limiter(clock, 0), limiter(clock, 0));
+    b.charge(5).unwrap();
+    let mut waiter = Box::pin(both(&a, &b).acquire());
+    assert!(!poll(&mut waiter), "it waits for the scarcer first");
+    // It is granted its part of `b`, and nothing is left of `a`.
+    clock.set(6 * SECOND);
+    a.charge(2).unwrap();
+    drive(&b);
+    assert!(!poll(&mut waiter), "it waits for the other");
+    // What it holds of `b` has overflowed meanwhile, and what is there goes to another caller.
+    clock.set(8 * SECOND);
+    b.try_acquire().unwrap();
+    drive(&a);
+    assert!(!poll(&mut waiter));
+    assert_eq!((a.waiting(), b.waiting()), (1, 1), "it stands in both queues");
+    (a, b, waiter)
+}
+
+#[test]
+fn a_last_round_that_leaves_as_it_is_due_takes_nothing_along() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let (a, b, waiter) = last_round(&clock);
+        clock.set(9 * SECOND);
+        let other = spawn_drive(&b);
+        drop(waiter);
+        other.join().unwrap();
+        assert_eq!((a.waiting(), b.waiting()), (0, 0));
+        assert_eq!((a.available(), b.available()), (1, 1));
+    });
+}
+
+#[test]
+fn a_last_round_that_is_due_is_granted_by_any_hand_off() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let (a, b, mut waiter) = last_round(&clock);
+        clock.set(9 * SECOND);
+        let other = spawn_drive(&a);
+        drive(&b);
+        other.join().unwrap();
+        assert!(poll(&mut waiter));
+        assert_eq!((a.waiting(), b.waiting()), (0, 0));
+        assert_eq!((a.available(), b.available()), (0, 0));
+    });
+}
+
+#[test]
+fn a_last_round_is_woken_when_its_parts_are_due() {
+    check(1, || {
+        let clock = ModelClock::new();
+        let (a, b, waiter) = last_round(&clock);
+        let ringing = clock.spawn_ring();
+        block_on(waiter).unwrap();
+        ringing.finish();
+        assert_eq!((a.waiting(), b.waiting()), (0, 0));
+        assert_eq!((a.available(), b.available()), (0, 0));
+    });
+}
+
+/// It is behind the round, and has to be granted whether the round leaves or is granted first.
+#[test]
+fn a_single_waiter_behind_a_last_round_goes_on_when_it_leaves() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let (a, b, waiter) = last_round(&clock);
+        let mut single = queued(&a, 1);
+        // The part of `a` is due already: as soon as the round is gone, so is the single waiter.
+        let other = spawn_drive(&a);
+        drop(waiter);
+        other.join().unwrap();
+        assert!(super::poll(&mut single, Waker::noop()));
+        assert_eq!((a.waiting(), b.waiting()), (0, 0));
+        assert_eq!((a.available(), b.available()), (0, 0));
+    });
+}
+
+#[test]
+fn a_single_waiter_behind_a_last_round_goes_on_when_it_is_granted() {
+    check(1, || {
+        let clock = ModelClock::new();
+        let (a, b, mut waiter) = last_round(&clock);
+        let single = queued(&b, 1);
+        let ringing = clock.spawn_ring();
+        block_on(single).unwrap();
+        assert!(poll(&mut waiter), "the single waiter has passed it");
+        ringing.finish();
+        assert_eq!((a.waiting(), b.waiting()), (0, 0));
+        assert_eq!(b.available(), 0);
     });
 }

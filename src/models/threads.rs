@@ -1,8 +1,7 @@
-//! Claim: blocked threads wait in the same queue as tasks, and need nobody else to keep the time: one of them
-//! does, and whoever leaves sees to it that another one does.
+//! Claim: blocked threads wait in the same queue as tasks: a grant unparks them, whichever way it meets their parking,
+//! and a thread whose time is over has been served if it was due by then.
 
 use core::{task::Waker, time::Duration};
-use std::sync::Arc;
 
 use loom::{
     future::block_on,
@@ -10,14 +9,10 @@ use loom::{
     thread,
 };
 
-use super::{ModelClock, SECOND, check, poll, queue, queued};
-use crate::{
-    Clock, Quota,
-    gcra::Scale,
-    queue::{AcquireNOwned, By, WaitQueue},
-};
+use super::{Limiter, ModelClock, SECOND, check, drive, limiter, poll, queued};
+use crate::{Clock, Quota};
 
-/// A clock without alarms. Time passes as it is looked at, by half a second.
+/// A clock whose alarms nobody rings. Time passes as it is looked at, by half a second.
 #[derive(Debug)]
 struct SilentClock(AtomicU64);
 
@@ -28,41 +23,34 @@ impl Clock for SilentClock {
     }
 
     fn wake_at(&self, _: u64, _: &Waker) -> bool {
-        false
+        true
     }
 }
 
-fn silent(burst: u64) -> Arc<WaitQueue<SilentClock>> {
-    let quota = Quota::per_second(1).burst(burst).initial(0);
-    WaitQueue::new(quota, Scale::new(&quota).unwrap(), SilentClock(AtomicU64::new(0)))
-}
-
+/// Nobody rings.
 #[test]
-fn two_blocked_threads_keep_the_time_for_each_other() {
-    check(2, || {
-        let queue = silent(1);
-        let other = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.wait_blocking(1.into(), None).unwrap())
+fn what_comes_back_wakes_a_thread() {
+    check(3, || {
+        let limiter = limiter(1, 0, &ModelClock::new());
+        let blocked = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.acquire_n_blocking(1).unwrap())
         };
-        queue.wait_blocking(1.into(), None).unwrap();
-        other.join().unwrap();
-        assert_eq!(queue.waiting(), 0);
+        limiter.refund(1).unwrap();
+        blocked.join().unwrap();
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
     });
 }
 
-/// Its own time may run out while it keeps the time for the other.
 #[test]
-fn a_thread_that_gives_up_leaves_the_time_to_another() {
-    check(2, || {
-        let queue = silent(2);
-        let other = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.wait_blocking(2.into(), None).unwrap())
-        };
-        let _either = queue.wait_blocking(1.into(), Some(Duration::from_secs(3)));
-        other.join().unwrap();
-        assert_eq!(queue.waiting(), 0);
+fn the_alarm_wakes_a_thread() {
+    check(3, || {
+        let clock = ModelClock::new();
+        let limiter = limiter(1, 0, &clock);
+        let ringing = clock.spawn_ring();
+        limiter.acquire_n_blocking(1).unwrap();
+        ringing.finish();
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
     });
 }
 
@@ -70,21 +58,17 @@ fn a_thread_that_gives_up_leaves_the_time_to_another() {
 fn a_thread_and_a_task_stand_in_one_queue() {
     check(1, || {
         let clock = ModelClock::new();
-        let queue = queue(1, 0, &clock);
-        let alarm = {
-            let clock = clock.clone();
-            thread::spawn(move || clock.ring())
-        };
+        let limiter = limiter(1, 0, &clock);
+        let ringing = clock.spawn_ring();
         let task = {
-            let queue = queue.clone();
-            thread::spawn(move || block_on(AcquireNOwned::new(queue, Ok(1.into()), None)).unwrap())
+            let waiter = limiter.acquire_n_owned(1);
+            thread::spawn(move || block_on(waiter).unwrap())
         };
-        queue.wait_blocking(1.into(), None).unwrap();
+        limiter.acquire_n_blocking(1).unwrap();
         task.join().unwrap();
-        clock.finish();
-        alarm.join().unwrap();
-        assert_eq!(queue.waiting(), 0);
-        assert_eq!(queue.available(), 0, "the clock jumped exactly as far as the permits took");
+        ringing.finish();
+        assert_eq!(limiter.waiting(), 0);
+        assert_eq!(limiter.available(), 0, "the clock jumped exactly as far as the permits took");
     });
 }
 
@@ -92,17 +76,13 @@ fn a_thread_and_a_task_stand_in_one_queue() {
 fn a_thread_behind_a_task_comes_second() {
     check(2, || {
         let clock = ModelClock::new();
-        let queue = queue(1, 0, &clock);
-        let mut task = queued(&queue, 1);
-        let alarm = {
-            let clock = clock.clone();
-            thread::spawn(move || clock.ring())
-        };
-        queue.wait_blocking(1.into(), None).unwrap();
+        let limiter = limiter(1, 0, &clock);
+        let mut task = queued(&limiter, 1);
+        let ringing = clock.spawn_ring();
+        limiter.acquire_n_blocking(1).unwrap();
         assert!(poll(&mut task, Waker::noop()), "the thread has passed it");
-        clock.finish();
-        alarm.join().unwrap();
-        assert_eq!((queue.waiting(), queue.available()), (0, 0));
+        ringing.finish();
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
     });
 }
 
@@ -110,52 +90,55 @@ fn a_thread_behind_a_task_comes_second() {
 fn a_task_that_leaves_makes_way_for_a_thread() {
     check(2, || {
         let clock = ModelClock::new();
-        let queue = queue(2, 0, &clock);
-        let task = queued(&queue, 2);
+        let limiter = limiter(2, 0, &clock);
+        let task = queued(&limiter, 2);
         let blocked = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.wait_blocking(1.into(), None).unwrap())
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.acquire_n_blocking(1).unwrap())
         };
-        let alarm = {
-            let clock = clock.clone();
-            thread::spawn(move || clock.ring())
-        };
+        let ringing = clock.spawn_ring();
         drop(task);
         blocked.join().unwrap();
-        clock.finish();
-        alarm.join().unwrap();
-        assert_eq!(queue.waiting(), 0);
+        ringing.finish();
+        assert_eq!(limiter.waiting(), 0);
         // The clock has gone on to an alarm that was set for the task, or not.
-        assert!((0..=2).contains(&queue.available()), "{}", queue.available());
+        assert!((0..=2).contains(&limiter.available()), "{}", limiter.available());
     });
 }
 
-/// The smallest of them, which ends without a bound. Nobody rings.
+/// It is due within its time, by a quarter of a second; nobody rings, and so it serves itself when its time is over.
 #[test]
-fn what_comes_back_wakes_a_thread() {
-    check(3, || {
-        let clock = ModelClock::new();
-        let queue = queue(1, 0, &clock);
-        let blocked = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.wait_blocking(1.into(), None).unwrap())
-        };
-        queue.refund(1.into());
-        blocked.join().unwrap();
-        assert_eq!((queue.waiting(), queue.available()), (0, 0));
-    });
-}
-
-#[test]
-fn one_blocked_thread_keeps_the_time_for_itself() {
-    check(3, || {
-        let queue = silent(1);
+fn a_thread_that_was_due_in_time_is_served_though_the_alarm_is_silent() {
+    check(2, || {
+        let quota = Quota::per_second(1).burst(1).initial(0);
+        let limiter = Limiter::with_clock(quota, SilentClock(AtomicU64::new(0)));
         let other = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.drive(By::Other))
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.driver().drive())
         };
-        queue.wait_blocking(1.into(), None).unwrap();
+        limiter.acquire_within_blocking(1, Duration::from_secs(3)).unwrap();
         other.join().unwrap();
-        assert_eq!(queue.waiting(), 0);
+        assert_eq!(limiter.waiting(), 0);
+    });
+}
+
+/// Its time is over just as it is granted: it takes the permit, or leaves it to the next.
+#[test]
+fn a_thread_that_is_out_of_time_leaves_no_permit_behind() {
+    check(2, || {
+        let clock = ModelClock::new();
+        let limiter = limiter(1, 0, &clock);
+        let other = {
+            let (clock, limiter) = (clock.clone(), limiter.clone());
+            thread::spawn(move || {
+                clock.set(SECOND);
+                drive(&limiter);
+            })
+        };
+        let served = limiter.acquire_within_blocking(1, Duration::from_secs(1)).is_ok();
+        other.join().unwrap();
+        assert!(served, "it was due when its time was over");
+        drive(&limiter);
+        assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
     });
 }

@@ -11,29 +11,27 @@ use std::{
     task::Wake,
 };
 
-use loom::thread;
+use super::{Limiter, ModelClock, SECOND, check, limiter, poll, spawn_drive, waiter};
+use crate::queue::Driver;
 
-use super::{ModelClock, SECOND, check, poll, queue, waiter};
-use crate::queue::{By, WaitQueue};
-
-/// Counts how often it is woken, and takes the queue's lock when it is woken and when it is dropped: who holds it
-/// then waits for itself, which loom reports.
+/// Counts how often it is woken, and takes the queue's lock when it is woken and when it is dropped: a thread
+/// that holds the lock then waits for itself, which loom reports.
 struct Looks {
-    queue: Weak<WaitQueue<ModelClock>>,
+    driver: Weak<Driver<ModelClock>>,
     wakes: Arc<AtomicUsize>,
 }
 
 impl Looks {
     /// A waker, and how often it was woken.
-    fn waker(queue: &Arc<WaitQueue<ModelClock>>) -> (Waker, Arc<AtomicUsize>) {
+    fn waker(limiter: &Limiter) -> (Waker, Arc<AtomicUsize>) {
         let wakes = Arc::new(AtomicUsize::new(0));
-        let looks = Self { queue: Arc::downgrade(queue), wakes: wakes.clone() };
+        let looks = Self { driver: Arc::downgrade(limiter.driver()), wakes: wakes.clone() };
         (Waker::from(Arc::new(looks)), wakes)
     }
 
     fn look(&self) {
-        if let Some(queue) = self.queue.upgrade() {
-            queue.waiting();
+        if let Some(driver) = self.driver.upgrade() {
+            driver.waiting();
         }
     }
 }
@@ -61,18 +59,15 @@ fn wakes(counter: Arc<AtomicUsize>) -> usize {
 fn the_new_waker_is_woken_or_its_poll_sees_the_grant() {
     check(3, || {
         let clock = ModelClock::new();
-        let queue = queue(1, 0, &clock);
-        let (old, old_wakes) = Looks::waker(&queue);
-        let (new, new_wakes) = Looks::waker(&queue);
-        let mut waiter = waiter(&queue, 1);
+        let limiter = limiter(1, 0, &clock);
+        let (old, old_wakes) = Looks::waker(&limiter);
+        let (new, new_wakes) = Looks::waker(&limiter);
+        let mut waiter = waiter(&limiter, 1);
         assert!(!poll(&mut waiter, &old));
         // From here on the queue has the only clone.
         drop(old);
         clock.set(SECOND);
-        let hand_off = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.drive(By::Other))
-        };
+        let hand_off = spawn_drive(&limiter);
         let seen = poll(&mut waiter, &new);
         drop(new);
         hand_off.join().unwrap();
@@ -90,18 +85,15 @@ fn the_new_waker_is_woken_or_its_poll_sees_the_grant() {
 fn the_waker_of_one_that_leaves_is_dropped_and_not_lost_to_the_next() {
     check(2, || {
         let clock = ModelClock::new();
-        let queue = queue(1, 0, &clock);
-        let (mut first, mut second) = (waiter(&queue, 1), waiter(&queue, 1));
+        let limiter = limiter(1, 0, &clock);
+        let (mut first, mut second) = (waiter(&limiter, 1), waiter(&limiter, 1));
         let counters = [&mut first, &mut second].map(|waiter| {
-            let (waker, wakes) = Looks::waker(&queue);
+            let (waker, wakes) = Looks::waker(&limiter);
             assert!(!poll(waiter, &waker));
             wakes
         });
         clock.set(SECOND);
-        let hand_off = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.drive(By::Other))
-        };
+        let hand_off = spawn_drive(&limiter);
         drop(first);
         hand_off.join().unwrap();
         let [first, second_wakes] = counters;
