@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate::{AcquireN, Clock, Denied, ManualClock, Quota, RateLimiter, TokioClock};
+use tidegate::{AcquireN, AllOf, Clock, Denied, ManualClock, Quota, RateLimiter};
 
 const WAITERS: usize = 1000;
 const SECOND: Duration = Duration::from_secs(1);
@@ -118,57 +118,6 @@ fn waiters_who_are_turned_away_or_dropped_in_the_queue_allocate_nothing() {
     assert_eq!(allocations(round), 0);
 }
 
-#[test]
-fn waiters_by_a_timer_of_tokio_allocate_nothing() {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let clock = runtime.block_on(async { TokioClock::new() });
-    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(500).initial(0), clock);
-    let mut slots = places();
-    let mut round = || {
-        runtime.block_on(async {
-            std::future::poll_fn(|cx| {
-                join(&mut slots, &limiter, cx);
-                Poll::Ready(())
-            })
-            .await;
-            tokio::time::sleep(1400 * SECOND).await;
-            assert_eq!(limiter.waiting(), 0);
-            for slot in &mut slots {
-                slot.set(None);
-            }
-            limiter.try_acquire_up_to(u64::MAX);
-        });
-    };
-    // The queue's one timer is made here.
-    round();
-    assert_eq!(allocations(round), 0);
-}
-
-#[test]
-fn tasks_that_wait_allocate_nothing() {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let clock = runtime.block_on(async { TokioClock::new() });
-    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(500).initial(0), clock);
-    let spawn = || {
-        for _ in 0..WAITERS {
-            drop(runtime.spawn(limiter.acquire_owned()));
-        }
-    };
-    let drive = || {
-        runtime.block_on(async {
-            tokio::time::sleep(2 * WAITERS as u32 * SECOND).await;
-            assert_eq!(limiter.waiting(), 0);
-            assert_eq!(limiter.try_acquire_up_to(u64::MAX), 500);
-        });
-    };
-    spawn();
-    drive();
-    spawn();
-    assert_eq!(allocations(drive), 0);
-}
-
 /// A clock that goes on by a microsecond whenever it is read.
 #[derive(Debug, Default)]
 struct Stepping(AtomicU64);
@@ -220,4 +169,32 @@ fn calls_that_do_not_wait_allocate_nothing() {
     let mut waiter = std::pin::pin!(limiter.acquire_n(10));
     assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert_eq!(allocations(calls), 0);
+}
+
+/// Up to four limits, and more.
+#[test]
+fn a_try_of_several_limits_allocates_nothing() {
+    for count in [1, 2, 4, 20] {
+        let clock = ManualClock::new();
+        let quota = Quota::per_second(10).burst(10);
+        let limiters: Vec<_> = (0..count).map(|_| RateLimiter::with_clock(quota, clock.clone())).collect();
+        let all = limiters.iter().fold(AllOf::new(), |all, limiter| all.and(limiter, 4));
+        let never = all.clone().and(&limiters[0], 7);
+        let calls = || {
+            assert!(all.try_acquire().is_ok());
+            assert!(all.try_acquire().is_ok());
+            assert!(all.try_acquire().is_err());
+            assert!(never.try_acquire().is_err());
+            clock.advance(SECOND);
+        };
+        assert_eq!(allocations(calls), 0, "{count}");
+        // And while somebody waits. That the clock keeps alarms costs it memory, once.
+        limiters[0].try_acquire_up_to(u64::MAX);
+        let mut waiter = std::pin::pin!(limiters[0].acquire_n(10));
+        assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(allocations(|| assert!(all.try_acquire().is_err())), 0, "{count}");
+        // It is served and the alarm is over.
+        assert_eq!(allocations(|| clock.advance(2 * SECOND)), 0, "{count}");
+        assert_eq!(allocations(calls), 0, "{count}");
+    }
 }

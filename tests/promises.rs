@@ -10,7 +10,7 @@ mod promises {
     mod late_drops;
     mod late_timers;
     mod levels;
-    mod oracle;
+    pub(crate) mod oracle;
     mod requota;
     mod steps_back;
     mod subjects;
@@ -25,9 +25,10 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{ToPrimitive, Zero};
 use proptest::prelude::*;
-use tidegate::{Clock, ManualClock, Quota, RateLimiter};
+use tidegate::{Clock, Denied, ManualClock, Quota, RateLimiter};
 
 use self::promises::{
+    oracle,
     waiter::Waiter,
     windows::{Log, check_windows},
 };
@@ -123,6 +124,52 @@ fn nanos(wait: Duration) -> BigInt {
     BigInt::from(wait.as_nanos())
 }
 
+/// Charges so many permits. If the limiter says that it cannot hold such a debt, the word has no room for it, and what
+/// the limiter says that can be charged is the most.
+fn charge(limiter: &RateLimiter<ManualClock>, model: &mut Model, n: u64) -> Result<(), TestCaseError> {
+    let mut charged = |n: u64, paid: Duration| {
+        model.level -= ratio(n.into(), 1);
+        prop_assert_eq!(nanos(paid), model.wait(&BigRational::zero()));
+        Ok(())
+    };
+    let (requested, most) = match limiter.charge(n) {
+        Ok(paid) => return charged(n, paid),
+        Err(Denied::DebtTooDeep { requested, most }) => (requested, most.whole()),
+        Err(denied) => return Err(TestCaseError::fail(denied.to_string())),
+    };
+    prop_assert_eq!(requested, n.into());
+    prop_assert!(n > most, "{n} is too much, but {most} permits are not");
+    let paid = limiter.charge(most).expect("the most that can be charged");
+    charged(most, paid)?;
+    prop_assert!(limiter.charge(1).is_err(), "one more than {most} can be charged");
+
+    // The numbers of the word are below 2^62 ticks. The present stands a burst and a catch-up above zero at most.
+    let quota = limiter.quota();
+    let deeper = &model.level - ratio((n - most).into(), 1);
+    let until_full = (&model.burst - &deeper) / &model.rate;
+    let present = &model.burst / &model.rate + ratio(quota.max_catch_up().as_nanos(), 1);
+    let word = ratio(oracle::word_ns(&quota).expect("an exact scale").into(), 1);
+    prop_assert!(until_full + present >= word, "the word has room for {n}");
+    prop_assert!(deeper < -&model.burst, "{n} is less than a burst of debt");
+    Ok(())
+}
+
+/// The word has room for 146 permits, at seven a year: a burst of 35, and a debt of 111.
+#[test]
+fn a_debt_that_the_word_cannot_hold_is_refused() {
+    let quota = Quota::new(7, Duration::from_secs(31_557_600)).burst(35);
+    let limiter = RateLimiter::with_clock(quota, ManualClock::starting_at(123_456_789));
+    let mut model = Model::new(&quota);
+    for n in [10_u64, 2, 1, 9, 4, 8] {
+        limiter.try_acquire_n(n).unwrap();
+        assert!(model.take(&ratio(n.into(), 1)));
+    }
+    for n in [26, 19, 24, 16, 28] {
+        charge(&limiter, &mut model, n).unwrap();
+    }
+    assert_eq!(limiter.available(), -111);
+}
+
 proptest! {
     #[test]
     fn every_decision_wait_and_level_is_exact(quota in exact_quota(), ops in prop::collection::vec(op(), 1..60)) {
@@ -161,11 +208,7 @@ proptest! {
                     prop_assert_eq!(limiter.try_acquire_up_to(most), count);
                     model.take(&ratio(count.into(), 1));
                 }
-                Op::Charge(n) => {
-                    model.level -= ratio(n.into(), 1);
-                    let debt = model.wait(&BigRational::zero());
-                    prop_assert_eq!(nanos(limiter.charge(n).unwrap()), debt);
-                }
+                Op::Charge(n) => charge(&limiter, &mut model, n)?,
                 Op::Refund(n) => {
                     limiter.refund(n).unwrap();
                     model.level = (&model.level + ratio(n.into(), 1)).min(model.burst.clone());

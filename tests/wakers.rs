@@ -3,7 +3,7 @@
 //! Everything is deterministic: the clock is moved by hand, or is tokio's paused time.
 
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
@@ -17,12 +17,8 @@ use std::{
 };
 
 use tidegate::{AcquireNOwned, Clock, Denied, ManualClock, Quota, RateLimiter};
-use tokio::runtime::{Builder, Runtime};
 
-use self::{
-    hooked::{Hooked, On},
-    mute::Mute,
-};
+use self::hooked::{Hooked, On};
 
 #[path = "wakers/calling_back.rs"]
 mod calling_back;
@@ -32,16 +28,10 @@ mod forgotten;
 mod hooked;
 #[path = "wakers/moving.rs"]
 mod moving;
-#[path = "support/mute.rs"]
-mod mute;
 #[path = "wakers/panicking.rs"]
 mod panicking;
-#[path = "wakers/paused.rs"]
-mod paused;
 #[path = "wakers/replaced.rs"]
 mod replaced;
-#[path = "wakers/runtimes.rs"]
-mod runtimes;
 #[path = "wakers/storm.rs"]
 mod storm;
 

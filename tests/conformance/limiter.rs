@@ -37,10 +37,16 @@ impl Wake for Recorder {
 }
 
 /// The limiter, its clock, and those who wait for it.
-pub(crate) struct Limiter {
+///
+/// A timeline may give times that are older than one before. A clock of the crate does not go back, so there are two ways
+/// to play that. The clock steps back with it; or `LATEST`: the limiter is given the latest time so far, as `Monotonic` does
+/// for a caller whose readings may be old, and waits are counted from the older time.
+pub(crate) struct Limiter<const LATEST: bool> {
     handle: RateLimiter<ManualClock>,
     clock: ManualClock,
-    /// The latest time so far: cross-checks make sense only where time has not gone back.
+    /// How far the time that was given lies behind the clock.
+    behind_ns: u64,
+    /// The latest time so far: cross-checks make sense only where the clock has not stepped back.
     latest_ns: u64,
     waiting: BTreeMap<String, Waiting>,
     woken: Log,
@@ -61,15 +67,15 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).expect("a wait beyond 64 bits")
 }
 
-impl Limiter {
+impl<const LATEST: bool> Limiter<LATEST> {
     /// A refusal says how long, the other reports agree with it, and "never" is said of the impossible only.
     fn check_refusal(&self, n: Permits, denied: &Denied) -> Result<(), String> {
         let never = n > Permits::from(self.handle.quota().max_burst());
         if denied.is_never() != never {
             return Err(format!("refused with {denied:?}"));
         }
-        let time_went_back = self.clock.now() < self.latest_ns;
-        if never || time_went_back {
+        let stepped_back = self.clock.now() < self.latest_ns;
+        if never || stepped_back {
             return Ok(());
         }
         let told = denied.retry_after().ok_or("no time was told")?;
@@ -77,6 +83,11 @@ impl Limiter {
             return Err(format!("told {told:?}, but time_until says {:?}", self.handle.time_until(n)));
         }
         Ok(())
+    }
+
+    /// A wait from the clock's reading, counted from the reading that the caller gave.
+    const fn since_asked(&self, wait_ns: u64) -> u64 {
+        if wait_ns == 0 { 0 } else { wait_ns + self.behind_ns }
     }
 
     /// Another quota; the limiter then reports it.
@@ -100,7 +111,7 @@ impl Limiter {
     }
 }
 
-impl Subject for Limiter {
+impl<const LATEST: bool> Subject for Limiter<LATEST> {
     fn create(n: u64, period_ns: u64, burst: u64, created_ns: u64) -> Result<Self, String> {
         let clock = ManualClock::starting_at(created_ns);
         let limiter = Quota::try_new(n, Duration::from_nanos(period_ns))
@@ -110,6 +121,7 @@ impl Subject for Limiter {
         Ok(Self {
             handle: limiter,
             clock,
+            behind_ns: 0,
             latest_ns: created_ns,
             waiting: BTreeMap::new(),
             woken: Log::default(),
@@ -118,10 +130,13 @@ impl Subject for Limiter {
 
     fn move_to(&mut self, t_ns: u64) {
         let now = self.clock.now();
-        if t_ns < now {
-            self.clock.set(t_ns);
-        } else {
+        if t_ns >= now {
+            self.behind_ns = 0;
             self.clock.advance(Duration::from_nanos(t_ns - now));
+        } else if LATEST {
+            self.behind_ns = now - t_ns;
+        } else {
+            self.clock.set(t_ns);
         }
         self.latest_ns = self.latest_ns.max(t_ns);
     }
@@ -163,7 +178,7 @@ impl Subject for Limiter {
 
     fn wait_needed(&mut self, n: N) -> Option<u64> {
         match self.handle.time_until(n.permits().ok()?) {
-            Ok(wait) => Some(nanos(wait)),
+            Ok(wait) => Some(self.since_asked(nanos(wait))),
             Err(denied) => {
                 assert!(denied.is_never(), "{denied:?}");
                 None
@@ -172,7 +187,7 @@ impl Subject for Limiter {
     }
 
     fn time_to_full(&mut self) -> u64 {
-        nanos(self.handle.time_until_full())
+        self.since_asked(nanos(self.handle.time_until_full()))
     }
 
     fn take_up_to(&mut self, n: u64) -> u64 {
@@ -181,7 +196,7 @@ impl Subject for Limiter {
 
     fn force_take(&mut self, n: N) -> Result<u64, String> {
         let paid = n.permits().and_then(|n| self.handle.charge(n));
-        paid.map(nanos).map_err(|denied| denied.to_string())
+        paid.map(|wait| self.since_asked(nanos(wait))).map_err(|denied| denied.to_string())
     }
 
     fn refund(&mut self, n: N) -> Result<(), String> {

@@ -122,7 +122,7 @@ proptest! {
         calls in prop::collection::vec(call(), 1..60),
     ) {
         let (mut limiter, mut model) = (
-            new::<Limiter>(rate, burst, created_ns),
+            new::<Limiter<false>>(rate, burst, created_ns),
             new::<Model>(rate, burst, created_ns),
         );
         for (number, call) in calls.iter().enumerate() {

@@ -29,6 +29,8 @@ pub(crate) struct Turn<C, A, P> {
     pub(crate) first: bool,
     /// Whether nobody else can be in the middle of a call when this one ends.
     pub(crate) last: bool,
+    /// Whether no call of another thread that may take a lock is made at the same time.
+    pub(crate) alone: bool,
 }
 
 /// Everything after a point, and how far the call has come then: to its end, if it has no stage.
@@ -50,6 +52,11 @@ pub(crate) trait Spec {
         state: &Self::State,
         turn: &Turn<Self::Call, Self::Answer, Self::Stage>,
     ) -> Vec<Then<Self::State, Self::Stage>>;
+
+    /// Whether a call may take a lock.
+    fn may_lock(_call: &Self::Call) -> bool {
+        true
+    }
 
     /// What may happen that is no call's, in the middle of one.
     fn between(&self, _state: &Self::State) -> Vec<Self::State> {
@@ -88,6 +95,8 @@ pub(crate) fn is_linearizable<S: Spec>(spec: &S, history: &History<S::Call, S::A
         for i in 0..history.len() {
             let Some(entry) = next(i).filter(|entry| entry.from < first_end) else { continue };
             let mut others = (0..history.len()).filter(|&j| j != i).filter_map(next);
+            let calls = (0..history.len()).filter(|&j| j != i).flat_map(|j| &history[j]);
+            let mut locks = calls.filter(|other| S::may_lock(&other.call));
             let turn = Turn {
                 thread: i,
                 call: entry.call,
@@ -95,6 +104,7 @@ pub(crate) fn is_linearizable<S: Spec>(spec: &S, history: &History<S::Call, S::A
                 stage: situation.threads[i].1,
                 first: entry.to == first_end,
                 last: others.all(|other| other.from > entry.to),
+                alone: locks.all(|other| other.from > entry.to || other.to < entry.from),
             };
             for (state, stage) in spec.points(&situation.state, &turn) {
                 let mut after = Situation { state, threads: situation.threads.clone() };

@@ -1,9 +1,7 @@
-//! Groups, that is, who waits for several limits at once, beside those who wait for one of them, and calls that do not
-//! wait: while the clock stands still, so that what comes comes from others. In the end it moves alone, until all are
-//! served. (The other calls of several limits, while it moves, are in `several.rs`.)
-//!
-//! Not even a late reading can make a difference while the clock stands still. While it moves beside others, each step
-//! of a group would be by as many readings as there are limits; this is left to the tests of `tests/several/`.
+//! Groups, that is, calls that wait for several limits at once, beside those that wait for one of them, and calls that do
+//! not wait: while the clock stands still, so that what comes comes from others. In the end enough comes to all for all
+//! to be served. (The calls of several limits that do not wait, while the clock moves, are in `several.rs`; random histories
+//! of groups while it moves are in `tests/models/all_of.rs`, of one thread.)
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -11,12 +9,10 @@ use tidegate::{Denied, ManualClock, RateLimiter};
 
 use super::{
     checker::{Entry, History},
-    groups_spec::{Call, Quota, Spec},
+    groups_spec::{Answer, Call, Spec},
     random::Random,
     record::{Actor, Slow, Tickets, length, poll, record},
     several::{all_of, amounts},
-    timed::told,
-    timed_spec::Answer,
 };
 
 /// A future of one limiter or of all.
@@ -31,15 +27,21 @@ struct Caller<'a> {
     plan: std::vec::IntoIter<Call>,
 }
 
+fn told(taken: Result<(), Denied>) -> Answer {
+    match taken {
+        Ok(()) => Answer::Done,
+        Err(denied) if denied.is_never() => Answer::Never,
+        Err(_) => Answer::NotYet,
+    }
+}
+
 impl Caller<'_> {
     fn make(&mut self, call: Call) -> Answer {
         let limiters = self.limiters;
+        let all = |amounts| all_of(limiters, amounts, self.backwards);
         match call {
             Call::Try(i, n) => told(limiters[i].try_acquire_n(n)),
-            Call::TryAll(amounts) => told(all_of(limiters, amounts, self.backwards).try_acquire()),
-            Call::Charge(i, n) => {
-                Answer::Wait(limiters[i].charge(n).expect("a small debt").as_nanos() as u64)
-            }
+            Call::TryAll(amounts) => told(all(amounts).try_acquire().map_err(|denied| denied.denied())),
             Call::Refund(i, n) => told(limiters[i].refund(n)),
             Call::Available(i) => Answer::Count(limiters[i].available()),
             Call::Join(i, n) => {
@@ -47,16 +49,13 @@ impl Caller<'_> {
                 self.poll()
             }
             Call::JoinAll(amounts) => {
-                self.future = Some(Box::pin(all_of(limiters, amounts, self.backwards).acquire()));
+                let all = all(amounts).acquire();
+                self.future = Some(Box::pin(async { all.await.map_err(|denied| denied.denied()) }));
                 self.poll()
             }
             Call::Poll => self.poll(),
             Call::Leave => {
                 self.future = None;
-                Answer::Done
-            }
-            Call::Advance(ns) => {
-                limiters[0].clock().0.advance(Duration::from_nanos(ns));
                 Answer::Done
             }
         }
@@ -91,31 +90,26 @@ fn plan(random: &mut Random, count: usize) -> Vec<Call> {
             7..=8 => Call::Join(i, n),
             9 => Call::Try(i, n),
             10 => Call::TryAll(amounts(random, count)),
-            11 => Call::Charge(i, n),
-            12..=16 => Call::Refund(i, n),
-            17..=18 => Call::Poll,
+            11..=15 => Call::Refund(i, n),
+            16..=18 => Call::Poll,
             _ => Call::Leave,
         }
     };
-    let count = length(random, 2, 3);
+    let count = length(random, 2, 4);
     (0..count).map(|_| call(random)).collect()
 }
 
-/// Has several threads make random calls at once; then looks who has been served, moves the clock until all are, and
-/// looks at what is left.
+/// Has several threads make random calls at once; then lets permits come and polls, until all are served, and looks at
+/// what is left.
 pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let count = 2 + random.below(2) as usize;
-    let mut quota = |_| {
-        let permit = [1_000, 500, 2_000][random.below(3) as usize];
-        Quota { permit, burst: 2 + random.below(3), level: random.below(3) }
-    };
-    let quotas: Vec<_> = (0..count).map(&mut quota).collect();
+    let buckets: Vec<_> = (0..count).map(|_| (2 + random.below(3), random.below(3))).collect();
     let clock = Slow(ManualClock::new());
-    let limiter = |&Quota { permit, burst, level }: &Quota| {
-        let quota = tidegate::Quota::new(1, Duration::from_nanos(permit)).burst(burst).initial(level);
+    let limiter = |&(burst, level): &(u64, u64)| {
+        let quota = tidegate::Quota::per_second(1_000).burst(burst).initial(level);
         RateLimiter::with_clock(quota.catch_up(Duration::ZERO), clock.clone())
     };
-    let limiters: Vec<_> = quotas.iter().map(limiter).collect();
+    let limiters: Vec<_> = buckets.iter().map(limiter).collect();
     let threads = 3 + random.below(2) as usize;
     let mut caller = |i| Caller {
         limiters: &limiters,
@@ -126,15 +120,27 @@ pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let mut callers: Vec<_> = (0..threads).map(&mut caller).collect();
     let tickets = Tickets::default();
     let mut history = record(&tickets, &mut callers);
-    // Before the clock goes on, when some have been served, and when all have.
-    for by in [1_000 + random.below(8) * 500, 60_000, 0] {
-        for (i, (calls, caller)) in history.iter_mut().zip(&mut callers).enumerate() {
-            let left = Call::Available(i % count);
-            caller.plan = vec![if caller.future.is_some() { Call::Poll } else { left }].into_iter();
-            calls.extend(caller.act(&tickets));
+    let act = |caller: &mut Caller<'_>, call| {
+        caller.plan = vec![call].into_iter();
+        caller.act(&tickets)
+    };
+    for _ in 0..12 {
+        for (calls, caller) in history.iter_mut().zip(&mut callers) {
+            if caller.future.is_some() {
+                calls.extend(act(caller, Call::Poll));
+            }
         }
-        callers[0].plan = vec![Call::Advance(by)].into_iter();
-        history[0].extend(callers[0].act(&tickets));
+        if callers.iter().all(|caller| caller.future.is_none()) {
+            break;
+        }
+        for (i, (burst, _)) in buckets.iter().enumerate() {
+            history[0].extend(act(&mut callers[0], Call::Refund(i, *burst)));
+        }
     }
-    (Spec(quotas), history)
+    let all_served = callers.iter().all(|caller| caller.future.is_none());
+    assert!(all_served, "not all are served: {history:#?}");
+    for i in 0..count {
+        history[0].extend(act(&mut callers[0], Call::Available(i)));
+    }
+    (Spec(buckets), history)
 }

@@ -1,36 +1,28 @@
-//! Several limiters with those who wait, for one of them or for all, one call after the other, in whole nanoseconds.
+//! Several limiters with waiters, for one of them or for all, one call after the other, in whole permits. The clock stands
+//! still, so that what comes comes from others.
 //!
-//! A call that does not wait is one step, also one for several limits: it takes from all or from none. It takes
-//! nothing while somebody waits where it asks, and is then told to come again no sooner than after all who do. Of a
-//! group, that is, who waits for several limits at once:
-//! 1. *to join* is one step: it takes from all; or stands last in the queue of the limit whose turn comes last, and
-//!    in no other. Who is due at the head has been served by then;
-//! 2. *to look* is one step, and no call's: if it is due in the one queue where it stands, it joins all the others;
-//!    if it is due in all, it takes from all; else it is promised the latest of its turns, where a promise that stands
-//!    is only ever brought forward. It may look at any time;
-//! 3. who stands behind a group goes before it, in a step that is no call's, if it is due, and if the group is in time
-//!    for its promise even so; or, as long as it stands in one queue alone, if there is enough for both. Nobody goes
-//!    before those who wait for one limit;
-//! 4. *to leave* is a step for each limit, in the order in which they were made. First it looks no more; then it leaves
-//!    each queue where it stands, or gives back what it was granted by each, by the rules of `waiters.rs`;
-//! 5. when the last of calls that overlap ends, nobody waits who is due: for one limit, or where a group stands alone,
-//!    or in all;
-//! 6. *the clock* moves alone, from one time to the next at which somebody comes to be due or a promise ends, and not on
-//!    before those are served.
+//! Of one limiter all is as in `waiters.rs`. A call that waits for several limits, a *group*,
+//! 1. takes from all in one step; or waits for one of them, as any other waiter: it takes what it asks for, or stands last
+//!    in that queue. Once it has been granted that, it goes on to another, whenever it is polled;
+//! 2. has been granted all in the end. If all of it could still go back, that is it. Else it gives all back, and stands at
+//!    the front of all queues, behind such groups, in the same step;
+//! 3. takes from all, in a step that is no call's, when it is the first in all queues and all limits admit it. Nobody behind
+//!    it is granted anything before that;
+//! 4. leaves one limit after the other. It does not take anything from then on;
+//! 5. when the last of calls that overlap ends, nobody waits that could go on without being polled.
+//!
+//! Which limit a group waits for next, and how long a refused call is told to wait, is left open here.
 
 use super::{
     checker::{self, Then, Turn},
-    groups_state::{Group, State},
+    groups_state::{Amounts, Limit, Place, State, Waiter, members, only},
     several::MOST,
-    timed_spec::Answer,
-    timed_state::{Id, State as Limit, Waiter},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     /// Of one limiter.
     Try(usize, u64),
-    Charge(usize, u64),
     Refund(usize, u64),
     Available(usize),
     /// Of all.
@@ -42,153 +34,161 @@ pub(crate) enum Call {
     Poll,
     /// It is dropped, and had not been ready.
     Leave,
-    /// Moves the clock.
-    Advance(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Done,
+    Never,
+    /// Refused for now.
+    NotYet,
+    Pending,
+    Count(i64),
 }
 
 /// How far a call has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
-    /// Others are served first.
-    Begun,
-    /// Waiting, or granted without having heard of it.
+    /// A group that has been granted what it has waited for, if anything, goes on to the next.
+    Next,
+    /// It is about to wait for that limit.
+    Enter(usize),
+    /// It waits, or was granted it without having heard of it.
     Joined,
-    /// It has left so many of the limits.
-    Left(usize),
-    /// The clock is on its way.
-    Moving(i64),
+    /// It leaves.
+    Leaving,
     /// All is done but for the hand-off.
     Done,
 }
 
-/// One of the limiters.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Quota {
-    /// How long a permit takes to come.
-    pub(crate) permit: u64,
-    pub(crate) burst: u64,
-    /// How many permits there are at first.
-    pub(crate) level: u64,
-}
-
+/// The bursts, and what is there at first.
 #[derive(Clone, Debug)]
-pub(crate) struct Spec(pub(crate) Vec<Quota>);
+pub(crate) struct Spec(pub(crate) Vec<(u64, u64)>);
 
 impl Spec {
-    /// What may come of a call that takes one step and does not wait; nothing if that is not the answer.
-    fn at_once(&self, state: &State, call: Call, answer: Answer) -> Option<State> {
-        let mut after = state.clone();
-        let (i, n) = match call {
-            Call::Try(i, n) | Call::Charge(i, n) | Call::Refund(i, n) => (i, n),
-            Call::Available(i) => (i, 0),
-            _ => (0, 0),
-        };
-        let (cost, limit) = (self.cost(i, n), self.limit(i));
-        let one = &mut after.limits[i];
-        let now = one.now;
-        let right = match call {
-            Call::Try(..) => {
-                let costs = std::array::from_fn(|j| if j == i { cost } else { 0 });
-                return self.take_at_once(state, costs, answer);
-            }
-            Call::TryAll(amounts) => return self.take_at_once(state, self.costs(amounts), answer),
-            Call::Charge(..) => {
-                one.take(cost, now);
-                Answer::Wait((one.tat - limit - now).max(0) as u64)
-            }
-            Call::Refund(..) => {
-                one.tat = (one.tat - cost).max(now.min(one.tat));
-                one.look(now, false);
-                Answer::Done
-            }
-            Call::Available(_) => Answer::Count((limit + now - one.tat.max(now)).div_euclid(self.cost(i, 1))),
-            _ => return None,
-        };
-        (right == answer).then_some(after)
+    fn burst(&self, i: usize) -> u64 {
+        self.0[i].0
     }
 
-    /// Takes all or nothing.
-    fn take_at_once(&self, state: &State, costs: [i64; MOST], answer: Answer) -> Option<State> {
+    fn is_never(&self, amounts: Amounts) -> bool {
+        members(amounts).any(|i| amounts[i] > self.burst(i))
+    }
+
+    /// All have been granted: takes them for good, or gives all back and goes to the front.
+    fn settle(state: &State, Waiter { thread, amounts, .. }: Waiter) -> (State, bool) {
         let mut after = state.clone();
-        let mut behind = false;
-        let mut longest = 0;
-        for i in self.members(costs) {
-            if costs[i] > self.limit(i) {
-                return (answer == Answer::Never).then_some(after);
+        let whole = members(amounts).all(|i| state.limits[i].good(thread, amounts[i]) == amounts[i]);
+        if whole {
+            // As if it had gone back, and were granted now.
+            for i in members(amounts) {
+                after.limits[i].give_back(thread, amounts[i]);
+                after.limits[i].level -= amounts[i];
             }
-            let waits = !state.limits[i].queue.is_empty();
-            behind |= waits;
-            longest = longest.max(self.wait_for_all(state, i, costs[i])).max(i64::from(waits));
+            after.over(thread);
+            return (after, true);
         }
-        if longest == 0 {
-            for i in self.members(costs) {
-                let limit = &mut after.limits[i];
-                limit.take(costs[i], limit.now);
-            }
-        }
-        let right = match answer {
-            Answer::Done => longest == 0,
-            Answer::Wait(ns) if behind => longest <= ns as i64,
-            Answer::Wait(ns) => longest > 0 && longest == ns as i64,
-            _ => false,
+        let is_front = |&other: &usize| {
+            // One that leaves the front stands there until it has left; others leave the one queue at once.
+            let place = state.waiter(other).map(|waiter| waiter.place);
+            matches!(place, Some(Place::Front | Place::Leaving))
         };
-        right.then_some(after)
+        for i in members(amounts) {
+            let limit = &mut after.limits[i];
+            limit.give_back(thread, amounts[i]);
+            let at = limit.queue.iter().take_while(|other| is_front(other)).count();
+            limit.queue.insert(at, thread);
+        }
+        after.set_place(thread, Place::Front);
+        (after, false)
     }
 
     /// What a call may do first.
     fn begin(&self, state: &State, turn: &Turn<Call, Answer, Stage>) -> Vec<Then<State, Stage>> {
-        let &Turn { call, answer, .. } = turn;
-        let id = Id { thread: turn.thread, blocked: false };
+        let &Turn { thread, call, answer, .. } = turn;
         let mut after = state.clone();
-        let never = || (answer == Answer::Never).then(|| (state.clone(), Some(Stage::Done)));
-        let one = match call {
-            Call::Join(i, n) if n > self.0[i].burst => never(),
-            Call::Join(i, n) => {
-                let waiter = Waiter { id, cost: self.cost(i, n), deadline: i64::MAX };
-                let limit = &mut after.limits[i];
-                if limit.queue.is_empty() && self.wait_for_all(state, i, waiter.cost) == 0 {
-                    limit.take(waiter.cost, limit.now);
-                    (answer == Answer::Done).then_some((after, Some(Stage::Done)))
-                } else {
-                    limit.queue.push(waiter);
-                    Some((after, Some(Stage::Joined)))
-                }
-            }
-            Call::JoinAll(amounts) if (0..self.0.len()).any(|i| amounts[i] > self.0[i].burst) => never(),
-            Call::JoinAll(amounts) => {
-                let group = Group { id, costs: self.costs(amounts), promise: 0, leaves: false };
-                self.come(state, group).map(|after| (after, Some(Stage::Joined)))
-            }
-            Call::Poll if state.is_granted(id) => {
-                after.hear(id);
-                (answer == Answer::Done).then_some((after, Some(Stage::Done)))
-            }
-            Call::Poll => Some((after, Some(Stage::Joined))),
-            Call::Leave => {
-                for group in after.groups.iter_mut().filter(|group| group.id == id) {
-                    group.leaves = true;
-                }
-                Some((after, Some(Stage::Left(0))))
-            }
-            Call::Advance(by) => Some((after, Some(Stage::Moving(state.now() + by as i64)))),
-            _ => self.at_once(state, call, answer).map(|after| (after, Some(Stage::Done))),
+        let amounts = match call {
+            Call::Try(i, n) | Call::Join(i, n) => only(i, n),
+            Call::TryAll(amounts) | Call::JoinAll(amounts) => amounts,
+            _ => [0; MOST],
         };
-        one.into_iter().collect()
+        let right = match call {
+            // Of the limits that are not locked just then, any may be the one that refuses it.
+            Call::TryAll(_) if answer == Answer::NotYet => {
+                members(amounts).any(|i| amounts[i] <= self.burst(i) && !state.limits[i].admits(amounts[i]))
+            }
+            _ if self.is_never(amounts) => answer == Answer::Never,
+            Call::Try(..) | Call::TryAll(_) | Call::Join(..) | Call::JoinAll(_) if state.admits(amounts) => {
+                for i in members(amounts) {
+                    after.limits[i].level -= amounts[i];
+                }
+                answer == Answer::Done
+            }
+            Call::Try(..) | Call::TryAll(_) => answer == Answer::NotYet,
+            Call::Refund(i, n) => {
+                after.limits[i].add(n, self.burst(i));
+                answer == Answer::Done
+            }
+            Call::Available(i) => answer == Answer::Count(state.limits[i].level as i64),
+            Call::Join(..) | Call::JoinAll(_) => {
+                let place = |i| {
+                    let mut after = state.clone();
+                    after.waiters.push(Waiter { thread, amounts, place: Place::In(i) });
+                    after.waiters.sort_by_key(|waiter| waiter.thread);
+                    (after, Some(Stage::Enter(i)))
+                };
+                return members(amounts).map(place).collect();
+            }
+            Call::Poll => return vec![(after, Some(Stage::Joined))],
+            Call::Leave => return Self::leave(state, thread, true),
+        };
+        right.then_some((after, Some(Stage::Done))).into_iter().collect()
     }
 
-    /// It leaves a limit, or has left them all.
-    fn leave(&self, state: &State, id: Id, i: usize) -> Vec<Then<State, Stage>> {
-        let Some(i) = (i..self.0.len()).find(|&i| state.is_about(i, id)) else {
-            let mut after = state.clone();
-            after.groups.retain(|group| group.id != id);
+    /// It leaves a limit: that for which it waits before those of which it holds something; or it has left them all.
+    fn leave(state: &State, thread: usize, is_first: bool) -> Vec<Then<State, Stage>> {
+        let mut after = state.clone();
+        let Some(Waiter { amounts, place, .. }) = state.waiter(thread) else { return Vec::new() };
+        if is_first {
+            after.set_place(thread, Place::Leaving);
+        }
+        let first = match place {
+            Place::In(i) => Some(i),
+            _ => members(amounts).find(|&i| state.limits[i].is_about(thread)),
+        };
+        let Some(i) = first else {
+            after.over(thread);
             return vec![(after, Some(Stage::Done))];
         };
-        let left = |limit| {
+        let limit = &mut after.limits[i];
+        limit.queue.retain(|&other| other != thread);
+        limit.give_back(thread, amounts[i]);
+        vec![(after, Some(Stage::Leaving))]
+    }
+
+    /// It was granted what it has waited for, if it has.
+    fn next(state: &State, waiter: Waiter, answer: Answer) -> Vec<Then<State, Stage>> {
+        let held = |i: usize| state.limits[i].granted(waiter.thread).is_some();
+        if members(waiter.amounts).all(held) {
+            let (after, over) = Self::settle(state, waiter);
+            let stage = if over { Stage::Done } else { Stage::Joined };
+            return (!over || answer == Answer::Done).then_some((after, Some(stage))).into_iter().collect();
+        }
+        let enter = |i| {
             let mut after = state.clone();
-            after.limits[i] = limit;
-            (after, Some(Stage::Left(i + 1)))
+            after.set_place(waiter.thread, Place::In(i));
+            (after, Some(Stage::Enter(i)))
         };
-        state.limits[i].leave(id).into_iter().map(left).collect()
+        members(waiter.amounts).filter(|&i| !held(i)).map(enter).collect()
+    }
+
+    /// Whether it was granted what it waits for.
+    fn is_granted(state: &State, waiter: Waiter) -> bool {
+        let is_granted = |i: usize| state.limits[i].granted(waiter.thread).is_some();
+        match waiter.place {
+            Place::In(i) => is_granted(i),
+            Place::Front => members(waiter.amounts).all(is_granted),
+            Place::Leaving => false,
+        }
     }
 }
 
@@ -199,47 +199,69 @@ impl checker::Spec for Spec {
     type Stage = Stage;
 
     fn start(&self) -> State {
-        let limit = |(i, quota): (usize, &Quota)| {
-            let tat = self.limit(i) - self.cost(i, quota.level);
-            Limit { tat, ..Limit::default() }
-        };
-        State { limits: self.0.iter().enumerate().map(limit).collect(), groups: Vec::new() }
+        let limit = |&(_, level): &(u64, u64)| Limit { level, ..Limit::default() };
+        State { limits: self.0.iter().map(limit).collect(), waiters: Vec::new() }
     }
 
     fn points(&self, state: &State, turn: &Turn<Call, Answer, Stage>) -> Vec<Then<State, Stage>> {
-        let &Turn { answer, stage, first, last, .. } = turn;
-        let id = Id { thread: turn.thread, blocked: false };
+        let &Turn { thread, answer, stage, first, last, .. } = turn;
         let mut after = state.clone();
-        match stage {
-            None => {
-                let waits = self.is_restless(state).then_some((after, Some(Stage::Begun)));
-                waits.into_iter().chain(self.begin(state, turn)).collect()
-            }
-            Some(Stage::Begun) => self.begin(state, turn),
-            // It may have been granted since, and will hear of it when it is polled.
-            Some(Stage::Joined) if answer == Answer::Pending => vec![(after, Some(Stage::Done))],
-            Some(Stage::Joined) => {
-                let heard = answer == Answer::Done && after.hear(id);
-                heard.then_some((after, Some(Stage::Done))).into_iter().collect()
-            }
-            Some(Stage::Left(i)) => self.leave(state, id, i),
-            Some(Stage::Moving(_)) if self.is_restless(state) || !last => Vec::new(),
-            Some(Stage::Moving(to)) if state.now() == to => vec![(after, Some(Stage::Done))],
-            Some(Stage::Moving(to)) => {
-                let stop = self.next_stop(state).map_or(to, |stop| stop.min(to));
-                for limit in &mut after.limits {
-                    limit.now = stop;
+        let waiter = state.waiter(thread);
+        match (stage, waiter) {
+            (None, _) => self.begin(state, turn),
+            (Some(Stage::Enter(i)), Some(Waiter { amounts, .. })) => {
+                let limit = &mut after.limits[i];
+                let admits = limit.admits(amounts[i]);
+                if admits {
+                    limit.grant(thread, amounts[i]);
+                } else {
+                    limit.queue.push(thread);
                 }
-                vec![(after, stage)]
+                vec![(after, Some(if admits { Stage::Next } else { Stage::Joined }))]
             }
-            Some(Stage::Done) if first && !(last && self.is_restless(state)) => vec![(after, None)],
-            Some(Stage::Done) => Vec::new(),
+            (Some(Stage::Next), Some(waiter)) => Self::next(state, waiter, answer),
+            (Some(Stage::Joined), Some(waiter)) => {
+                // It may be granted after that, before the call is over.
+                if !Self::is_granted(state, waiter) {
+                    return (answer == Answer::Pending)
+                        .then_some((after, Some(Stage::Done)))
+                        .into_iter()
+                        .collect();
+                }
+                let is_over = members(waiter.amounts).count() == 1 || waiter.place == Place::Front;
+                if !is_over {
+                    return vec![(after, Some(Stage::Next))];
+                }
+                after.over(thread);
+                (answer == Answer::Done).then_some((after, Some(Stage::Done))).into_iter().collect()
+            }
+            (Some(Stage::Leaving), _) => Self::leave(state, thread, false),
+            // To run the hand-off for longer is in nobody's way.
+            (Some(Stage::Done), _) if first && (!last || self.between(state).is_empty()) => {
+                vec![(after, None)]
+            }
+            _ => Vec::new(),
         }
     }
 
-    /// Who is due is served, and groups look.
+    /// The first in a queue is granted what it asks for.
     fn between(&self, state: &State) -> Vec<State> {
-        let looks = state.groups.iter().filter_map(|group| self.look(state, group));
-        self.serve(state).into_iter().chain(looks).collect()
+        let mut granted = Vec::new();
+        for waiter @ &Waiter { thread, amounts, place } in &state.waiters {
+            let is_due = |i: usize| {
+                state.limits[i].queue.first() == Some(&thread) && amounts[i] <= state.limits[i].level
+            };
+            let of = match place {
+                Place::In(i) => only(i, amounts[i]),
+                Place::Front => amounts,
+                Place::Leaving => continue,
+            };
+            if !Self::is_granted(state, *waiter) && members(of).all(is_due) {
+                let mut after = state.clone();
+                members(of).for_each(|i| after.limits[i].grant(thread, amounts[i]));
+                granted.push(after);
+            }
+        }
+        granted
     }
 }

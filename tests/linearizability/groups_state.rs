@@ -1,231 +1,144 @@
-//! The buckets and queues of `groups_spec.rs`: who is due where, and what groups do.
+//! The buckets and queues of `groups_spec.rs`.
 
-use super::{
-    groups_spec::Spec,
-    several::MOST,
-    timed_state::{Id, Outcome, State as Limit, Waiter},
-};
+use super::several::MOST;
 
-/// Who waits for several limits.
+/// What one asks for of each limit.
+pub(crate) type Amounts = [u64; MOST];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Group {
-    pub(crate) id: Id,
-    /// What it asks for of each.
-    pub(crate) costs: [i64; MOST],
-    pub(crate) promise: i64,
-    /// It is about to leave, and looks no more.
-    pub(crate) leaves: bool,
+pub(crate) struct Waiter {
+    /// A thread has one future.
+    pub(crate) thread: usize,
+    pub(crate) amounts: Amounts,
+    pub(crate) place: Place,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// It waits for that limit, or was granted it last.
+    In(usize),
+    /// At the front of all queues, or granted all.
+    Front,
+    /// It takes nothing any more.
+    Leaving,
+}
+
+/// What one of them holds of a limit, or was granted without having heard of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Grant {
+    pub(crate) thread: usize,
+    /// How often permits had come before it.
+    pub(crate) comings: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Limit {
+    pub(crate) level: u64,
+    /// Threads, from front to back.
+    pub(crate) queue: Vec<usize>,
+    pub(crate) grants: Vec<Grant>,
+    /// What was missing each time after permits had come since the oldest of the grants.
+    pub(crate) comings: Vec<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) limits: Vec<Limit>,
-    /// Those that wait.
-    pub(crate) groups: Vec<Group>,
+    /// By thread.
+    pub(crate) waiters: Vec<Waiter>,
+}
+
+impl Limit {
+    /// Whether a newcomer is admitted.
+    pub(crate) const fn admits(&self, n: u64) -> bool {
+        self.queue.is_empty() && n <= self.level
+    }
+
+    pub(crate) fn grant(&mut self, thread: usize, n: u64) {
+        self.queue.retain(|&other| other != thread);
+        self.level -= n;
+        self.grants.push(Grant { thread, comings: self.comings.len() });
+    }
+
+    /// So many come, up to a full burst.
+    pub(crate) fn add(&mut self, n: u64, burst: u64) {
+        self.level = (self.level + n).min(burst);
+        let missing = burst - self.level;
+        match self.grants.last() {
+            Some(latest) if latest.comings < self.comings.len() => {
+                // Only the least after each grant matters.
+                let last = self.comings.last_mut().expect("it is not empty");
+                *last = missing.min(*last);
+            }
+            Some(_) => self.comings.push(missing),
+            None => {}
+        }
+    }
+
+    pub(crate) fn granted(&self, thread: usize) -> Option<&Grant> {
+        self.grants.iter().find(|grant| grant.thread == thread)
+    }
+
+    /// How much of so many would go back.
+    pub(crate) fn good(&self, thread: usize, n: u64) -> u64 {
+        let Some(grant) = self.granted(thread) else { return 0 };
+        self.comings[grant.comings..].iter().copied().fold(n, u64::min)
+    }
+
+    pub(crate) fn give_back(&mut self, thread: usize, n: u64) {
+        let good = self.good(thread, n);
+        let since = self.granted(thread).map_or(self.comings.len(), |grant| grant.comings);
+        for missing in &mut self.comings[since..] {
+            *missing -= good;
+        }
+        self.level += good;
+        self.forget(thread);
+    }
+
+    /// Its grant is used, or has gone back.
+    pub(crate) fn forget(&mut self, thread: usize) {
+        self.grants.retain(|grant| grant.thread != thread);
+        // The one that comes first in there was granted first.
+        let oldest = self.grants.first().map_or(self.comings.len(), |grant| grant.comings);
+        self.comings.drain(..oldest);
+        for later in &mut self.grants {
+            later.comings -= oldest;
+        }
+    }
+
+    pub(crate) fn is_about(&self, thread: usize) -> bool {
+        self.queue.contains(&thread) || self.granted(thread).is_some()
+    }
+}
+
+pub(crate) fn members(amounts: Amounts) -> impl Iterator<Item = usize> {
+    (0..MOST).filter(move |&i| amounts[i] > 0)
+}
+
+pub(crate) fn only(i: usize, n: u64) -> Amounts {
+    std::array::from_fn(|j| if i == j { n } else { 0 })
 }
 
 impl State {
-    pub(crate) fn now(&self) -> i64 {
-        self.limits[0].now
+    pub(crate) fn waiter(&self, thread: usize) -> Option<Waiter> {
+        self.waiters.iter().find(|waiter| waiter.thread == thread).copied()
     }
 
-    /// The place of somebody in a queue.
-    fn place(&self, i: usize, id: Id) -> Option<usize> {
-        self.limits[i].queue.iter().position(|waiter| waiter.id == id)
+    pub(crate) fn set_place(&mut self, thread: usize, place: Place) {
+        let own = self.waiters.iter_mut().find(|waiter| waiter.thread == thread);
+        own.expect("it waits").place = place;
     }
 
-    fn group(&self, id: Id) -> Option<&Group> {
-        self.groups.iter().find(|group| group.id == id)
-    }
-
-    fn is_granted_by(&self, i: usize, id: Id) -> bool {
-        self.limits[i].outcomes.iter().any(|&(other, _)| other == id)
-    }
-
-    pub(crate) fn is_granted(&self, id: Id) -> bool {
-        (0..self.limits.len()).any(|i| self.is_granted_by(i, id))
-    }
-
-    /// Whether somebody stands in that queue, or was granted something there.
-    pub(crate) fn is_about(&self, i: usize, id: Id) -> bool {
-        self.place(i, id).is_some() || self.is_granted_by(i, id)
-    }
-
-    /// Whether it has been granted what it hears of now.
-    pub(crate) fn hear(&mut self, id: Id) -> bool {
-        self.limits.iter_mut().filter_map(|limit| limit.hear(id)).count() > 0
-    }
-
-    /// It takes what it asks for of a limit, from the queue.
-    fn grant(&mut self, i: usize, place: usize) {
-        let limit = &mut self.limits[i];
-        let Waiter { id, cost, .. } = limit.queue[place];
-        limit.take(cost, limit.now);
-        limit.queue.remove(place);
-        limit.outcomes.push((id, Outcome::Granted { cost, looks: limit.looks.len() }));
-    }
-}
-
-impl Spec {
-    /// What so many permits of a limiter cost.
-    pub(crate) fn cost(&self, i: usize, n: u64) -> i64 {
-        (n * self.0[i].permit) as i64
-    }
-
-    pub(crate) fn costs(&self, amounts: [u64; MOST]) -> [i64; MOST] {
-        std::array::from_fn(|i| if amounts[i] > 0 { self.cost(i, amounts[i]) } else { 0 })
-    }
-
-    /// Those of the limits that something is asked of.
-    pub(crate) fn members(&self, costs: [i64; MOST]) -> impl Iterator<Item = usize> + use<> {
-        (0..self.0.len()).filter(move |&i| costs[i] > 0)
-    }
-
-    /// What a full burst of a limiter costs.
-    pub(crate) fn limit(&self, i: usize) -> i64 {
-        self.cost(i, self.0[i].burst)
-    }
-
-    /// How long it is until so much can be had after so many of those who wait.
-    fn wait(&self, state: &State, i: usize, place: usize, cost: i64) -> i64 {
-        let Limit { now, tat, queue, .. } = &state.limits[i];
-        let ahead: i64 = queue[..place].iter().map(|waiter| waiter.cost).sum();
-        (tat.max(now) + ahead + cost - self.limit(i) - now).max(0)
-    }
-
-    /// How long it is until so much can be had after all who wait.
-    pub(crate) fn wait_for_all(&self, state: &State, i: usize, cost: i64) -> i64 {
-        self.wait(state, i, state.limits[i].queue.len(), cost)
-    }
-
-    /// Whether that one is due in a queue, past those ahead of it.
-    fn is_due(&self, state: &State, i: usize, place: usize) -> bool {
-        let Limit { now, tat, queue, .. } = &state.limits[i];
-        let cost = queue[place].cost;
-        let mut then = *tat.max(now);
-        if then + cost > now + self.limit(i) {
-            return false;
+    /// It has what it has asked for, and keeps it.
+    pub(crate) fn over(&mut self, thread: usize) {
+        for limit in &mut self.limits {
+            limit.forget(thread);
         }
-        queue[..place].iter().all(|ahead| {
-            then += ahead.cost;
-            let in_time = |group: &Group| then + cost <= group.promise.max(*now) + self.limit(i);
-            state.group(ahead.id).is_some_and(in_time)
-        })
+        self.waiters.retain(|waiter| waiter.thread != thread);
+        self.waiters.sort_by_key(|waiter| waiter.thread);
     }
 
-    /// Whether somebody at the head of one of those queues who waits for one limit is still to be served.
-    fn heads_are_due(&self, state: &State, costs: [i64; MOST]) -> bool {
-        let is_single =
-            |i: usize| state.limits[i].queue.first().is_some_and(|head| state.group(head.id).is_none());
-        self.members(costs).any(|i| is_single(i) && self.is_due(state, i, 0))
-    }
-
-    /// In which of the queues where it stands somebody is due, and how long it is to its turn there.
-    fn turns(&self, state: &State, group: &Group) -> Vec<(usize, bool, i64)> {
-        let turn = |i| {
-            let place = state.place(i, group.id)?;
-            Some((i, self.is_due(state, i, place), self.wait(state, i, place, group.costs[i])))
-        };
-        self.members(group.costs).filter_map(turn).collect()
-    }
-
-    /// A group joins the queues where it does not stand.
-    fn join_all(&self, state: &mut State, group: &Group) {
-        for i in self.members(group.costs) {
-            if state.place(i, group.id).is_none() {
-                let waiter = Waiter { id: group.id, cost: group.costs[i], deadline: i64::MAX };
-                state.limits[i].queue.push(waiter);
-            }
-        }
-    }
-
-    /// A group that stands everywhere takes from all if it is due in all.
-    fn take_all(&self, state: &mut State, group: &Group) -> bool {
-        let due = self.turns(state, group).iter().all(|&(_, due, _)| due);
-        if due {
-            for i in self.members(group.costs) {
-                let place = state.place(i, group.id).expect("it stands there");
-                state.grant(i, place);
-            }
-            state.groups.retain(|other| other.id != group.id);
-        }
-        due
-    }
-
-    /// A group comes.
-    pub(crate) fn come(&self, state: &State, group: Group) -> Option<State> {
-        if self.heads_are_due(state, group.costs) {
-            return None;
-        }
-        let mut after = state.clone();
-        after.groups.push(group);
-        self.join_all(&mut after, &group);
-        if !self.take_all(&mut after, &group) {
-            let turns = self.turns(&after, &group);
-            let &(scarcest, ..) = turns.iter().max_by_key(|&&(_, due, wait)| (!due, wait))?;
-            for (i, limit) in after.limits.iter_mut().enumerate() {
-                limit.queue.retain(|waiter| waiter.id != group.id || i == scarcest);
-            }
-        }
-        Some(after)
-    }
-
-    /// A group looks, if that changes anything.
-    pub(crate) fn look(&self, state: &State, group: &Group) -> Option<State> {
-        let count = self.members(group.costs).count();
-        let turns = self.turns(state, group);
-        let stands = |i: usize| if turns.iter().any(|&(j, ..)| j == i) { group.costs[i] } else { 0 };
-        if group.leaves || self.heads_are_due(state, std::array::from_fn(stands)) {
-            return None;
-        }
-        let mut after = state.clone();
-        if turns.len() < count {
-            if !turns.iter().any(|&(_, due, _)| due) || self.heads_are_due(state, group.costs) {
-                return None;
-            }
-            self.join_all(&mut after, group);
-        }
-        if !self.take_all(&mut after, group) {
-            let now = state.now();
-            let longest = self.turns(&after, group).iter().map(|&(.., wait)| wait).max()?.max(1);
-            let own = after.groups.iter_mut().find(|other| other.id == group.id)?;
-            let stands = now < own.promise;
-            own.promise = if stands { own.promise.min(now + longest) } else { now + longest };
-        }
-        (after != *state).then_some(after)
-    }
-
-    /// Who is due and waits for one limit is served.
-    pub(crate) fn serve(&self, state: &State) -> Vec<State> {
-        let mut served = Vec::new();
-        for (i, limit) in state.limits.iter().enumerate() {
-            for (place, waiter) in limit.queue.iter().enumerate() {
-                if state.group(waiter.id).is_none() && self.is_due(state, i, place) {
-                    let mut after = state.clone();
-                    after.grant(i, place);
-                    served.push(after);
-                }
-            }
-        }
-        served
-    }
-
-    /// Whether there is somebody who is due.
-    pub(crate) fn is_restless(&self, state: &State) -> bool {
-        let is_due = |group: &Group| {
-            let turns = self.turns(state, group);
-            let due = turns.iter().filter(|&&(_, due, _)| due).count();
-            !group.leaves && due > 0 && (due == turns.len())
-        };
-        state.groups.iter().any(is_due) || !self.serve(state).is_empty()
-    }
-
-    /// When the next of those who wait comes to be due, or a promise ends.
-    pub(crate) fn next_stop(&self, state: &State) -> Option<i64> {
-        let dues = state.limits.iter().enumerate().flat_map(|(i, limit)| {
-            limit.queue.iter().map(move |waiter| limit.tat + waiter.cost - self.limit(i))
-        });
-        let promises = state.groups.iter().map(|group| group.promise);
-        dues.chain(promises).filter(|&stop| stop > state.now()).min()
+    pub(crate) fn admits(&self, amounts: Amounts) -> bool {
+        members(amounts).all(|i| self.limits[i].admits(amounts[i]))
     }
 }

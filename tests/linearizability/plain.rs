@@ -1,7 +1,7 @@
 //! The calls of the plain limiter that do not wait, and changes of its quota.
 //!
-//! A call that is held up while the quota changes twice may be charged twice (the head of `src/published.rs` says
-//! why), so a change waits until all calls have ended that were under way at the one before.
+//! A change waits until all calls have ended that were under way at the one before: so each call is decided by one of two
+//! quotas at most, and the search stays small.
 
 use std::time::Duration;
 

@@ -1,15 +1,15 @@
 //! Several limits at once, all or nothing, beside calls of each alone, while the clock moves.
 //!
-//! Of calls of one limiter, each is what it is in `spec.rs`. `AllOf::try_acquire` is as many points in time as there
-//! are limits to it, and one more:
-//! 1. it reads the clock for each of them, in the order in which the limiters were made (that in which they are
-//!    locked). The clock may move in between, so that each limit is decided by a reading of its own;
-//! 2. then it does all the rest in one step, in which all are locked and nothing changes: it takes from all; or, if
-//!    any of them does not admit it, nothing from any. A refusal is one step, too, and tells the longest of the
-//!    waits, each of them counted from its own reading.
+//! Of calls of one limiter, each is what it is in `spec.rs`. `AllOf::try_acquire` is
+//! 1. a look at each limit without a lock, in the order in which the limiters were made: it reads the clock, and then
+//!    looks whether that limit refuses. Only a limit that is locked just then is not looked at. If any limit refuses,
+//!    that is the answer, with the longest of the waits, each of them counted from its own reading;
+//! 2. else another reading of the clock for each of them, in the same order (that in which they are locked). The clock may
+//!    move in between, so that each limit is decided by a reading of its own;
+//! 3. then all the rest in one step, in which all are locked and nothing changes: it takes from all; or, if any of them
+//!    does not admit it, nothing from any. Such a refusal is one step, too, and tells the longest of the waits.
 //!
-//! It looks after those who wait before that, and reads the clocks again if one of them seems to have stepped back.
-//! Nobody waits here, and no clock steps back. Who does wait for all is in `groups.rs`.
+//! Nobody waits here, and no clock steps back. Calls that wait for all are in `groups.rs`.
 
 use std::time::Duration;
 
@@ -34,12 +34,19 @@ pub(crate) enum Call {
     Of(usize, spec::Call),
 }
 
+/// A wait that is longer than any.
+const NEVER: u64 = u64::MAX;
+
 /// How far a call has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
-    /// It has read the clock of one limiter: first, and last.
-    Read(u64, u64),
-    /// It has read the clock for so many of the limiters.
+    /// It has read the clock of one limiter.
+    Read(u64),
+    /// It has looked at so many of the limiters, of which some have refused it for so long at most.
+    Looked(usize, Option<u64>),
+    /// The same, and it has read the clock for the next.
+    Looking(usize, Option<u64>, u64),
+    /// It has read the clock for so many of the limiters, which are locked.
     ReadFor(usize, [u64; MOST]),
 }
 
@@ -69,7 +76,7 @@ impl Spec {
         let mut then = tats.to_vec();
         let mut longest = None;
         for (i, scale) in self.scales.iter().enumerate().filter(|&(i, _)| amounts[i] > 0) {
-            let (answer, tat) = scale.step(tats[i], read_ns[i], read_ns[i], spec::Call::Try(amounts[i]));
+            let (answer, tat) = scale.step(tats[i], read_ns[i], spec::Call::Try(amounts[i]));
             match answer {
                 Answer::Wait(ns) => longest = longest.max(Some(ns)),
                 Answer::Never => return (Answer::Never, tats.to_vec()),
@@ -77,6 +84,57 @@ impl Spec {
             }
         }
         longest.map_or((Answer::Done, then), |ns| (Answer::Wait(ns), tats.to_vec()))
+    }
+
+    /// What may come of a look at one limit after others have refused for so long, by that reading.
+    fn look(&self, state: &State, i: usize, n: u64, read_ns: u64, refused: Option<u64>) -> Option<u64> {
+        match self.scales[i].step(state.tats[i], read_ns, spec::Call::Try(n)).0 {
+            Answer::Wait(ns) => refused.max(Some(ns)),
+            Answer::Never => Some(NEVER),
+            _ => refused,
+        }
+    }
+
+    /// The next point of a call for several.
+    fn all_points(
+        &self,
+        state: &State,
+        turn: &Turn<Call, Answer, Stage>,
+        amounts: [u64; MOST],
+    ) -> Vec<Then<State, Stage>> {
+        let now_ns = state.now_ns;
+        let to = |stage| (state.clone(), Some(stage));
+        let next = |done: usize| (done..MOST).find(|&i| amounts[i] > 0);
+        let (done, refused) = match turn.stage {
+            Some(Stage::Looking(i, refused, read_ns)) => {
+                let looked = self.look(state, i, amounts[i], read_ns, refused);
+                let locked = (!turn.alone).then_some(refused);
+                return [looked]
+                    .into_iter()
+                    .chain(locked)
+                    .map(|refused| to(Stage::Looked(i + 1, refused)))
+                    .collect();
+            }
+            Some(Stage::ReadFor(done, mut read_ns)) => {
+                if let Some(i) = next(done) {
+                    read_ns[i] = now_ns;
+                    return vec![to(Stage::ReadFor(i + 1, read_ns))];
+                }
+                let (right, tats) = self.all(&state.tats, read_ns, amounts);
+                let over = (State { now_ns, tats }, None);
+                return (right == turn.answer).then_some(over).into_iter().collect();
+            }
+            Some(Stage::Looked(done, refused)) => (done, refused),
+            _ => (0, None),
+        };
+        match (next(done), refused) {
+            (Some(i), _) => vec![to(Stage::Looking(i, refused, now_ns))],
+            (None, None) => vec![to(Stage::ReadFor(0, [0; MOST]))],
+            (None, Some(ns)) => {
+                let right = if ns == NEVER { Answer::Never } else { Answer::Wait(ns) };
+                (right == turn.answer).then(|| (state.clone(), None)).into_iter().collect()
+            }
+        }
     }
 }
 
@@ -90,35 +148,26 @@ impl checker::Spec for Spec {
         State { now_ns: 0, tats: self.tats.clone() }
     }
 
+    fn may_lock(call: &Call) -> bool {
+        !matches!(call, Call::Of(_, spec::Call::Advance(_)))
+    }
+
     fn points(&self, state: &State, turn: &Turn<Call, Answer, Stage>) -> Vec<Then<State, Stage>> {
         let now_ns = state.now_ns;
-        let read = |stage| (state.clone(), Some(stage));
-        let over = |tats| (State { now_ns, tats }, None);
+        let read = || (state.clone(), Some(Stage::Read(now_ns)));
         match (turn.call, turn.stage) {
             (Call::Of(_, spec::Call::Advance(ns)), _) => {
                 vec![(State { now_ns: now_ns + ns, ..state.clone() }, None)]
             }
-            (Call::Of(i, call), Some(Stage::Read(first_ns, latest_ns))) => {
-                let again = matches!(call, spec::Call::Charge(_)) && latest_ns < now_ns;
-                let (right, tat) = self.scales[i].step(state.tats[i], latest_ns, first_ns, call);
+            (Call::Of(i, call), Some(Stage::Read(read_ns))) => {
+                let (right, tat) = self.scales[i].step(state.tats[i], read_ns, call);
                 let mut tats = state.tats.clone();
                 tats[i] = tat;
-                let over = (right == turn.answer).then(|| over(tats));
-                again.then(|| read(Stage::Read(first_ns, now_ns))).into_iter().chain(over).collect()
+                let over = (right == turn.answer).then_some((State { now_ns, tats }, None));
+                (read_ns < now_ns).then(read).into_iter().chain(over).collect()
             }
-            (Call::Of(..), _) => vec![read(Stage::Read(now_ns, now_ns))],
-            (Call::All(amounts), stage) => {
-                let (done, mut read_ns) = match stage {
-                    Some(Stage::ReadFor(done, read_ns)) => (done, read_ns),
-                    _ => (0, [0; MOST]),
-                };
-                if let Some(next) = (done..MOST).find(|&i| amounts[i] > 0) {
-                    read_ns[next] = now_ns;
-                    return vec![read(Stage::ReadFor(next + 1, read_ns))];
-                }
-                let (right, tats) = self.all(&state.tats, read_ns, amounts);
-                (right == turn.answer).then(|| over(tats)).into_iter().collect()
-            }
+            (Call::Of(..), _) => vec![read()],
+            (Call::All(amounts), _) => self.all_points(state, turn, amounts),
         }
     }
 }
@@ -144,7 +193,10 @@ impl Actor for Caller<'_> {
     fn act(&mut self, tickets: &Tickets) -> Option<Entry<Call, Answer>> {
         let call = self.plan.next()?;
         Some(tickets.note(call, || match call {
-            Call::All(amounts) => told(all_of(self.limiters, amounts, self.backwards).try_acquire()),
+            Call::All(amounts) => {
+                let taken = all_of(self.limiters, amounts, self.backwards).try_acquire();
+                told(taken.map_err(|denied| denied.denied()))
+            }
             Call::Of(i, call) => ask(&self.limiters[i], call),
         }))
     }

@@ -2,9 +2,8 @@
 //! both a whole number.
 //!
 //! A call is two points in time: it reads the clock, and then does all that it does in one step, after the reading.
-//! (The limiter reads the clock once, before it looks at its state; so it may decide by a time that has passed.) A
-//! charge may read the clock once more before its step; the wait that it tells is counted from the first reading.
-//! Moving the clock is one step.
+//! (The limiter reads the clock once, before it looks at its state; so it may decide by a time that has passed.) If it
+//! finds that it needs the lock, it reads the clock once more, and decides by that. Moving the clock is one step.
 //!
 //! A change of quota counts the time up to its reading by the old one, and keeps the level, rounded down to a tick of
 //! the new one and cut to its burst.
@@ -64,8 +63,8 @@ pub(crate) struct State {
     tat: i64,
 }
 
-/// The clock has been read: the first reading, and the latest.
-type Read = (u64, u64);
+/// The latest reading of the clock.
+type Read = u64;
 
 fn gcd(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { gcd(b, a % b) }
@@ -93,9 +92,8 @@ impl Scale {
         self.limit - self.permit * quota.initial_level() as i64
     }
 
-    /// The answer to a call that is decided at `now_ns`, and the arrival time after it. What is told of waits is
-    /// counted from `told_ns`.
-    pub(crate) fn step(&self, tat: i64, now_ns: u64, told_ns: u64, call: Call) -> (Answer, i64) {
+    /// The answer to a call that is decided at `now_ns`, and the arrival time after it.
+    pub(crate) fn step(&self, tat: i64, now_ns: u64, call: Call) -> (Answer, i64) {
         let now = now_ns as i64 * self.nanosecond;
         let base = tat.max(now);
         let level = self.limit + now - base;
@@ -107,7 +105,7 @@ impl Scale {
                 } else if cost <= level {
                     (Answer::Done, base + cost)
                 } else {
-                    (Answer::Wait(self.wait(base + cost - self.limit, told_ns)), tat)
+                    (Answer::Wait(self.wait(base + cost - self.limit, now_ns)), tat)
                 }
             }
             Call::UpTo(most) => {
@@ -116,7 +114,7 @@ impl Scale {
             }
             Call::Charge(n) => {
                 let then = base + n as i64 * self.permit;
-                (Answer::Wait(self.wait(then - self.limit, told_ns)), then)
+                (Answer::Wait(self.wait(then - self.limit, now_ns)), then)
             }
             Call::Refund(n) => (Answer::Done, (tat - n as i64 * self.permit).max(now.min(tat))),
             Call::Reset => (Answer::Done, tat.min(now)),
@@ -161,16 +159,16 @@ impl checker::Spec for Spec {
         if let Call::Advance(ns) = turn.call {
             return vec![(State { now_ns: now_ns + ns, ..state.clone() }, None)];
         }
-        let read = |first_ns| (state.clone(), Some((first_ns, now_ns)));
-        let Some((first_ns, latest_ns)) = turn.stage else { return vec![read(now_ns)] };
+        let read = || (state.clone(), Some(now_ns));
+        let Some(read_ns) = turn.stage else { return vec![read()] };
         let scale = &self.scales[quota];
         if let Call::Change(other) = turn.call {
-            let tat = scale.convert(tat, latest_ns, &self.scales[other]);
+            let tat = scale.convert(tat, read_ns, &self.scales[other]);
             return vec![(State { now_ns, quota: other, tat }, None)];
         }
-        let again = matches!(turn.call, Call::Charge(_)) && latest_ns < now_ns;
-        let (right, tat) = scale.step(tat, latest_ns, first_ns, turn.call);
+        let (right, tat) = scale.step(tat, read_ns, turn.call);
         let over = (right == turn.answer).then(|| (State { tat, ..state.clone() }, None));
-        again.then(|| read(first_ns)).into_iter().chain(over).collect()
+        let again = (read_ns < now_ns).then(read);
+        again.into_iter().chain(over).collect()
     }
 }

@@ -2,7 +2,8 @@
 //! hundreds of them to come, and all times are multiples of half a permit.
 //!
 //! What a call that does not wait does is one step after it has read the clock, as in `spec.rs`, and so it is with a
-//! waiter that finds the queue empty. While somebody waits, newcomers join behind, or are refused; and
+//! waiter that finds the queue empty. Without the lock it does so by a time that may have passed; with the lock by one that it
+//! has read under the lock. While somebody waits, newcomers join behind, or are refused; and
 //! 1. *the hand-off* is two steps that are no call's: it reads the clock, and then serves, from front to back, all who
 //!    are due by that reading. Whoever is the head then and cannot be due by its deadline is turned away, and so is
 //!    everybody behind who has become too late by what the hand-off has found. So a grant takes effect somewhere
@@ -14,11 +15,9 @@
 //! 3. when the last of calls that overlap ends, nobody waits who is due, or cannot be due in time;
 //! 4. a late grant is dated at its time, up to `catch_up` before the reading. What is then left of this credit when the
 //!    queue has run empty is for waiters, for as long; that it is there is not promised;
-//! 5. who leaves with a grant gives it back if all since would have come out the same without it (as in `waiters.rs`):
-//!    if, as often as the arrival time was compared since, it was ahead of the time that it was compared with by no
-//!    less. It must come back only if that can be told: of calls without the lock, which need an empty queue, it is
-//!    known what the arrival time was at first, and that none of them can have seen a later time than is seen in the
-//!    end.
+//! 5. a waiter that leaves with a grant gives back what would not have overflowed since: no more than by how much the arrival
+//!    time was ahead of a time with which it was compared since. What was taken without the lock counts as compared when
+//!    the lock is held next, with the arrival time from before it.
 
 use super::{
     checker::{self, Then, Turn},
@@ -59,8 +58,8 @@ pub(crate) enum Answer {
 /// How far a call has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
-    /// It has read the clock: first, and last.
-    Read(i64, i64),
+    /// It has read the clock.
+    Read(i64),
     /// In the queue, or settled without having heard of it.
     Joined,
     /// The clock is on its way, from there to there.
@@ -117,12 +116,13 @@ impl Spec {
     /// Serves who is due by that reading, and turns away who is too late.
     fn hand_off(&self, state: &State, now: i64) -> State {
         let mut state = state.clone();
+        state.lock(now);
         let floor = now - self.catch_up as i64;
         while let Some(&Waiter { id, cost, deadline }) = state.queue.first() {
             let due = self.due(&state, cost, floor);
             let outcome = if due <= now {
                 state.take(cost, floor);
-                Outcome::Granted { cost, looks: state.looks.len() }
+                state.granted(cost)
             } else if due > deadline {
                 Outcome::Denied(not_yet(due, deadline))
             } else {
@@ -171,34 +171,34 @@ impl Spec {
     }
 
     /// What may come of a call that does not wait, and has read the clock.
-    fn at_once(&self, state: &mut State, call: Call, first: i64, read: i64) -> Option<Answer> {
+    fn at_once(&self, state: &mut State, call: Call, read: i64, locked: bool) -> Option<Answer> {
         let (limit, free) = (self.limit(), state.queue.is_empty());
+        let take = if locked { State::take } else { State::take_unlocked };
+        if locked || matches!(call, Call::Refund(_) | Call::Reset) {
+            state.lock(read);
+        }
         let level = limit + read - state.tat.max(read);
         Some(match call {
             Call::Try(n) if free && self.cost(n) <= level => {
-                state.take(self.cost(n), read);
+                take(state, self.cost(n), read);
                 Answer::Done
             }
             Call::Try(n) if free => Answer::Wait((self.cost(n) - level) as u64),
             Call::UpTo(most) => {
                 let count = if free { (level / self.cost(1)).clamp(0, most as i64) } else { 0 };
-                if count > 0 {
-                    state.take(self.cost(count as u64), read);
-                }
+                take(state, self.cost(count as u64), read);
                 Answer::Count(count)
             }
             Call::Charge(n) => {
-                state.take(self.cost(n), read);
-                Answer::Wait((state.tat - limit - first).max(0) as u64)
+                take(state, self.cost(n), read);
+                Answer::Wait((state.tat - limit - read).max(0) as u64)
             }
             Call::Refund(n) => {
-                state.tat = (state.tat - self.cost(n)).max(read.min(state.tat));
-                state.look(read, false);
+                state.refund(self.cost(n), read);
                 Answer::Done
             }
             Call::Reset => {
-                state.tat = state.tat.min(read);
-                state.look(state.tat, false);
+                state.reset(read);
                 Answer::Done
             }
             Call::Available => Answer::Count(level.div_euclid(self.cost(1))),
@@ -207,10 +207,13 @@ impl Spec {
     }
 
     /// A waiter comes, with a floor: what it is told at once, if it does not join the queue.
-    fn come(&self, state: &mut State, waiter: Waiter, read: i64, floor: i64) -> Option<Answer> {
+    fn come(&self, state: &mut State, waiter: Waiter, read: i64, floor: i64, locked: bool) -> Option<Answer> {
         let due = self.due(state, waiter.cost, floor);
+        if locked {
+            state.lock(read);
+        }
         if state.queue.is_empty() && due <= read {
-            state.take(waiter.cost, floor);
+            (if locked { State::take } else { State::take_unlocked })(state, waiter.cost, floor);
             return Some(Answer::Done);
         }
         let due = due + state.queue.iter().map(|waiter| waiter.cost).sum::<i64>();
@@ -223,14 +226,14 @@ impl Spec {
 }
 
 impl Spec {
-    /// What may come of a call that read the clock, first and last, and is neither about one who waits already nor
-    /// about the clock.
+    /// What may come of a call that has read the clock, with the lock or without, and is neither about one that waits
+    /// already nor about the clock.
     fn step(
         &self,
         state: &State,
         turn: &Turn<Call, Answer, Stage>,
-        first: i64,
         read: i64,
+        locked: bool,
     ) -> Vec<Then<State, Stage>> {
         let &Turn { call, answer, .. } = turn;
         let mut after = state.clone();
@@ -249,7 +252,7 @@ impl Spec {
                 let waiter = Waiter { id: id(turn), cost: self.cost(n), deadline };
                 let come = |floor| {
                     let mut after = state.clone();
-                    let stage = match self.come(&mut after, waiter, read, floor) {
+                    let stage = match self.come(&mut after, waiter, read, floor, locked) {
                         None => Stage::Joined,
                         told => (told == Some(answer)).then_some(Stage::Done)?,
                     };
@@ -257,9 +260,21 @@ impl Spec {
                 };
                 return self.floors(state, read).into_iter().filter_map(come).collect();
             }
-            _ => self.at_once(&mut after, call, first, read),
+            _ => self.at_once(&mut after, call, read, locked),
         };
         (told == Some(answer)).then_some((after, Some(Stage::Done))).into_iter().collect()
+    }
+}
+
+impl Spec {
+    /// With the lock, or without. A call that does not wait needs it if somebody waits, or has it just then.
+    fn steps(&self, state: &State, turn: &Turn<Call, Answer, Stage>, read: i64) -> Vec<Then<State, Stage>> {
+        let free = state.queue.is_empty();
+        let unlocked = free && turn.alone && matches!(turn.call, Call::Try(_) | Call::UpTo(_));
+        let steps = |locked| self.step(state, turn, read, locked);
+        let with = (!unlocked).then(|| steps(true));
+        let without = free.then(|| steps(false));
+        with.into_iter().chain(without).flatten().collect()
     }
 }
 
@@ -298,27 +313,34 @@ impl checker::Spec for Spec {
                 let passes = last && head.is_some_and(|due| due < after.now);
                 (!passes).then_some((after, stage)).into_iter().collect()
             }
-            (None, Call::Leave) => state.leave(id).into_iter().map(done).collect(),
+            (None, Call::Leave) => {
+                let queued = state.queue.iter().any(|waiter| waiter.id == id);
+                after.queue.retain(|waiter| waiter.id != id);
+                if !queued {
+                    let busy = !state.queue.is_empty() || state.now < state.credit_until;
+                    let floor = if busy { state.now - self.catch_up as i64 } else { state.now };
+                    after.give_back(id, state.now, floor);
+                }
+                vec![done(after)]
+            }
             (None, Call::Poll) => {
                 let told = told(&mut after, id).unwrap_or(Answer::Pending);
                 (told == answer).then(|| done(after)).into_iter().collect()
             }
             (None, _) => {
                 // To wait with its step makes no difference where the clock does not move.
-                let read = Stage::Read(state.now, state.now);
-                let waits = (!last).then_some((after, Some(read)));
-                waits.into_iter().chain(self.step(state, turn, state.now, state.now)).collect()
+                let waits = (!last).then_some((after, Some(Stage::Read(state.now))));
+                waits.into_iter().chain(self.steps(state, turn, state.now)).collect()
             }
             // It may have been settled since, and will hear of it when it is polled.
             (Some(Stage::Joined), _) if answer == Answer::Pending => vec![done(after)],
             (Some(Stage::Joined), _) => {
                 (told(&mut after, id) == Some(answer)).then(|| done(after)).into_iter().collect()
             }
-            (Some(Stage::Read(_, read)), _) if read == state.now => Vec::new(),
-            (Some(Stage::Read(first, read)), _) => {
-                let again = matches!(call, Call::Charge(_)).then_some(state.now);
-                let reads = again.into_iter().chain([read]);
-                reads.flat_map(|read| self.step(state, turn, first, read)).collect()
+            (Some(Stage::Read(read)), _) if read == state.now => Vec::new(),
+            (Some(Stage::Read(read)), _) => {
+                let again = self.step(state, turn, state.now, true);
+                again.into_iter().chain(self.steps(state, turn, read)).collect()
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The bucket and the queue of `timed_spec.rs`: what waiters have come to, and what a grant that comes back may undo.
+//! The bucket and the queue of `timed_spec.rs`: what waiters have come to, and what of a grant may come back.
 
 /// Who waits: a thread has one future, and may block beside that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,20 +19,11 @@ pub(crate) struct Waiter {
 pub(crate) enum Outcome {
     Granted {
         cost: i64,
-        /// How many looks at the bucket came before it.
-        looks: usize,
+        /// How many comparisons came before it.
+        comparisons: usize,
     },
     /// It is told to come again in so long.
     Denied(u64),
-}
-
-/// The arrival time has been compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Look {
-    /// By how much it was ahead.
-    pub(crate) slack: i64,
-    /// What it was, if that may have been without the lock.
-    pub(crate) unlocked: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,61 +38,96 @@ pub(crate) struct State {
     /// From front to back.
     pub(crate) queue: Vec<Waiter>,
     pub(crate) outcomes: Vec<(Id, Outcome)>,
-    /// Since the oldest of the grants in there.
-    pub(crate) looks: Vec<Look>,
+    /// By how much the arrival time was ahead of the times that it was compared with, since the oldest of the grants in
+    /// there.
+    pub(crate) comparisons: Vec<i64>,
+    /// The arrival time as the lock has left it, if a call without the lock has taken something since.
+    pub(crate) left: Option<i64>,
 }
 
 impl State {
-    /// The arrival time is compared with `floor`.
-    pub(crate) fn look(&mut self, floor: i64, unlocked: bool) {
-        if self.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Granted { .. })) {
-            let slack = (self.tat - floor).max(0);
-            self.looks.push(Look { slack, unlocked: unlocked.then_some(self.tat) });
+    /// The lock is taken, and the clock is read. What was taken without the lock counts as decided by then.
+    pub(crate) fn lock(&mut self, read: i64) {
+        if let Some(tat) = self.left.take() {
+            self.note(tat - read);
         }
     }
 
-    /// What was taken was not there before `floor`.
+    /// The arrival time is compared with a time, and was so far ahead.
+    fn note(&mut self, ahead: i64) {
+        if self.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Granted { .. })) {
+            self.comparisons.push(ahead.max(0));
+        }
+    }
+
+    /// With the lock. What was taken was not there before `floor`.
     pub(crate) fn take(&mut self, cost: i64, floor: i64) {
-        self.look(floor, self.queue.is_empty());
-        self.tat = self.tat.max(floor) + cost;
+        if cost > 0 {
+            self.note(self.tat - floor);
+            self.tat = self.tat.max(floor) + cost;
+        }
+    }
+
+    /// Without the lock.
+    pub(crate) fn take_unlocked(&mut self, cost: i64, floor: i64) {
+        if cost > 0 {
+            self.left = self.left.or(Some(self.tat));
+            self.tat = self.tat.max(floor) + cost;
+        }
+    }
+
+    /// So much comes, up to a full burst.
+    pub(crate) fn refund(&mut self, cost: i64, read: i64) {
+        if self.tat > read {
+            self.tat = (self.tat - cost).max(read);
+            self.note(self.tat - read);
+        }
+    }
+
+    /// No grant so far comes back.
+    pub(crate) fn reset(&mut self, read: i64) {
+        self.tat = self.tat.min(read);
+        self.note(0);
+    }
+
+    /// The outcome of a waiter that has just been granted so much.
+    pub(crate) fn granted(&self, cost: i64) -> Outcome {
+        Outcome::Granted { cost, comparisons: self.comparisons.len() }
     }
 
     /// What has become of it is taken from what nobody has heard of.
     pub(crate) fn hear(&mut self, id: Id) -> Option<Outcome> {
         let i = self.outcomes.iter().position(|&(other, _)| other == id)?;
         let (_, outcome) = self.outcomes.remove(i);
-        // Who comes first in there was granted first.
+        // The one that comes first in there was granted first.
         let oldest = self.outcomes.iter().find_map(|&(_, outcome)| match outcome {
-            Outcome::Granted { looks, .. } => Some(looks),
+            Outcome::Granted { comparisons, .. } => Some(comparisons),
             Outcome::Denied(_) => None,
         });
-        let oldest = oldest.unwrap_or(self.looks.len());
-        self.looks.drain(..oldest);
+        let oldest = oldest.unwrap_or(self.comparisons.len());
+        self.comparisons.drain(..oldest);
         for (_, later) in &mut self.outcomes {
-            if let Outcome::Granted { looks, .. } = later {
-                *looks -= oldest;
+            if let Outcome::Granted { comparisons, .. } = later {
+                *comparisons -= oldest;
             }
         }
         Some(outcome)
     }
 
-    /// It leaves; what that may come to.
-    pub(crate) fn leave(&self, id: Id) -> Vec<Self> {
-        let mut lost = self.clone();
-        lost.queue.retain(|waiter| waiter.id != id);
-        let Some(Outcome::Granted { cost, looks }) = lost.hear(id) else { return vec![lost] };
-        let since = &self.looks[looks..];
-        let known = |look: &Look| look.unlocked.is_none_or(|tat| tat - self.now >= cost);
-        if !since.iter().all(|look| look.slack >= cost) {
-            return vec![lost];
+    /// A waiter leaves with what it was granted: by a reading, and by the floor for waiters. Of that as much comes back as
+    /// would not have overflowed: no more than by how much the arrival time was ahead at any comparison since.
+    pub(crate) fn give_back(&mut self, id: Id, read: i64, floor: i64) {
+        self.lock(read);
+        self.note(self.tat - floor);
+        let outcome = self.outcomes.iter().find(|&&(other, _)| other == id);
+        if let Some(&(_, Outcome::Granted { cost, comparisons })) = outcome {
+            let since = &mut self.comparisons[comparisons..];
+            let back = since.iter().copied().fold(cost, i64::min);
+            for ahead in since {
+                *ahead -= back;
+            }
+            self.tat -= back;
         }
-        let mut back = self.clone();
-        for look in &mut back.looks[looks..] {
-            look.slack -= cost;
-            look.unlocked = look.unlocked.map(|tat| tat - cost);
-        }
-        back.tat -= cost;
-        back.hear(id);
-        if since.iter().all(known) { vec![back] } else { vec![lost, back] }
+        self.hear(id);
     }
 }

@@ -7,9 +7,8 @@
 //! 1. no call that does not wait takes anything while somebody waits. It is then told to come again later, by an
 //!    estimate; else to the nanosecond;
 //! 2. when the last of calls that overlap ends, nobody waits who is due. Before that the hand-off may be under way;
-//! 3. who leaves with a grant gives it back if all since would have come out the same without it: if, as often as the
-//!    bucket was looked at since, what was missing from it was no less than the grant. Else it is lost (the head of
-//!    `src/queue/slack.rs`). While the clock stands still, that is known of calls without the lock, too.
+//! 3. a waiter that leaves with a grant gives back what would not have overflowed since: no more than what was missing from
+//!    the bucket whenever permits had come since.
 
 use std::{pin::Pin, time::Duration};
 
@@ -72,8 +71,8 @@ pub(crate) enum Stage {
 struct Grant {
     id: Id,
     n: u64,
-    /// How many looks at the bucket came before it.
-    looks: usize,
+    /// How often permits had come before it.
+    comings: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -82,8 +81,23 @@ pub(crate) struct State {
     /// From front to back.
     queue: Vec<(Id, u64)>,
     grants: Vec<Grant>,
-    /// What was missing from the bucket whenever it was looked at since the oldest of the grants.
-    looks: Vec<u64>,
+    /// What was missing from the bucket each time after permits had come since the oldest of the grants.
+    comings: Vec<u64>,
+}
+
+impl State {
+    /// A grant of its own, if it has one, is taken from those that nobody has heard of.
+    fn hear(&mut self, id: Id) -> bool {
+        let before = self.grants.len();
+        self.grants.retain(|grant| grant.id != id);
+        // The one that comes first in there was granted first.
+        let oldest = self.grants.first().map_or(self.comings.len(), |grant| grant.comings);
+        self.comings.drain(..oldest);
+        for later in &mut self.grants {
+            later.comings -= oldest;
+        }
+        self.grants.len() < before
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -93,49 +107,25 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// `n` permits are taken.
-    fn take(&self, state: &mut State, n: u64) {
-        self.look(state);
-        state.level -= n;
-    }
-
     /// `n` permits come, up to a full burst.
     fn add(&self, state: &mut State, n: u64) {
         state.level = (state.level + n).min(self.burst);
-        self.look(state);
-    }
-
-    fn look(&self, state: &mut State) {
         if !state.grants.is_empty() {
-            state.looks.push(self.burst - state.level);
+            state.comings.push(self.burst - state.level);
         }
     }
 
-    /// Its grant, if it has one, is taken from those that nobody has heard of.
-    fn hear(state: &mut State, id: Id) -> Option<Grant> {
-        let i = state.grants.iter().position(|grant| grant.id == id)?;
-        let grant = state.grants.remove(i);
-        // Who comes first in there was granted first.
-        let oldest = state.grants.first().map_or(state.looks.len(), |grant| grant.looks);
-        state.looks.drain(..oldest);
-        for later in &mut state.grants {
-            later.looks -= oldest;
-        }
-        Some(grant)
-    }
-
-    /// Who has a grant leaves.
+    /// A waiter that has a grant leaves.
     fn leave(state: &State, id: Id) -> Option<State> {
         let mut after = state.clone();
-        let grant = state.grants.iter().find(|grant| grant.id == id)?;
-        let since = &mut after.looks[grant.looks..];
-        if since.iter().all(|&missing| missing >= grant.n) {
-            for missing in since {
-                *missing -= grant.n;
-            }
-            after.level += grant.n;
+        let &Grant { n, comings, .. } = state.grants.iter().find(|grant| grant.id == id)?;
+        let since = &mut after.comings[comings..];
+        let back = since.iter().copied().fold(n, u64::min);
+        for missing in since {
+            *missing -= back;
         }
-        Self::hear(&mut after, id)?;
+        after.level += back;
+        after.hear(id);
         Some(after)
     }
 
@@ -145,9 +135,7 @@ impl Spec {
         Some(match call {
             Call::UpTo(most) => {
                 let count = if state.queue.is_empty() { state.level.min(most) } else { 0 };
-                if count > 0 {
-                    self.take(state, count);
-                }
+                state.level -= count;
                 Answer::Count(count)
             }
             Call::Refund(n) => {
@@ -158,7 +146,8 @@ impl Spec {
                 self.add(state, self.burst);
                 Answer::Done
             }
-            Call::Poll => Self::hear(state, id).map_or(Answer::Pending, |_| Answer::Done),
+            Call::Poll if state.hear(id) => Answer::Done,
+            Call::Poll => Answer::Pending,
             Call::Leave => {
                 state.queue.retain(|&(other, _)| other != id);
                 Answer::Done
@@ -175,7 +164,7 @@ impl Spec {
                 if !state.queue.is_empty() {
                     return None;
                 }
-                self.take(state, n);
+                state.level -= n;
                 Answer::Done
             }
         })
@@ -193,7 +182,7 @@ impl checker::Spec for Spec {
     }
 
     fn points(&self, state: &State, turn: &Turn<Call, Answer, Stage>) -> Vec<Then<State, Stage>> {
-        let &Turn { thread, call, answer, stage, first, last } = turn;
+        let &Turn { thread, call, answer, stage, first, last, .. } = turn;
         let id = Id { thread, blocked: matches!(call, Call::Within(_)) };
         let mut after = state.clone();
         let done = |after| (after, Some(Stage::Done));
@@ -204,10 +193,10 @@ impl checker::Spec for Spec {
             Some(Stage::Joined) => match answer {
                 // It may have been granted since, and will hear of it when it is polled.
                 Answer::Pending => vec![done(after)],
-                Answer::Done if Self::hear(&mut after, id).is_some() => vec![done(after)],
+                Answer::Done if after.hear(id) => vec![done(after)],
                 _ => Vec::new(),
             },
-            None if call == Call::Leave && state.grants.iter().any(|grant| grant.id == id) => {
+            None if call == Call::Leave && state.clone().hear(id) => {
                 Self::leave(state, id).into_iter().map(done).collect()
             }
             None => {
@@ -236,8 +225,8 @@ impl checker::Spec for Spec {
         let granted = head.map(|&(id, n)| {
             let mut after = state.clone();
             after.queue.remove(0);
-            self.take(&mut after, n);
-            after.grants.push(Grant { id, n, looks: after.looks.len() });
+            after.level -= n;
+            after.grants.push(Grant { id, n, comings: after.comings.len() });
             after
         });
         granted.into_iter().collect()
@@ -328,7 +317,8 @@ fn plan(random: &mut Random) -> Vec<Call> {
 pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let burst = 2 + random.below(4);
     let level = random.below(3);
-    let quota = Quota::new(1_000_000, Duration::from_secs(1)).burst(burst).initial(level);
+    let quota =
+        Quota::new(1_000_000, Duration::from_secs(1)).burst(burst).initial(level).catch_up(Duration::ZERO);
     let limiter = RateLimiter::with_clock(quota, Slow(ManualClock::new()));
     let threads = 3 + random.below(2) as usize;
     let mut caller = |_| Caller { limiter: &limiter, future: None, plan: plan(random).into_iter() };

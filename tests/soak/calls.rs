@@ -1,8 +1,7 @@
 //! Which calls are under way, so that none of them sees two changes of quota.
 //!
-//! A call that is held up while the quota changes twice may be charged twice (the head of `src/published.rs` says
-//! why). How long a thread is held up is up to the machine, so where the books have to balance exactly a change
-//! waits until all calls have ended that were under way at the one before.
+//! A change waits until all calls have ended that were under way at the one before: so each call is decided by one of two
+//! quotas at most, and the search stays small.
 
 use std::{
     sync::{

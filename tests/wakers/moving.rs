@@ -1,6 +1,6 @@
 //! Waiters that move from task to task, thread to thread, runtime to runtime.
 
-use super::{paused::*, *};
+use super::*;
 
 #[test]
 fn a_waiter_keeps_its_place_from_thread_to_thread() {
@@ -57,48 +57,4 @@ async fn a_waiter_keeps_its_place_from_task_to_task() {
     assert_eq!(start.elapsed().as_secs(), 1);
     behind.await.unwrap();
     assert_eq!(start.elapsed().as_secs(), 2);
-}
-
-#[test]
-fn a_waiter_moves_to_another_runtime_while_its_first_stands_still() {
-    let (limiter, clock) = mute_limiter(10);
-    let (first, second) = (paused(), paused());
-    let mut moving = Box::pin(limiter.acquire_n_owned(1));
-    assert!(poll_on(&first, &mut moving).is_pending());
-    let mut behind = Box::pin(limiter.acquire_n_owned(1));
-    assert!(poll_on(&first, &mut behind).is_pending());
-    second.block_on(async {
-        let moved = tokio::spawn(moving);
-        pass(&clock, 1).await;
-        assert_eq!(limiter.waiting(), 1, "left to a timer that nobody drives");
-        moved.await.unwrap().unwrap();
-    });
-    assert_eq!(limiter.waiting(), 1);
-    // Back to the first, where time has not gone on.
-    second.block_on(pass(&clock, 1));
-    assert!(poll_on(&first, &mut behind).is_ready());
-    assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
-}
-
-/// Whoever panics on the way, the queue keeps a timer.
-#[test]
-fn a_replaced_waker_that_panics_leaves_a_timer() {
-    let (limiter, clock) = mute_limiter(10);
-    let (first, second) = (paused(), paused());
-    let old = Hooked::new();
-    let mut head = Box::pin(limiter.acquire_n_owned(1));
-    first.block_on(async {
-        assert!(poll(&mut head, &old.waker()).is_pending());
-    });
-    let behind = second.spawn(limiter.acquire_owned());
-    second.block_on(tokio::task::yield_now());
-    second.block_on(tokio::task::yield_now());
-    assert_eq!(limiter.waiting(), 2);
-    old.then(On::Drop, || std::panic::resume_unwind(Box::new("on purpose")));
-    let polled =
-        second.block_on(poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| head.as_mut().poll(cx))))));
-    assert!(polled.is_err());
-    second.block_on(pass(&clock, 2));
-    assert_eq!(limiter.waiting(), 0, "nobody keeps the time");
-    drop(behind);
 }

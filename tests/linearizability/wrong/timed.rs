@@ -138,8 +138,8 @@ fn a_grant_is_lost_or_comes_back_as_a_second_burst() {
     for (left, right) in [(0, true), (1, false)] {
         until_it_leaves(&[(Call::Advance(6 * ONE), stops([])), (Call::Try(3), DONE)], left, right);
     }
-    // It was not, and is by now, so that it cannot be told.
-    for (left, right) in [(1, false), (2, true), (3, true)] {
+    // It was not, and is by now. The call without the lock counts as decided by now.
+    for (left, right) in [(1, false), (2, true), (3, false)] {
         let since = [(Call::Refund(1), DONE), (Call::Try(1), DONE), (Call::Advance(2 * ONE), stops([]))];
         until_it_leaves(&since, left, right);
     }

@@ -1,0 +1,145 @@
+//! Which limit refuses, and what a refusal costs.
+
+use std::sync::mpsc;
+
+use super::*;
+
+#[test]
+fn a_refusal_names_the_limit_by_the_order_of_the_call() {
+    let clock = ManualClock::new();
+    let [a, b, c] = [1, 2, 5].map(|rate| limiter(&clock, rate, 10, 1));
+    let denied = |all: AllOf<_>| {
+        let denied = all.try_acquire().unwrap_err();
+        assert_eq!(denied.retry_after(), denied.denied().retry_after());
+        assert_eq!(denied.is_never(), denied.denied().is_never());
+        (denied.limit(), denied.retry_after())
+    };
+    // The one that refuses for longest, whatever the order in which they were made.
+    for (order, index) in [([&a, &b, &c], 0), ([&b, &a, &c], 1), ([&c, &b, &a], 2)] {
+        let all = order.iter().fold(AllOf::new(), |all, limiter| all.and(limiter, 2));
+        assert_eq!(denied(all), (index, Some(ms(1_000))));
+    }
+    assert_eq!(denied(AllOf::new().and(&a, 1).and(&b, 2).and(&c, 2)), (1, Some(ms(500))));
+    // Never is longer than any.
+    assert_eq!(denied(AllOf::new().and(&a, 9).and(&b, 2).and(&c, 11)), (2, None));
+    // Of a limiter that is named several times, the first.
+    assert_eq!(denied(AllOf::new().and(&a, 1).and(&b, 1).and(&c, 1).and(&b, 1)), (1, Some(ms(500))));
+    // Limits of which nothing is asked count, too.
+    assert_eq!(denied(AllOf::new().and(&a, 0).and(&b, 2)), (1, Some(ms(500))));
+    assert_eq!([&a, &b, &c].map(Limiter::available), [1; 3]);
+}
+
+#[test]
+fn a_refusal_says_so_in_words() {
+    let clock = ManualClock::new();
+    let (a, b) = (limiter(&clock, 1, 5, 5), limiter(&clock, 1, 5, 5));
+    let never = AllOf::new().and(&a, 3).and(&b, 1).and(&a, 3).try_acquire().unwrap_err();
+    assert_eq!(never.denied(), Denied::Never { requested: 6.into(), burst: 5.into() });
+    assert_eq!(never.to_string(), format!("limit 0: {}", never.denied()));
+    let source = std::error::Error::source(&never).unwrap();
+    assert_eq!(source.to_string(), never.denied().to_string());
+    let invalid = AllOf::new().and(&b, 1).and(&a, u64::MAX).and(&a, 1).try_acquire().unwrap_err();
+    assert_eq!(
+        invalid.to_string(),
+        "limit 2: 18446744073709551616 is not an amount of permits: it must be from 0 to below 2^64"
+    );
+}
+
+#[test]
+fn amounts_that_are_none_and_limits_too_small_are_errors_at_once() {
+    let clock = ManualClock::new();
+    let (a, b) = (limiter(&clock, 1, 5, 0), limiter(&clock, 1, 5, 0));
+    let poll = |all: AllOf<_>| {
+        let outcome = Box::pin(all.acquire()).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Err(denied)) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(all.try_acquire(), Err(denied));
+        denied
+    };
+    let invalid = poll(AllOf::new().and(&a, 1).and(&b, -1));
+    assert!(matches!(invalid.denied(), Denied::Invalid(_)));
+    assert_eq!(invalid.limit(), 1);
+    // The first of them.
+    assert_eq!(poll(AllOf::new().and(&b, f64::NAN).and(&a, -1)).limit(), 0);
+    let never = poll(AllOf::new().and(&a, 1).and(&b, 6));
+    assert_eq!((never.denied(), never.limit()), (Denied::Never { requested: 6.into(), burst: 5.into() }, 1));
+    assert_eq!((a.waiting(), b.waiting()), (0, 0));
+}
+
+/// A reading says that it has begun, and ends when nobody can send to it any more.
+type Stop = (mpsc::Sender<()>, mpsc::Receiver<()>);
+
+/// A clock that counts its readings, and can be stopped in the middle of one.
+#[derive(Clone, Debug, Default)]
+struct Watched {
+    clock: ManualClock,
+    readings: Arc<AtomicU64>,
+    /// For the next reading.
+    stop: Arc<std::sync::Mutex<Option<Stop>>>,
+}
+
+impl Clock for Watched {
+    fn now(&self) -> u64 {
+        // Relaxed: read by the thread that has made the calls.
+        self.readings.fetch_add(1, Ordering::Relaxed);
+        let stop = self.stop.lock().unwrap().take();
+        if let Some((stopped, go_on)) = stop {
+            stopped.send(()).unwrap();
+            assert!(go_on.recv().is_err(), "nothing is sent");
+        }
+        self.clock.now()
+    }
+
+    fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
+        self.clock.wake_at(deadline, waker)
+    }
+}
+
+/// With a lock it would be another reading for each.
+#[test]
+fn a_refused_try_reads_each_clock_once() {
+    let clock = Watched::default();
+    let quota = Quota::per_second(1).burst(2);
+    let limiters = [2, 2, 0].map(|initial| RateLimiter::with_clock(quota.initial(initial), clock.clone()));
+    let all = limiters.iter().fold(AllOf::new(), |all, limiter| all.and(limiter, 1));
+    let readings = |all: &AllOf<_>| {
+        let before = clock.readings.load(Ordering::Relaxed);
+        let taken = all.try_acquire().is_ok();
+        (taken, clock.readings.load(Ordering::Relaxed) - before)
+    };
+    assert_eq!(readings(&all), (false, 3));
+    // Behind a waiter as well, and of more than a burst.
+    let mut waiter = Box::pin(limiters[2].acquire());
+    assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(readings(&all), (false, 3));
+    assert_eq!(readings(&AllOf::new().and(&limiters[0], 3).and(&limiters[1], 1)), (false, 2));
+    assert_eq!(readings(&AllOf::new().and(&limiters[0], 1).and(&limiters[1], 1)), (true, 4));
+}
+
+/// Another thread stands still with the lock of a limiter in its hands.
+#[test]
+fn a_refused_try_waits_for_no_lock() {
+    let clock = Watched::default();
+    let quota = Quota::per_second(1).burst(2).initial(0);
+    let [a, b] = [(); 2].map(|()| RateLimiter::with_clock(quota, clock.clone()));
+    let mut waiter = Box::pin(a.acquire());
+    assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let (stopped, is_stopped) = mpsc::channel();
+    let (let_go, go_on) = mpsc::channel();
+    *clock.stop.lock().unwrap() = Some((stopped, go_on));
+    std::thread::scope(|scope| {
+        let holder = scope.spawn(|| a.refund(0.5).unwrap());
+        is_stopped.recv().unwrap();
+        let (done, is_done) = mpsc::channel();
+        let caller = scope.spawn({
+            let all = AllOf::new().and(&a, 1).and(&b, 1);
+            move || done.send(all.try_acquire()).unwrap()
+        });
+        let outcome = is_done.recv_timeout(Duration::from_secs(30));
+        // In any case, so that a failure is one.
+        drop::<mpsc::Sender<()>>(let_go);
+        let denied = outcome.expect("it waits for the lock").unwrap_err();
+        assert_eq!((denied.limit(), denied.retry_after()), (0, Some(ms(2_000))));
+        caller.join().unwrap();
+        holder.join().unwrap();
+    });
+}
