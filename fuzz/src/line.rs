@@ -1,7 +1,7 @@
 //! A limiter with waiters in exact arithmetic: first come, first served, each at the nanosecond at which it
 //! conforms. Whole permits, and textbook GCRA: no catch-up. When the quota changes, the level is rounded down to a tick.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use tidegate::{Inherit, Quota};
 
@@ -27,69 +27,88 @@ struct Waiter {
     deadline_ns: u64,
 }
 
+/// By how much the arrival time was ahead of a time that it was compared with, in units of the model.
 #[derive(Clone, Copy, Debug)]
-enum Change {
-    /// By a waiter that may give it back, or for good.
-    Take(u64, Option<usize>),
-    Charge(u64),
-    Refund(u64),
-    Reset,
-    Quota(Quota, Quota, Inherit),
+struct Comparison {
+    ahead: i128,
+    /// The same, but for what was taken without the lock: that may count as compared as late as when the lock is held next,
+    /// which may be by the time that something goes back.
+    least: Least,
 }
 
-/// What changed, and when.
 #[derive(Clone, Copy, Debug)]
-struct Note {
-    now_ns: u64,
-    change: Change,
-    /// Whether the lock may not have been taken for it.
-    unlocked: bool,
+enum Least {
+    Ahead(i128),
+    /// The arrival time.
+    Until(i128),
 }
 
-impl Note {
-    const fn is_change(&self) -> bool {
-        matches!(self.change, Change::Quota(..))
+impl Comparison {
+    fn locked(ahead: i128) -> Self {
+        let ahead = ahead.max(0);
+        Self { ahead, least: Least::Ahead(ahead) }
     }
 
-    /// Whether what was granted before can be given back after it. Where all of the level is made anew, nothing of it is
-    /// anybody's any more.
-    const fn keeps_grants(&self) -> bool {
-        !matches!(self.change, Change::Quota(_, _, Inherit::Proportionally | Inherit::Reset))
+    fn least(&self, now: i128) -> i128 {
+        match self.least {
+            Least::Ahead(ahead) => ahead,
+            Least::Until(tat) => (tat - now).clamp(0, self.ahead),
+        }
     }
 }
+
+/// What one was granted that may give it back.
+#[derive(Clone, Copy, Debug)]
+struct Grant {
+    id: usize,
+    permits: u64,
+    /// How many comparisons came before it.
+    comparisons: usize,
+}
+
+/// More comparisons than the limiter keeps, in case each is less than all before it.
+const MOST_NOTES: usize = 16;
 
 /// One limiter.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// As it was at first.
-    start: Model,
     model: Model,
     now_ns: u64,
     waiting: VecDeque<Waiter>,
-    notes: Vec<Note>,
-    /// Whose permits have gone back.
-    given_back: HashSet<usize>,
-    /// Who was settled, when, and how, in order.
+    comparisons: Vec<Comparison>,
+    grants: Vec<Grant>,
+    /// Which waiters were settled, when, and how, in order.
     pub settled: Vec<(usize, u64, Settled)>,
 }
 
 impl Line {
     pub fn new(model: Model, now_ns: u64) -> Self {
         Self {
-            start: model.clone(),
             model,
             now_ns,
             waiting: VecDeque::new(),
-            notes: Vec::new(),
-            given_back: HashSet::new(),
+            comparisons: Vec::new(),
+            grants: Vec::new(),
             settled: Vec::new(),
         }
     }
 
-    fn note(&mut self, change: Change, unlocked: bool) {
-        let now_ns = self.now_ns;
-        apply(&mut self.model, now_ns, change);
-        self.notes.push(Note { now_ns, change, unlocked });
+    /// Permits are taken: with the lock, or without.
+    fn charge_now(&mut self, permits: u64, is_locked: bool) {
+        if permits > 0 {
+            let (ahead, tat) = self.model.ahead(self.now_ns);
+            let mut comparison = Comparison::locked(ahead);
+            if !is_locked {
+                comparison.least = Least::Until(tat);
+            }
+            self.comparisons.push(comparison);
+            self.model.charge(permits * MILLION, self.now_ns);
+        }
+    }
+
+    fn grant(&mut self, id: usize, permits: u64) {
+        self.charge_now(permits, true);
+        self.grants.push(Grant { id, permits, comparisons: self.comparisons.len() });
     }
 
     pub fn waiting(&self) -> usize {
@@ -106,6 +125,11 @@ impl Line {
 
     pub fn is_never(&self, permits: u64) -> bool {
         self.model.is_never(permits * MILLION)
+    }
+
+    /// The arrival time is compared with now.
+    fn compare(&mut self) {
+        self.comparisons.push(Comparison::locked(self.model.ahead(self.now_ns).0));
     }
 
     /// How long until a newcomer has them, after all who wait.
@@ -125,7 +149,7 @@ impl Line {
     pub fn take(&mut self, permits: u64) -> bool {
         let fits = permits == 0 || (self.waiting.is_empty() && self.until(permits) == 0);
         if fits {
-            self.note(Change::Take(permits, None), true);
+            self.charge_now(permits, false);
         }
         fits
     }
@@ -136,19 +160,24 @@ impl Line {
 
     /// How long until the debt is paid.
     pub fn charge(&mut self, permits: u64) -> i128 {
-        self.note(Change::Charge(permits), true);
+        // What makes a debt takes the lock. That it may have been without makes no difference that has to be known.
+        self.charge_now(permits, false);
         let paid = self.model.time_until_paid(self.now_ns);
         self.hand_off();
         paid
     }
 
     pub fn refund(&mut self, permits: u64) {
-        self.note(Change::Refund(permits), false);
+        if self.model.ahead(self.now_ns).0 > 0 {
+            self.model.refund(permits * MILLION, self.now_ns);
+            self.compare();
+        }
         self.hand_off();
     }
 
     pub fn reset(&mut self) {
-        self.note(Change::Reset, false);
+        self.model.reset(self.now_ns);
+        self.comparisons.push(Comparison::locked(0));
         self.hand_off();
     }
 
@@ -170,12 +199,12 @@ impl Line {
         self.waiting.front().map(|head| self.now_ns + self.until(head.permits))
     }
 
-    /// Grants whoever is due, and turns those away who are too late.
+    /// Grants the waiters that are due, and refuses those that are too late.
     fn hand_off(&mut self) {
         while let Some(&head) = self.waiting.front() {
             let due_ns = self.now_ns + self.until(head.permits);
             let outcome = if due_ns == self.now_ns {
-                self.note(Change::Take(head.permits, Some(head.id)), false);
+                self.grant(head.id, head.permits);
                 Settled::Granted
             } else if due_ns > head.deadline_ns {
                 Settled::Late(due_ns - head.deadline_ns)
@@ -202,14 +231,26 @@ impl Line {
     pub fn reserve(&mut self, id: usize, permits: u64) -> bool {
         let fits = permits == 0 || (self.waiting.is_empty() && self.until(permits) == 0);
         if fits {
-            self.note(Change::Take(permits, Some(id)), false);
+            self.grant(id, permits);
         }
         fits
     }
 
-    /// Another quota: whoever asks for more than its burst is turned away first.
+    /// Another quota: the waiters that ask for more than its burst are refused first.
     pub fn change(&mut self, from: Quota, to: Quota, inherit: Inherit) {
-        self.note(Change::Quota(from, to, inherit), false);
+        self.compare();
+        let (model, now) = (self.model.clone(), self.model.now(self.now_ns));
+        self.model.change(&from, &to, inherit, self.now_ns);
+        for comparison in &mut self.comparisons {
+            let least = model.convert(comparison.least(now), &from, &self.model, &to);
+            let ahead = model.convert(comparison.ahead, &from, &self.model, &to);
+            *comparison = Comparison { ahead, least: Least::Ahead(least) };
+        }
+        if inherit == Inherit::AsIs {
+            self.compare();
+        } else {
+            self.comparisons.push(Comparison::locked(0));
+        }
         for waiter in std::mem::take(&mut self.waiting) {
             if self.is_never(waiter.permits) {
                 self.settled.push((waiter.id, self.now_ns, Settled::Never));
@@ -226,70 +267,35 @@ impl Line {
         self.hand_off();
     }
 
-    /// The same line if the permits of one who was granted go back.
-    pub fn with_given_back(&self, id: usize) -> Self {
+    /// How much of what one was granted goes back, in units of the model: at least, and at most. Where all since was with the
+    /// lock, and the limiter has kept all that it needs, that is the same.
+    pub fn given_back(&mut self, id: usize) -> (i128, i128) {
+        self.compare();
+        let Some(&Grant { permits, comparisons, .. }) = self.grants.iter().find(|grant| grant.id == id)
+        else {
+            return (0, 0);
+        };
+        let (now, all) = (self.model.now(self.now_ns), self.model.cost(permits * MILLION));
+        let since = &self.comparisons[comparisons..];
+        let most = since.iter().map(|comparison| comparison.ahead).fold(all, i128::min);
+        let least = since.iter().map(|comparison| comparison.least(now)).fold(all, i128::min);
+        (if since.len() < MOST_NOTES { least } else { 0 }, most)
+    }
+
+    /// The same line if so much of what one was granted goes back.
+    pub fn with_given_back(&self, id: usize, units: i128) -> Self {
         let mut line = self.clone();
-        line.model.take_back(self.granted(id) * MILLION);
-        line.given_back.insert(id);
+        let Some(at) = line.grants.iter().position(|grant| grant.id == id) else { return line };
+        let Grant { comparisons, .. } = line.grants.remove(at);
+        for comparison in &mut line.comparisons[comparisons..] {
+            comparison.ahead = (comparison.ahead - units).max(0);
+            comparison.least = match comparison.least {
+                Least::Ahead(ahead) => Least::Ahead((ahead - units).max(0)),
+                Least::Until(tat) => Least::Until(tat - units),
+            };
+        }
+        line.model.take_back(units);
         line.hand_off();
         line
-    }
-
-    /// How many were granted to one.
-    fn granted(&self, id: usize) -> u64 {
-        let granted = self.notes.iter().find_map(|note| match note.change {
-            Change::Take(permits, Some(by)) if by == id => Some(permits),
-            _ => None,
-        });
-        granted.expect("it was granted")
-    }
-
-    /// As it would be after so many notes if none of these had ever been granted, nor those who have given back.
-    fn without(&self, ids: &[usize], notes: usize) -> Model {
-        let mut model = self.start.clone();
-        for note in &self.notes[..notes] {
-            match note.change {
-                Change::Take(_, Some(by)) if ids.contains(&by) || self.given_back.contains(&by) => {}
-                change => apply(&mut model, note.now_ns, change),
-            }
-        }
-        model
-    }
-
-    /// Whether the permits of one who was granted may go back: whether as much would be there without it. Else the
-    /// bucket would have been full in the meantime, and what goes back is a second burst.
-    pub fn may_give_back(&self, id: usize) -> bool {
-        self.without(&[id], self.notes.len()).is_at_least(
-            &self.model,
-            self.granted(id) * MILLION,
-            self.now_ns,
-        )
-    }
-
-    /// Whether they have to go back: whether nothing else would be different, and the limiter has kept all that it
-    /// needs to find that out. It has only so much room, and calls without the lock leave less than all to know.
-    pub fn has_to_give_back(&self, id: usize) -> bool {
-        let by_id = |note: &Note| matches!(note.change, Change::Take(_, Some(by)) if by == id);
-        let at = self.notes.iter().position(by_id).expect("it was granted");
-        let since = &self.notes[at..];
-        let cost = self.granted(id) * MILLION;
-        // A change of quota cuts off what may have been different.
-        let same = |i: usize| {
-            let (without, with) = (self.without(&[id], at + i), self.without(&[], at + i));
-            without.is_without(&with, cost, since[i].now_ns)
-        };
-        since.len() < 30
-            && since.iter().all(|note| !note.unlocked && note.keeps_grants())
-            && (0..since.len()).filter(|&i| since[i].is_change()).all(same)
-            && self.without(&[id], self.notes.len()).is_without(&self.model, cost, self.now_ns)
-    }
-}
-
-fn apply(model: &mut Model, now_ns: u64, change: Change) {
-    match change {
-        Change::Take(permits, _) | Change::Charge(permits) => model.charge(permits * MILLION, now_ns),
-        Change::Refund(permits) => model.refund(permits * MILLION, now_ns),
-        Change::Reset => model.reset(now_ns),
-        Change::Quota(from, to, inherit) => model.change(&from, &to, inherit, now_ns),
     }
 }

@@ -52,11 +52,23 @@ impl Model {
         self.tat -= level.min(self.limit);
     }
 
-    fn now(&self, now_ns: u64) -> i128 {
+    /// So many units of this quota in those of another, rounded down to a tick of that.
+    pub fn convert(&self, units: i128, from: &Quota, other: &Self, to: &Quota) -> i128 {
+        let (old_tick, tick) = (tick(from), tick(to));
+        let (by, of) = (other.cost(1_000_000) / tick, self.cost(1_000_000) / old_tick);
+        (units / old_tick * by).div_euclid(of) * tick
+    }
+
+    /// By how much the arrival time is ahead, and the arrival time.
+    pub fn ahead(&self, now_ns: u64) -> (i128, i128) {
+        (self.tat - self.now(now_ns), self.tat)
+    }
+
+    pub fn now(&self, now_ns: u64) -> i128 {
         i128::from(now_ns) * self.nanosecond
     }
 
-    fn cost(&self, millionths: u64) -> i128 {
+    pub fn cost(&self, millionths: u64) -> i128 {
         i128::from(millionths) * self.millionth
     }
 
@@ -110,19 +122,8 @@ impl Model {
     }
 
     /// Takes back something that was taken, and leaves all that came after it as it is.
-    pub fn take_back(&mut self, millionths: u64) {
-        self.tat -= self.cost(millionths);
-    }
-
-    /// Whether at least as much is there as in `other` when so much is given back to that.
-    pub fn is_at_least(&self, other: &Self, millionths: u64, now_ns: u64) -> bool {
-        let now = self.now(now_ns);
-        self.tat.max(now) <= (other.tat - self.cost(millionths)).max(now)
-    }
-
-    /// Whether the one is the other but for so much that is given back to that, and neither is full.
-    pub fn is_without(&self, other: &Self, millionths: u64, now_ns: u64) -> bool {
-        self.tat >= self.now(now_ns) && self.tat == other.tat - self.cost(millionths)
+    pub fn take_back(&mut self, units: i128) {
+        self.tat -= units;
     }
 
     /// Makes the burst full.

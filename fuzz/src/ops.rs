@@ -3,7 +3,7 @@
 //! While the clock goes forward, or back by less than the skew that is allowed for, every answer equals that
 //! of the model. Once it has stepped back further, the model goes on with the time that the clock has moved
 //! forward in all, and what the limiter admits, the model must admit too: a clock that steps back admits
-//! nothing extra. And the limiter must come back within the time that its bucket takes to fill.
+//! nothing extra. And the limiter goes on from an empty bucket at the latest.
 //!
 //! A change of quota may cut off less than a tick of the new scale, and a scale that is not exact counts each reading
 //! of the clock to less than a tick: by no more than these may an answer then differ.
@@ -22,9 +22,9 @@ use super::{
 
 mod quotas;
 
-use quotas::{Change, Period, fill_ns, finest, plain, with_burst};
+use quotas::{Change, Period, earned, fill_ns, finest, pay_ns, plain, with_burst};
 
-/// How far back a clock reading may lie without being doubted.
+/// How far back a clock reading may lie without counting as a step back.
 const SKEW_NS: u64 = 1_000_000;
 
 /// A day and an hour: beyond the horizon of the finest scales.
@@ -233,8 +233,8 @@ impl Run {
         let (finest, inexact) = finest(&to);
         // What a clock that is behind makes look like debt is none for the limiter, once that is in other ticks.
         let behind = self.highest_ns > self.clock.now() && self.oracle.available() < BigInt::zero();
-        let doubtful = behind || !self.exact();
-        if self.changes == MOST_CHANGES || (doubtful && (self.inexact || inexact)) {
+        let is_behind = behind || !self.exact();
+        if self.changes == MOST_CHANGES || (is_behind && (self.inexact || inexact)) {
             return;
         }
         self.changes += 1;
@@ -256,6 +256,10 @@ impl Run {
         }
         assert_eq!(self.limiter.quota(), to);
         (self.oracle, self.finest, self.inexact) = (changed, finest, inexact);
+        if self.highest_ns > self.clock.now() {
+            // A step back that is no longer than the skew looks like a debt, which is kept in permits.
+            self.deepest += earned(&from, SKEW_NS);
+        }
         // A permit more, for what is cut off.
         let (old, new) = (from.max_burst(), to.max_burst());
         self.deepest = MILLION
@@ -265,7 +269,7 @@ impl Run {
                 _ => self.deepest.clone(),
             };
         // The origin is a burst back.
-        self.start_ns = self.clock.now().saturating_sub(fill_ns(&to, BigInt::zero()));
+        self.start_ns = self.clock.now().saturating_sub(fill_ns(&to));
     }
 
     /// The reports, which take nothing.
@@ -285,14 +289,13 @@ impl Run {
         }
     }
 
-    /// However the clock stepped, somebody who comes back when told to is admitted within the time that a
-    /// bucket takes to fill, twice that of the deepest debt, that of one permit, and twice the skew: until its
-    /// clock is trusted again, and then until there is one. Each of the two is rounded up by itself.
+    /// However the clock stepped, a caller that comes back when told to is admitted within the time that the deepest
+    /// debt and one permit take to come, and the skew.
     ///
-    /// The same goes for who only looks.
+    /// The same goes for a caller that only looks.
     fn comes_back(&mut self, looks: bool) {
-        let longest_ns = fill_ns(&self.limiter.quota(), 2 * &self.deepest + MILLION);
-        let mut left_ns = longest_ns.saturating_add(2 * SKEW_NS + 2);
+        let longest_ns = pay_ns(&self.limiter.quota(), &self.deepest + MILLION);
+        let mut left_ns = longest_ns.saturating_add(SKEW_NS + 2);
         loop {
             let told = if looks {
                 self.limiter.time_until(1).expect("no more than a burst")

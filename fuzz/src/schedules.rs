@@ -1,11 +1,11 @@
 //! Any schedule of waiters that come, look, and leave, granted or not, in virtual time, with calls and changes of quota
 //! in between.
 //!
-//! Without catch-up, and as long as alarms ring in time, everything equals the exact model: who is settled, in which
-//! order, at which nanosecond and how, every answer, and every level. What a dropped grant gives back is more than
-//! nothing only if that makes no second burst. With catch-up, with alarms that are held up, and in any case: those who
-//! wait are served in their order, and nobody passes them; nobody is forgotten, each is woken once, and for something;
-//! and what is used keeps to the bound in every window.
+//! Without catch-up, and as long as alarms ring in time, everything equals the exact model: which waiters are settled, in
+//! which order, at which nanosecond and how, every answer, every level, and what a dropped grant gives back; but for what
+//! has been taken without the lock meanwhile, for which it may be less. With catch-up, with alarms that are held up, and in
+//! any case: waiters are served in their order, and nobody passes them; none is forgotten, each is woken once, and for
+//! something; and what is used keeps to the bound in every window.
 
 use std::{
     collections::HashSet,
@@ -72,7 +72,7 @@ struct Run {
     reservations: Vec<Held>,
     woken: Woken,
     joined: usize,
-    /// Who was granted after waiting, as far as is known.
+    /// The waiters that were granted, as far as is known.
     granted: HashSet<usize>,
     log: Log,
 }
@@ -207,9 +207,6 @@ impl Run {
         let patient = within_ns.is_none();
         let mut waiter = Waiter { id, permits: n, patient, waker, future: Box::pin(future) };
         let outcome = waiter.poll();
-        if self.line.is_none() {
-            self.forget_yield(id);
-        }
         if let Some(line) = &mut self.line {
             let wait_ns = line.time_until(n);
             let never = line.is_never(n);
@@ -238,15 +235,6 @@ impl Run {
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => self.waiters.push(waiter),
-        }
-    }
-
-    /// Who comes, finds the alarm late, serves those who wait, and is served with them lets them run first: it wakes
-    /// itself once more.
-    fn forget_yield(&mut self, id: usize) {
-        let mut woken = self.woken.lock().unwrap();
-        if woken.iter().rev().take(2).filter(|(by, _)| *by == id).count() == 2 {
-            woken.pop();
         }
     }
 

@@ -77,12 +77,22 @@ pub(super) fn finest(quota: &Quota) -> (u64, bool) {
     (MILLION / ticks.gcd(&MILLION), true)
 }
 
-/// How long a bucket takes to fill from a debt of so many millionths, rounded up.
-pub(super) fn fill_ns(quota: &Quota, debt: BigInt) -> u64 {
-    let missing = debt + quota.max_burst() * MILLION;
+/// How long an empty bucket takes to fill, rounded up.
+pub(super) fn fill_ns(quota: &Quota) -> u64 {
+    pay_ns(quota, (quota.max_burst() * MILLION).into())
+}
+
+/// How long so many millionths take to come, rounded up.
+pub(super) fn pay_ns(quota: &Quota, millionths: BigInt) -> u64 {
     let ns = Integer::div_ceil(
-        &(missing * quota.period().as_nanos()),
+        &(millionths * quota.period().as_nanos()),
         &BigInt::from(u128::from(quota.permits()) * u128::from(MILLION)),
     );
     ns.to_u64().unwrap_or(u64::MAX)
+}
+
+/// How many millionths come in that time, rounded up.
+pub(super) fn earned(quota: &Quota, ns: u64) -> BigInt {
+    let millionths = BigInt::from(u128::from(quota.permits()) * u128::from(MILLION)) * ns;
+    Integer::div_ceil(&millionths, &BigInt::from(quota.period().as_nanos()))
 }

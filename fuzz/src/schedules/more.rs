@@ -85,7 +85,7 @@ impl Run {
             self.line = None;
         }
         assert_eq!(self.limiter.quota(), to);
-        // Whoever asks for too much has gone: granted, if it was due by then.
+        // A waiter that asks for too much has gone: granted, if it was due by then.
         let woken = self.woken();
         for waiter in &mut self.waiters {
             if waiter.permits > to.max_burst() {
@@ -120,13 +120,24 @@ impl Run {
 
     /// One has dropped what it was granted.
     pub(super) fn given_back(&mut self, id: usize) {
-        let Some(line) = &self.line else { return };
-        let given_back = line.with_given_back(id);
-        if self.is_as(line) && !self.is_as(&given_back) {
-            assert!(!line.has_to_give_back(id), "{id} gives back nothing: {line:?}");
+        let Some(mut line) = self.line.take() else { return };
+        let (least, most) = line.given_back(id);
+        let exact = least == most;
+        let [least, most] = [least, most].map(|units| line.with_given_back(id, units));
+        if self.is_as(&most) {
+            self.line = Some(most);
+        } else if self.is_as(&least) {
+            self.line = Some(least);
         } else {
-            assert!(line.may_give_back(id) || self.is_as(line), "{id} makes a second burst: {line:?}");
-            self.line = Some(given_back);
+            assert!(!exact, "{id} gives back another part: {:?}, and by right {most:?}", self.limiter);
+            // Something in between, which cannot be seen exactly.
+            let told = self.limiter.available();
+            let range = least.available()..=most.available();
+            let right = range.contains(&told.into()) || self.limiter.waiting() != most.waiting();
+            assert!(
+                right && self.limiter.waiting() >= most.waiting(),
+                "{id} gives back too much or too little: {line:?}"
+            );
         }
     }
 }

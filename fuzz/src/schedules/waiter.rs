@@ -1,4 +1,4 @@
-//! Who waits, and who was woken.
+//! Waiters, and what wakes them.
 
 use std::{
     future::Future,
@@ -11,7 +11,7 @@ use tidegate::{AcquireNOwned, Clock, Denied, ManualClock};
 
 use super::Alarms;
 
-/// Who was woken, and when.
+/// Which waiters were woken, and when.
 pub(super) type Woken = Arc<Mutex<Vec<(usize, u64)>>>;
 
 pub(super) struct Recorder {
