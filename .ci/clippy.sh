@@ -2,7 +2,7 @@
 # No warnings: of the compiler, of clippy, in library, tests, benches and examples, and in the loom build.
 source "$(dirname "$0")/lib.sh"
 
-cargo clippy --all-targets --no-default-features -- -D warnings
+cargo clippy --lib --no-default-features -- -D warnings
 cargo clippy --all-targets --all-features -- -D warnings
 RUSTFLAGS="--cfg tidegate_loom" CARGO_TARGET_DIR="$base/loom" cargo clippy --lib --tests -- -D warnings
 cargo clippy --manifest-path benches/peers/Cargo.toml --target-dir "$base/peers" --all-targets -- -D warnings

@@ -3,8 +3,8 @@
 # FAULTS, or with FAULTS=all every one (a quarter of an hour; see JOB_SECONDS in `run`).
 source "$(dirname "$0")/lib.sh"
 
-some="grant-not-published word-stored-plainly queued-cleared-early alarm-not-moved-up grant-lost-on-drop
-    waker-not-replaced head-leaves-in-silence slack-not-noted gathered-without-fence nothing-set-aside"
+some="admitted-one-tick-late alarm-of-the-past-silent claim-kept-by-both draw-not-published nothing-set-aside
+    taken-one-by-one thread-not-unparked"
 read -r -d '' -a names <<<"${FAULTS:-$some}" || true
 if [ "${names[*]}" = all ]; then
     names=()

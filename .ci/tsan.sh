@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The cancel storm, blocked threads, groups that wait in several queues, shares on every core, histories of calls that
+# The cancel storm, blocked threads, calls that wait for several limits, shares on every core, histories of calls that
 # are made at once, wakers that do what they like, and a short soak, under ThreadSanitizer, with a standard library built
 # the same way. TIDEGATE_STORM_ACQUIRES, TIDEGATE_HISTORIES, and TIDEGATE_SOAK_SECONDS and
 # TIDEGATE_SOAK_REAL_SECONDS (in virtual and in real time) say how long the long ones are.

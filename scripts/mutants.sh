@@ -18,7 +18,7 @@ need_cargo_tool nextest
 explained=scripts/mutants.explained
 files=("$@")
 if [ $# -eq 0 ]; then
-    files=(src/gcra.rs src/word.rs src/meter.rs src/published.rs 'src/published/*.rs' 'src/queue/*.rs'
+    files=(src/gcra.rs src/word.rs src/frame.rs src/seq_lock.rs src/meter.rs 'src/queue/**/*.rs' 'src/all_of/*.rs'
         src/shares.rs 'src/shares/*.rs' src/per_core.rs 'src/per_core/*.rs')
 fi
 for file in "${files[@]}"; do
@@ -40,10 +40,10 @@ ulimit -v 6000000
 # What is quick to build goes first.
 rounds=(
     "--lib"
-    "--test=late_alarms --test=held_back --test=rounds --test=timers --test=several --test=threads --test=per_core
+    "--test=late_alarms --test=timers --test=runtimes --test=several --test=threads --test=per_core
         --test=reservation"
     "--test=conformance --test=promises --test=peers --test=wakers --test=replay --test=panicking_clocks
-        --test=late_readings --test=virtual_time --test=no_alloc --test=cancel_storm"
+        --test=virtual_time --test=no_alloc --test=cancel_storm"
 )
 
 rm -rf "$base"/mutants.out "$base"/mutants.out.old "$base"/round-*
