@@ -262,9 +262,8 @@ impl Shares for Slots {
     }
 
     fn steal(&self, permits: Permits) -> Stolen {
-        permits
-            .in_millionths(MAX_PARKED)
-            .map_or(Stolen::Nothing, |millionths| self.steal_from_one(millionths))
+        // No slot holds more than that; all of them and the word may.
+        permits.in_millionths(MAX_PARKED).map_or(Stolen::Parts, |millionths| self.steal_from_one(millionths))
     }
 
     fn steal_whole(&self, most: u64) -> u64 {

@@ -15,6 +15,7 @@ use crate::{
     gcra::nanos,
     meter::{Snapshot, Taken},
     permits::Permits,
+    sync::{Ordering, fence},
 };
 
 impl<C: Clock> Driver<C> {
@@ -72,9 +73,12 @@ impl<C: Clock> Driver<C> {
     /// Why a call is refused, as far as can be told without the lock: `None` if it may be admitted, or it takes the lock to
     /// tell.
     pub(crate) fn refusal(&self, permits: Permits, now_ns: u64) -> Option<Denied> {
+        let word = self.meter().bits();
         if self.shares().is_some_and(|shares| shares.parked() > 0) {
             return None;
         }
+        // Acquire fence: pairs with the Release fence of a lock holder that empties slots, as in `try_steal`.
+        fence(Ordering::Acquire);
         let behind = self.meter().behind_waiters(now_ns);
         let Snapshot { frame, tat, now } = behind.or_else(|| self.meter().snapshot(now_ns))?;
         let Some(cost) = frame.scale().cost(permits) else { return Some(never(&frame, permits)) };
@@ -83,8 +87,10 @@ impl<C: Clock> Driver<C> {
         }
         let tat = if behind.is_some() { tat } else { tat.max(now) };
         let due_ns = frame.instant_of(u128::from(tat) + u128::from(cost));
+        // What was in the word when the slots were empty may have been parked since, and the other way round.
+        let moved = self.shares().is_some() && self.meter().bits() != word;
         // A first waiter that is due, and late, is served under the lock.
-        (due_ns > now_ns).then(|| not_yet(due_ns, now_ns))
+        (due_ns > now_ns && !moved).then(|| not_yet(due_ns, now_ns))
     }
 
     /// As [`try_take`](Self::try_take), for permits that can be given back.

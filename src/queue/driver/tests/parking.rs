@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     Permits,
+    queue::Stolen,
     shares::{Slots, tests::park},
 };
 
@@ -69,4 +70,62 @@ fn nothing_is_set_aside_while_a_waiter_needs_it() {
     limiter.driver().detach();
     clock.advance(10 * SECOND);
     assert_eq!(limiter.available(), 80);
+}
+
+/// Shares of another thread, which draws all there is and parks it just after it has been looked at what is parked.
+#[derive(Debug, Default)]
+struct Late {
+    limiter: std::sync::OnceLock<RateLimiter<Dial>>,
+    parked: AtomicU64,
+}
+
+impl Shares for Late {
+    fn parked(&self) -> u64 {
+        let seen = self.parked.load(Relaxed);
+        let drawn = self.limiter.get().map_or(0, |limiter| {
+            limiter.driver().meter().take_up_to(100, limiter.clock().now()).unwrap_or(0)
+        });
+        self.parked.fetch_add(drawn * Permits::MILLION, Relaxed);
+        seen
+    }
+
+    fn reclaim(&self, most: u64) -> u64 {
+        let taken = self.parked.load(Relaxed).min(most);
+        self.parked.fetch_sub(taken, Relaxed);
+        taken
+    }
+
+    fn steal(&self, _: Permits) -> Stolen {
+        Stolen::Parts
+    }
+
+    fn steal_whole(&self, _: u64) -> u64 {
+        0
+    }
+
+    fn capacity_of(&self, _: u64) -> u64 {
+        10
+    }
+
+    fn set_capacity(&self, _: Option<u64>) -> u64 {
+        0
+    }
+
+    fn is_overdrawn(&self) -> bool {
+        false
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn core::any::Any + Send + Sync> {
+        self
+    }
+}
+
+/// What was in the word when the slots were empty, and is in the slots when the word is, is there all the time.
+#[test]
+fn what_is_parked_meanwhile_is_not_missed() {
+    let (limiter, _clock) = dialed("1/s burst 80 initial 5");
+    let shares = Arc::new(Late::default());
+    limiter.driver().attach(|| Arc::clone(&shares) as Arc<dyn Shares>);
+    shares.limiter.set(limiter.clone()).unwrap();
+    assert_eq!(limiter.try_reserve(5).map(|reservation| reservation.spend()), Ok(()));
 }
