@@ -55,7 +55,9 @@ fn two_notes_count_as_one_that_is_not_lost() {
             thread::spawn(move || limiter.refund(1).unwrap())
         });
         drive(&limiter);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         assert!(poll(&mut waiter, Waker::noop()));
     });
 }

@@ -127,5 +127,5 @@ fn what_is_parked_meanwhile_is_not_missed() {
     let shares = Arc::new(Late::default());
     limiter.driver().attach(|| Arc::clone(&shares) as Arc<dyn Shares>);
     shares.limiter.set(limiter.clone()).unwrap();
-    assert_eq!(limiter.try_reserve(5).map(|reservation| reservation.spend()), Ok(()));
+    assert_eq!(limiter.try_reserve(5).map(crate::Reservation::spend), Ok(()));
 }
