@@ -4,7 +4,10 @@ mod acquire;
 mod round;
 
 use core::{error::Error, fmt, time::Duration};
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
 
 pub use self::acquire::AcquireAll;
 use crate::{
@@ -157,6 +160,20 @@ fn take_all<C: Clock>(members: &[Member<C>], refusals: &mut Refusals, look: &mut
         debug_assert!(taken.is_ok(), "it conformed, and the lock was held since");
     }
     *look |= step.wants_alarm();
+}
+
+/// Does it for all, also if it panics for one, because of a clock. The first panic goes on when all are done.
+fn for_each<T>(all: impl Iterator<Item = T>, mut f: impl FnMut(T)) {
+    let mut panicked = None;
+    for one in all {
+        // Unwind safe: each is done or not.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(one))) {
+            panicked.get_or_insert(payload);
+        }
+    }
+    if let Some(payload) = panicked {
+        resume_unwind(payload);
+    }
 }
 
 /// The refusal that counts: one that is for ever, or else the longest.

@@ -6,32 +6,45 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use tidegate::{AllOf, Clock, ManualClock, PerCore, Quota, RateLimiter};
+use tidegate::{AcquireAll, AllOf, Clock, ManualClock, PerCore, Quota, RateLimiter};
+
+#[path = "panicking_clocks/groups.rs"]
+mod groups;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A clock that is moved by hand, and panics once when it is asked to.
+/// A clock that is moved by hand, and panics once, at the reading that the test chooses.
 #[derive(Clone, Debug, Default)]
 struct Fragile {
     clock: ManualClock,
-    panics: Arc<AtomicBool>,
+    /// The readings up to the one that panics, which is counted; 0 if none will.
+    left: Arc<AtomicUsize>,
 }
 
 impl Fragile {
     fn panic_once(&self) {
-        self.panics.store(true, Ordering::Relaxed);
+        self.left.store(1, Ordering::Relaxed);
+    }
+
+    /// Runs `call`, which the reading of this number hits, and tells whether it made so many readings.
+    fn panics_in(&self, reading: usize, call: impl FnOnce()) -> bool {
+        self.left.store(reading, Ordering::Relaxed);
+        drop(catch_unwind(AssertUnwindSafe(call)));
+        self.left.swap(0, Ordering::Relaxed) == 0
     }
 }
 
 impl Clock for Fragile {
     fn now(&self) -> u64 {
-        if self.panics.swap(false, Ordering::Relaxed) {
+        let left = self.left.load(Ordering::Relaxed);
+        self.left.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left == 1 {
             // The panic hook is spared.
             resume_unwind(Box::new("a clock that panics, on purpose"));
         }

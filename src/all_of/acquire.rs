@@ -1,9 +1,12 @@
 //! The future that waits for several limits.
 //!
+//! What has been granted is kept in the future itself, so that it goes back also if a clock panics.
+//!
 //! | stage      | what the future holds                     | dropped then                                  |
 //! |------------|-------------------------------------------|-----------------------------------------------|
 //! | Start      | nothing                                   | nothing                                       |
 //! | Collecting | reservations, and a place in one queue    | leaves; all goes back                         |
+//! | Collected  | reservations                              | all goes back                                 |
 //! | Final      | a place at the front of all queues, or all permits | leaves all queues, or all goes back  |
 //! | Held       | all permits, not yet reported             | all goes back                                 |
 //! | Done       | nothing                                   | nothing                                       |
@@ -15,11 +18,11 @@ use core::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use std::sync::Arc;
 
-use super::{AllOf, AllOfDenied, Member, round::Round};
+use super::{AllOf, AllOfDenied, Member, for_each, round::Round};
 use crate::{
     clock::{Clock, QuantaClock},
     error::Denied,
@@ -30,6 +33,8 @@ use crate::{
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct AcquireAll<C: Clock = QuantaClock> {
     members: Vec<Member<C>>,
+    /// What has been granted so far, by member.
+    held: Vec<Option<Grant>>,
     stage: Stage<C>,
 }
 
@@ -80,36 +85,27 @@ impl<C: Clock> AllOf<C> {
 
 enum Stage<C: Clock> {
     Start(Result<(), AllOfDenied>),
-    Collecting(Collecting<C>),
+    /// It waits for this member.
+    Collecting(usize, Pin<Box<Waiter<Arc<Driver<C>>, C>>>),
+    /// A member has granted its part, and it has not been looked at what is missing.
+    Collected,
     Final(Arc<Round<C>>),
-    /// As many as there are members.
-    Held(Vec<Grant>),
+    /// It holds the parts of all members.
+    Held,
     Done,
-}
-
-/// Reservations so far, by member, and the place in the queue of one that is missing.
-struct Collecting<C: Clock> {
-    held: Vec<Option<Grant>>,
-    waiting: usize,
-    waiter: Pin<Box<Waiter<Arc<Driver<C>>, C>>>,
-}
-
-/// What can be done with all limits locked.
-enum Settled<C: Clock> {
-    Held(Vec<Grant>),
-    Final(Arc<Round<C>>),
 }
 
 impl<C: Clock> AcquireAll<C> {
     pub(super) fn new(members: Result<Vec<Member<C>>, AllOfDenied>) -> Self {
-        match members {
-            Ok(members) => Self { members, stage: Stage::Start(Ok(())) },
-            Err(denied) => Self { members: Vec::new(), stage: Stage::Start(Err(denied)) },
-        }
+        let (members, start) = match members {
+            Ok(members) => (members, Ok(())),
+            Err(denied) => (Vec::new(), Err(denied)),
+        };
+        Self { members, held: Vec::new(), stage: Stage::Start(start) }
     }
 
     /// Takes all at once, if all limits admit it and nobody waits; else waits for the scarcest first.
-    fn start(&self) -> Result<Stage<C>, AllOfDenied> {
+    fn start(&mut self) -> Result<Stage<C>, AllOfDenied> {
         let mut steps = lock_all(&self.members);
         let mut waits = Vec::with_capacity(steps.len());
         let mut all = true;
@@ -127,65 +123,60 @@ impl<C: Clock> AcquireAll<C> {
         }
         if all {
             let take = |(step, &(_, cost)): (&mut Step<'_>, _)| step.take(cost, Caller::Waiter).ok();
-            return Ok(Stage::Held(steps.iter_mut().zip(&waits).filter_map(take).collect()));
+            self.held = steps.iter_mut().zip(&waits).map(take).collect();
+            return Ok(Stage::Held);
         }
         drop(steps);
-        let held = vec![None; self.members.len()];
-        Ok(Stage::Collecting(self.wait_for_scarcest(held, |i| waits[i].0)))
+        self.held = vec![None; self.members.len()];
+        Ok(self.wait_for_scarcest(|i| waits[i].0))
     }
 
     /// Waits for the member that is missing and has the longest wait.
-    fn wait_for_scarcest(&self, held: Vec<Option<Grant>>, wait_ns: impl Fn(usize) -> u64) -> Collecting<C> {
-        let missing = (0..held.len()).filter(|&i| held[i].is_none());
+    fn wait_for_scarcest(&self, wait_ns: impl Fn(usize) -> u64) -> Stage<C> {
+        let missing = (0..self.held.len()).filter(|&i| self.held[i].is_none());
         let waiting = missing.max_by_key(|&i| wait_ns(i)).unwrap_or(0);
         let Member { driver, permits, .. } = &self.members[waiting];
-        let waiter = Box::pin(Waiter::new(Arc::clone(driver), Ok(*permits), None));
-        Collecting { held, waiting, waiter }
+        Stage::Collecting(waiting, Box::pin(Waiter::new(Arc::clone(driver), Ok(*permits), None)))
     }
 
     /// The next stage, once a limit has granted its part.
-    fn collected(
-        &self,
-        Collecting { mut held, waiting, .. }: Collecting<C>,
-        grant: Option<Grant>,
-    ) -> Stage<C> {
-        held[waiting] = grant;
-        if held.iter().any(Option::is_none) {
-            let wait = |i: usize| {
+    fn collected(&mut self) -> Stage<C> {
+        if self.held.iter().any(Option::is_none) {
+            return self.wait_for_scarcest(|i| {
                 let Member { driver, permits, .. } = &self.members[i];
                 driver.time_until(*permits).map_or(0, |wait| wait.as_nanos() as u64)
-            };
-            return Stage::Collecting(self.wait_for_scarcest(held, wait));
+            });
         }
-        match self.settle(held.into_iter().flatten().collect()) {
-            Settled::Held(grants) => Stage::Held(grants),
-            Settled::Final(round) => Stage::Final(round),
-        }
+        self.settle()
     }
 
     /// All have been granted once: if all is still good, that is it. Else all goes back, and the call stands at the front of
     /// all queues. There it finds what it has given back, as far as that was good.
-    fn settle(&self, grants: Vec<Grant>) -> Settled<C> {
+    fn settle(&mut self) -> Stage<C> {
         let mut steps = lock_all(&self.members);
+        let grants = core::mem::take(&mut self.held).into_iter().flatten();
+        let grants: Vec<_> = grants.collect();
         let whole = steps.iter_mut().zip(&grants).all(|(step, grant)| step.is_whole(grant));
         if whole {
             // The parts are used from now on.
-            let renewed = steps.iter_mut().zip(grants).map(|(step, grant)| step.renew(grant));
-            return Settled::Held(renewed.collect());
+            let renewed = steps.iter_mut().zip(grants).map(|(step, grant)| Some(step.renew(grant)));
+            self.held = renewed.collect();
+            return Stage::Held;
         }
         for (step, grant) in steps.iter_mut().zip(grants) {
             step.give_back(grant);
         }
-        Settled::Final(Round::join(&self.members, steps))
+        Stage::Final(Round::join(&self.members, steps))
     }
 
     /// Gives back what is held.
-    fn give_back(&self, grants: impl Iterator<Item = Option<Grant>>) {
-        for (member, grant) in self.members.iter().zip(grants) {
+    fn give_back(&mut self) {
+        let held = core::mem::take(&mut self.held);
+        for_each(self.members.iter().zip(held), |(member, grant)| {
             if let Some(grant) = grant {
                 member.driver.give_back(grant);
             }
-        }
+        });
     }
 }
 
@@ -206,61 +197,71 @@ impl<C: Clock> Future for AcquireAll<C> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         loop {
-            this.stage = match core::mem::replace(&mut this.stage, Stage::Done) {
-                Stage::Start(Err(denied)) => return Poll::Ready(Err(denied)),
+            // The stage is replaced when what it leads to is there: a clock may panic on the way.
+            match &mut this.stage {
+                Stage::Start(Err(denied)) => {
+                    let denied = *denied;
+                    this.stage = Stage::Done;
+                    return Poll::Ready(Err(denied));
+                }
                 Stage::Start(Ok(())) => {
-                    let stage = this.start();
+                    let started = this.start();
+                    let started = started.map(|stage| this.stage = stage);
                     // A step may have found that a clock has stepped back.
                     this.members.iter().for_each(|member| member.driver.drive_if_wanted());
-                    match stage {
-                        Ok(stage) => stage,
-                        Err(denied) => return Poll::Ready(Err(denied)),
+                    if let Err(denied) = started {
+                        this.stage = Stage::Done;
+                        return Poll::Ready(Err(denied));
                     }
                 }
-                Stage::Collecting(mut collecting) => match collecting.waiter.as_mut().poll_grant(cx, true) {
-                    Poll::Pending => {
-                        this.stage = Stage::Collecting(collecting);
-                        return Poll::Pending;
+                Stage::Collecting(waiting, waiter) => match ready!(waiter.as_mut().poll_grant(cx, true)) {
+                    Ok(grant) => {
+                        this.held[*waiting] = grant;
+                        this.stage = Stage::Collected;
                     }
-                    Poll::Ready(Ok(grant)) => this.collected(collecting, grant),
-                    Poll::Ready(Err(denied)) => {
-                        let denied = this.members[collecting.waiting].denied(denied);
-                        this.give_back(collecting.held.into_iter());
+                    Err(denied) => {
+                        let denied = this.members[*waiting].denied(denied);
+                        this.stage = Stage::Done;
+                        this.give_back();
                         return Poll::Ready(Err(denied));
                     }
                 },
-                Stage::Final(round) => match round.poll(cx) {
-                    Poll::Pending => {
-                        this.stage = Stage::Final(round);
-                        return Poll::Pending;
+                Stage::Collected => {
+                    this.stage = this.collected();
+                    if let Stage::Final(round) = &this.stage {
+                        round.begin();
                     }
-                    Poll::Ready(Ok(grants)) => Stage::Held(grants),
-                    Poll::Ready(Err((i, denied))) => return Poll::Ready(Err(this.members[i].denied(denied))),
-                },
-                Stage::Held(grants) => {
-                    if let Poll::Ready(budget) = poll_proceed(cx) {
-                        budget.made_progress();
-                        return Poll::Ready(Ok(()));
+                }
+                Stage::Final(round) => {
+                    let outcome = ready!(round.poll(cx));
+                    this.stage = Stage::Done;
+                    match outcome {
+                        Ok(grants) => {
+                            this.held = grants.into_iter().map(Some).collect();
+                            this.stage = Stage::Held;
+                        }
+                        Err((i, denied)) => return Poll::Ready(Err(this.members[i].denied(denied))),
                     }
-                    this.stage = Stage::Held(grants);
-                    return Poll::Pending;
+                }
+                Stage::Held => {
+                    ready!(poll_proceed(cx)).made_progress();
+                    this.held.clear();
+                    this.stage = Stage::Done;
+                    return Poll::Ready(Ok(()));
                 }
                 Stage::Done => panic!("polled after completion"),
-            };
+            }
         }
     }
 }
 
 impl<C: Clock> Drop for AcquireAll<C> {
     fn drop(&mut self) {
-        match core::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Start(_) | Stage::Done => {}
-            Stage::Collecting(collecting) => {
-                drop(collecting.waiter);
-                self.give_back(collecting.held.into_iter());
-            }
-            Stage::Final(round) => round.leave(),
-            Stage::Held(grants) => self.give_back(grants.into_iter().map(Some)),
+        // A waiter leaves its queue when it is dropped, also by a panic in here.
+        let stage = core::mem::replace(&mut self.stage, Stage::Done);
+        self.give_back();
+        if let Stage::Final(round) = stage {
+            round.leave();
         }
     }
 }
@@ -269,9 +270,10 @@ impl<C: Clock> fmt::Debug for AcquireAll<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
             Stage::Start(_) => "Start",
-            Stage::Collecting(_) => "Collecting",
+            Stage::Collecting(..) => "Collecting",
+            Stage::Collected => "Collected",
             Stage::Final(_) => "Final",
-            Stage::Held(_) => "Held",
+            Stage::Held => "Held",
             Stage::Done => "Done",
         };
         f.debug_struct("AcquireAll").field("stage", &stage).finish_non_exhaustive()

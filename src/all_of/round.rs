@@ -20,7 +20,7 @@ use core::{
 };
 use std::{sync::Arc, task::Wake};
 
-use super::Member;
+use super::{Member, for_each};
 use crate::{
     clock::Clock,
     error::Denied,
@@ -80,35 +80,41 @@ impl<C: Clock> Job for Round<C> {
 }
 
 impl<C: Clock> Round<C> {
-    /// Joins all queues at the front; all are locked, in order.
+    /// Joins all queues at the front, unless one refuses it; all are locked, in order. The caller calls
+    /// [`begin`](Self::begin) afterwards.
     pub(super) fn join(members: &[Member<C>], mut steps: Vec<Step<'_>>) -> Arc<Self> {
         let part = |member: &Member<C>| Part {
             driver: Arc::clone(&member.driver),
             permits: member.permits,
             place: Box::pin(member.driver.place()),
         };
-        let state = State { stage: Stage::Waiting, task: None };
+        let costs: Vec<_> =
+            steps.iter().zip(members).map(|(step, member)| step.cost(member.permits)).collect();
+        let refused = costs.iter().enumerate().find_map(|(i, cost)| cost.err().map(|denied| (i, denied)));
+        let stage = refused.map_or(Stage::Waiting, |(i, denied)| Stage::Denied(i, denied));
+        let state = State { stage, task: None };
         let round = Arc::new(Self { parts: members.iter().map(part).collect(), state: Mutex::new(state) });
-        let waker = Waker::from(Arc::clone(&round));
-        let mut refused = None;
-        for (i, (step, Part { permits, place, .. })) in steps.iter_mut().zip(&round.parts).enumerate() {
-            match step.cost(*permits) {
-                Ok(cost) => {
-                    let first = step.is_empty();
-                    step.join_front(place.as_ref(), *permits, cost, waker.clone());
-                    step.note_caller(first);
-                }
-                Err(denied) => refused = refused.or(Some((i, denied))),
+        if refused.is_none() {
+            let waker = Waker::from(Arc::clone(&round));
+            let costs = costs.into_iter().flatten();
+            for ((step, Part { permits, place, .. }), cost) in steps.iter_mut().zip(&round.parts).zip(costs) {
+                let first = step.is_empty();
+                step.join_front(place.as_ref(), *permits, cost, waker.clone());
+                step.note_caller(first);
             }
         }
-        drop(steps);
-        if let Some((i, denied)) = refused {
-            round.leave();
-            round.state.lock().stage = Stage::Denied(i, denied);
-        } else {
-            round.look();
-        }
         round
+    }
+
+    /// Takes all parts if all are due; and what went back before it joined goes on to others.
+    pub(super) fn begin(&self) {
+        let joined = matches!(self.state.lock().stage, Stage::Waiting);
+        if joined { self.look() } else { self.drive() }
+    }
+
+    /// Drives all queues.
+    fn drive(&self) {
+        for_each(self.parts.iter(), |part| part.driver.drive());
     }
 
     /// Takes all parts if all are due.
@@ -134,7 +140,7 @@ impl<C: Clock> Round<C> {
         batch.push(task);
         batch.wake();
         // The waiters behind it go on, or an alarm is set where it is not due.
-        self.parts.iter().for_each(|part| part.driver.drive());
+        self.drive();
     }
 
     /// What it comes to; `None` if it stays. Wakers are left in `dropped`.
@@ -209,14 +215,10 @@ impl<C: Clock> Round<C> {
         };
         match stage {
             Stage::Waiting => {
-                for part in &self.parts {
-                    part.driver.leave(part.place.as_ref());
-                }
+                for_each(self.parts.iter(), |part| part.driver.leave(part.place.as_ref()));
             }
             Stage::Granted(grants) => {
-                for (part, grant) in self.parts.iter().zip(grants) {
-                    part.driver.give_back(grant);
-                }
+                for_each(self.parts.iter().zip(grants), |(part, grant)| part.driver.give_back(grant));
             }
             Stage::Denied(..) | Stage::Over => {}
         }

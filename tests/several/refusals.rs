@@ -143,3 +143,23 @@ fn a_refused_try_waits_for_no_lock() {
         holder.join().unwrap();
     });
 }
+
+/// What it held of the other limits is granted to the waiters there.
+#[test]
+fn a_final_round_that_is_refused_hands_on_what_it_held() {
+    let clock = ManualClock::new();
+    let (a, b) = (limiter(&clock, 1, 4, 0), limiter(&clock, 1, 2, 0));
+    // It waits for four of `a`, to 4,000 ms, and then for `b`.
+    let mut group = Group::new(AllOf::new().and(&a, 4).and(&b, 1).acquire());
+    b.charge(4).unwrap();
+    clock.advance(ms(4_000));
+    assert_eq!((group.poll(), a.waiting(), b.waiting()), (None, 0, 1));
+    clock.advance(ms(500));
+    // Four are too many from now on.
+    a.set_quota(Quota::per_second(1).burst(3).catch_up(Duration::ZERO)).unwrap();
+    let mut next = Single::new(a.acquire_n_owned(2));
+    clock.advance(ms(500));
+    let refused = group.poll().unwrap().unwrap_err();
+    assert_eq!((refused.limit(), refused.is_never()), (0, true));
+    assert_eq!((next.poll(), a.waiting()), (Some(Ok(())), 0));
+}

@@ -1,0 +1,106 @@
+//! Calls for several limits under a clock that panics, at each reading in turn.
+
+use super::*;
+
+type Limiter = RateLimiter<Fragile>;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn limiter(clock: &Fragile, rate: u64, burst: u64) -> Limiter {
+    let quota = Quota::per_second(rate).burst(burst).initial(0).catch_up(Duration::ZERO);
+    RateLimiter::with_clock(quota, clock.clone())
+}
+
+/// A call for ten of `a` (10/s, burst 10) and two of `b` (1/s, burst 2) that was granted both parts by 5,000 ms. Then `a`
+/// has ten, and `b`, where others took three meanwhile, has one. Its next poll begins its final round.
+fn before_the_final_round(clock: &Fragile) -> (Limiter, Limiter, Pin<Box<AcquireAll<Fragile>>>) {
+    let (a, b) = (limiter(clock, 10, 10), limiter(clock, 1, 2));
+    let mut group = Box::pin(AllOf::new().and(&a, 10).and(&b, 2).acquire());
+    assert!(poll(&mut group).is_pending());
+    clock.clock.advance(ms(1_900));
+    a.charge(31).unwrap();
+    let mut singles: Vec<_> = (0..3).map(|_| Box::pin(b.acquire_n_owned(1))).collect();
+    assert!(singles.iter_mut().all(|single| poll(single).is_pending()));
+    clock.clock.advance(ms(100));
+    assert!(poll(&mut group).is_pending());
+    assert_eq!((a.waiting(), b.waiting()), (1, 3));
+    clock.clock.advance(ms(3_000));
+    assert!(singles.iter_mut().all(|single| poll(single).is_ready()));
+    assert_eq!((a.waiting(), b.waiting()), (0, 0));
+    (a, b, group)
+}
+
+fn in_the_final_round(clock: &Fragile) -> (Limiter, Limiter, Pin<Box<AcquireAll<Fragile>>>) {
+    let (a, b, mut group) = before_the_final_round(clock);
+    assert!(poll(&mut group).is_pending());
+    assert_eq!((a.waiting(), b.waiting()), (1, 1));
+    (a, b, group)
+}
+
+/// The permits of one limit that a call holds while it waits for another one.
+#[test]
+fn the_permits_that_a_call_holds_go_back() {
+    for reading in 1.. {
+        let clock = Fragile::default();
+        let (a, b) = (limiter(&clock, 1, 100), limiter(&clock, 1, 100));
+        let mut group = Box::pin(AllOf::new().and(&a, 3).and(&b, 2).acquire());
+        assert!(poll(&mut group).is_pending());
+        clock.clock.advance(ms(2_000));
+        b.charge(2).unwrap();
+        clock.clock.advance(ms(1_000));
+        assert_eq!((a.available(), b.available()), (0, 1));
+        let panicked = clock.panics_in(reading, || assert!(poll(&mut group).is_pending()));
+        drop(group);
+        let left = (a.available(), b.available(), a.waiting(), b.waiting());
+        assert_eq!(left, (3, 1, 0, 0), "reading {reading}");
+        if !panicked {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_final_round_that_cannot_begin_keeps_nothing() {
+    for reading in 1.. {
+        let clock = Fragile::default();
+        let (a, b, mut group) = before_the_final_round(&clock);
+        let panicked = clock.panics_in(reading, || assert!(poll(&mut group).is_pending()));
+        drop(group);
+        let left = (a.available(), b.available(), a.waiting(), b.waiting());
+        assert_eq!(left, (10, 1, 0, 0), "reading {reading}");
+        if !panicked {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_final_round_that_is_left_stands_in_no_queue() {
+    for reading in 1.. {
+        let clock = Fragile::default();
+        let (a, b, group) = in_the_final_round(&clock);
+        let panicked = clock.panics_in(reading, || drop(group));
+        assert_eq!((a.waiting(), b.waiting()), (0, 0), "reading {reading}");
+        if !panicked {
+            break;
+        }
+    }
+}
+
+/// The limit whose clock panics may lose its part. The others may not.
+#[test]
+fn a_final_round_that_was_granted_and_is_left_loses_one_part_at_most() {
+    for reading in 1.. {
+        let clock = Fragile::default();
+        let (a, b, group) = in_the_final_round(&clock);
+        clock.clock.advance(ms(1_000));
+        assert_eq!((a.waiting(), b.waiting(), a.available(), b.available()), (0, 0, 0, 0));
+        if !clock.panics_in(reading, || drop(group)) {
+            assert_eq!((a.available(), b.available()), (10, 2));
+            break;
+        }
+        assert!(a.available() == 10 || b.available() == 2, "reading {reading}: both are lost");
+    }
+}
