@@ -348,17 +348,22 @@ impl Core {
         }
     }
 
+    /// From which tick on the waiters are dated, one after the other.
+    fn first_base(&self) -> u128 {
+        let base = self.tat.max(self.floor).into();
+        if self.sum.gates == 0 {
+            return base;
+        }
+        // When the last gate goes, the bucket may have been full for a while.
+        self.frame.wide_tick(self.gates_due_ns).clamp(base, base.max(MAX_TAT.into()))
+    }
+
     /// When a request for `cost` ticks that comes after all waiters conforms, as a tick.
     pub(super) fn turn(&self, cost: u64) -> u64 {
         let after_all = if self.list.is_empty() {
             u128::from(self.tat.max(self.now))
         } else {
-            let mut first = self.tat.max(self.floor);
-            if self.sum.gates > 0 {
-                // When the last gate goes, the bucket may have been full for a while.
-                first = first.max(self.frame.wide_tick(self.gates_due_ns).min(MAX_TAT.into()) as u64);
-            }
-            u128::from(first) + self.sum.ticks
+            self.first_base() + self.sum.ticks
         };
         let tick = (after_all + u128::from(cost)).saturating_sub(self.frame.scale().limit.into());
         tick.try_into().unwrap_or(u64::MAX)

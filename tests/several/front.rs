@@ -6,6 +6,14 @@ use super::*;
 /// A call for ten of `a` (10/s, burst 10) and two of `b` (1/s, burst 2) that is in its last round at 5,000 ms. Then `a` has
 /// ten, and `b`, where three have come since it was granted its part there, has one.
 fn at_the_front(clock: &ManualClock) -> (Limiter, Limiter, Group) {
+    at_the_front_after(clock, |_, _| ())
+}
+
+/// The same, with `meanwhile` just before it begins its last round.
+fn at_the_front_after(
+    clock: &ManualClock,
+    meanwhile: impl FnOnce(&Limiter, &Limiter),
+) -> (Limiter, Limiter, Group) {
     let (a, b) = (limiter(clock, 10, 10, 0), limiter(clock, 1, 2, 0));
     let mut group = Group::new(AllOf::new().and(&a, 10).and(&b, 2).acquire());
     pass(clock, 1_900, &mut [&mut group]);
@@ -14,10 +22,13 @@ fn at_the_front(clock: &ManualClock) -> (Limiter, Limiter, Group) {
     // It holds its part of `b` from 2,000 ms on, and has to wait for `a` now.
     pass(clock, 100, &mut [&mut group, &mut singles]);
     assert_eq!((a.waiting(), b.waiting()), (1, 3));
-    pass(clock, 3_000, &mut [&mut group, &mut singles]);
+    pass(clock, 2_990, &mut [&mut group, &mut singles]);
+    clock.advance(ms(10));
+    singles.look(5_000);
+    meanwhile(&a, &b);
+    group.look(5_000);
     assert!(singles.iter().all(|single| single.served.is_some()));
-    assert_eq!((a.waiting(), b.waiting()), (1, 1));
-    assert_eq!((a.available(), b.available(), group.served), (10, 1, None));
+    assert_eq!((a.waiting(), b.waiting(), group.served), (1, 1, None));
     (a, b, group)
 }
 
@@ -25,6 +36,7 @@ fn at_the_front(clock: &ManualClock) -> (Limiter, Limiter, Group) {
 fn it_takes_all_in_the_same_instant() {
     let clock = ManualClock::new();
     let (a, b, mut group) = at_the_front(&clock);
+    assert_eq!((a.available(), b.available()), (10, 1));
     pass(&clock, 990, &mut [&mut group]);
     assert_eq!((a.available(), b.available(), group.served), (10, 1, None));
     pass(&clock, 10, &mut [&mut group]);
@@ -102,6 +114,46 @@ fn a_charge_puts_it_off_and_a_refund_brings_it_forward() {
     b.refund(2).unwrap();
     assert_eq!(group.poll(), Some(Ok(())));
     assert_eq!((a.available(), b.available()), (0, 0));
+}
+
+#[test]
+fn a_waiter_behind_it_is_refused_when_it_comes() {
+    let clock = ManualClock::new();
+    let mut waiter = None;
+    // It goes at 26,000 ms.
+    let (a, _b, _group) = at_the_front_after(&clock, |a, b| {
+        b.charge(20).unwrap();
+        waiter = Some(Single::new(a.acquire_within_owned(1, ms(400))));
+    });
+    assert_eq!(a.waiting(), 1);
+    let denied = Denied::NotYet { retry_after: ms(20_700) };
+    assert_eq!(waiter.unwrap().poll(), Some(Err(denied)));
+}
+
+#[test]
+fn a_refusal_counts_for_how_long_it_was_put_off() {
+    let clock = ManualClock::new();
+    let (a, b, _group) = at_the_front(&clock);
+    // It goes at 16,000 ms.
+    b.charge(10).unwrap();
+    let wait = ms(11_100);
+    assert_eq!(a.try_acquire(), Err(Denied::NotYet { retry_after: wait }));
+    clock.advance(wait);
+    assert_eq!(a.try_acquire(), Ok(()));
+}
+
+#[test]
+fn a_waiter_behind_it_is_refused_when_it_is_put_off() {
+    let clock = ManualClock::new();
+    let (a, b, _group) = at_the_front(&clock);
+    // It goes at 6,000 ms, and one more of `a` comes at 6,100.
+    let mut waiter = Single::new(a.acquire_within_owned(1, ms(1_200)));
+    b.charge(10).unwrap();
+    clock.advance(ms(1_300));
+    let outcome = waiter.poll().expect("its longest wait is over");
+    // The same call made so much later would be granted at 16,100 ms, in time.
+    let denied = Denied::NotYet { retry_after: ms(9_900) };
+    assert_eq!(outcome, Err(denied));
 }
 
 #[test]

@@ -45,7 +45,12 @@ impl Core {
             let decision = decide(self.tat, self.now, self.floor, cost, limit);
             if let Kind::Gate { woken } = &mut front.kind {
                 let due = matches!(decision, Decision::Admit(_));
-                if due && !*woken {
+                // Put off for longer than those behind it in other queues know.
+                let later = match decision {
+                    Decision::Admit(_) => false,
+                    Decision::NotBefore(tick) => self.frame.instant(tick) > self.gates_due_ns,
+                };
+                if later || (due && !*woken) {
                     batch.push(front.waker.clone());
                 }
                 *woken = due;
@@ -86,7 +91,7 @@ impl Core {
         }
         let frame = self.frame;
         let mut all = true;
-        let mut ahead = u128::from(self.tat.max(self.floor));
+        let mut ahead = self.first_base();
         self.sweep(|entry| {
             let then = ahead + u128::from(entry.cost);
             let due_ns = if entry.deadline_ns == NEVER { 0 } else { frame.instant_of(then) };
@@ -183,6 +188,10 @@ impl Core {
         if let Some(entry) = self.list.entry_mut(place) {
             entry.kind = Kind::Gate { woken: due };
         }
-        self.gates_due_ns = self.gates_due_ns.max(all_due_ns);
+        if all_due_ns > self.gates_due_ns {
+            self.gates_due_ns = all_due_ns;
+            // All behind it come later.
+            self.recheck = true;
+        }
     }
 }

@@ -9,16 +9,21 @@ impl Model {
         self.queue.iter().filter(|waiting| waiting.gate.is_some()).count()
     }
 
+    /// From when on the waiters are dated. When the last gate goes, the bucket may have been full for a while.
+    fn first_base(&self) -> i128 {
+        let first = self.ahead.max(self.floor);
+        if self.gates() == 0 {
+            return first;
+        }
+        first.max(self.passed(self.gates_due_ns.max(self.origin_ns)))
+    }
+
     /// The reading at which a request conforms that comes after all waiters.
     pub(in super::super) fn turn(&self, atoms: i128) -> u64 {
         let after_all = if self.queue.is_empty() {
             self.ahead.max(0)
         } else {
-            let mut first = self.ahead.max(self.floor);
-            if self.gates() > 0 {
-                first = first.max(self.passed(self.gates_due_ns.max(self.origin_ns)));
-            }
-            first + self.queue.iter().map(|waiting| waiting.atoms).sum::<i128>()
+            self.first_base() + self.queue.iter().map(|waiting| waiting.atoms).sum::<i128>()
         };
         self.instant(after_all + atoms - self.limit)
     }
@@ -30,14 +35,16 @@ impl Model {
     /// Grants what is due, with so many places in the batch, and refuses all that are late.
     pub(in super::super) fn grant_due(&mut self, mut places: usize) -> (Vec<(Waiting, Fate)>, Next) {
         let mut fates = Vec::new();
-        while let Some(front) = self.queue.front_mut() {
+        while let Some(&front) = self.queue.front() {
             if places == 0 {
                 return (fates, Next::More);
             }
             let new = self.ahead.max(self.floor) + front.atoms;
             let due = new <= self.limit;
+            let later = !due && self.instant(new - self.limit) > self.gates_due_ns;
+            let front = self.queue.front_mut().unwrap();
             if let Some(woken) = &mut front.gate {
-                places -= usize::from(due && !*woken);
+                places -= usize::from(later || (due && !*woken));
                 *woken = due;
                 if due {
                     let next = if self.refuse_late(places, &mut fates) { Next::Gate } else { Next::More };
@@ -67,7 +74,7 @@ impl Model {
 
     fn refuse_late(&mut self, mut places: usize, fates: &mut Vec<(Waiting, Fate)>) -> bool {
         let mut all = true;
-        let mut ahead = self.ahead.max(self.floor);
+        let mut ahead = self.first_base();
         let mut kept = VecDeque::new();
         for waiting in core::mem::take(&mut self.queue) {
             let then = ahead + waiting.atoms;
