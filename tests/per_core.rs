@@ -281,6 +281,22 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
+fn a_request_for_more_than_a_slot_can_hold_is_given_the_parked_permits() {
+    let trillion = 1_000_000_000_000_u64;
+    let (limiter, _clock) = limiter(Quota::per_second(1).burst(40 * trillion));
+    let per_core = slots(&limiter, 1, 4 * trillion);
+    per_core.try_acquire().unwrap();
+    let parked = per_core.report()[0].parked.whole();
+    let word = limiter.available() as u64 - parked;
+    limiter.try_acquire_n(word - trillion).unwrap();
+    // A slot counts up to 4.3 trillion.
+    let all = parked + trillion;
+    assert_eq!(limiter.available() as u64, all);
+    assert!(all > 4_800_000_000_000 && limiter.has_capacity(all));
+    assert_eq!(limiter.try_acquire_n(all), Ok(()));
+}
+
+#[test]
 fn they_can_be_sent_and_shared() {
     fn send_and_sync<T: Send + Sync>() {}
     send_and_sync::<PerCore>();

@@ -75,14 +75,14 @@ fn nothing_is_set_aside_while_a_waiter_needs_it() {
 /// Shares of another thread, which draws all there is and parks it just after it has been looked at what is parked.
 #[derive(Debug, Default)]
 struct Late {
-    limiter: std::sync::OnceLock<RateLimiter<Dial>>,
+    limiter: parking_lot::Mutex<Option<RateLimiter<Dial>>>,
     parked: AtomicU64,
 }
 
 impl Shares for Late {
     fn parked(&self) -> u64 {
         let seen = self.parked.load(Relaxed);
-        let drawn = self.limiter.get().map_or(0, |limiter| {
+        let drawn = self.limiter.lock().as_ref().map_or(0, |limiter| {
             limiter.driver().meter().take_up_to(100, limiter.clock().now()).unwrap_or(0)
         });
         self.parked.fetch_add(drawn * Permits::MILLION, Relaxed);
@@ -126,6 +126,8 @@ fn what_is_parked_meanwhile_is_not_missed() {
     let (limiter, _clock) = dialed("1/s burst 80 initial 5");
     let shares = Arc::new(Late::default());
     limiter.driver().attach(|| Arc::clone(&shares) as Arc<dyn Shares>);
-    shares.limiter.set(limiter.clone()).unwrap();
+    *shares.limiter.lock() = Some(limiter.clone());
     assert_eq!(limiter.try_reserve(5).map(crate::Reservation::spend), Ok(()));
+    // The limiter and the shares own each other.
+    drop(shares.limiter.lock().take());
 }
