@@ -7,10 +7,10 @@
 #     model NAME     a loom model of src/models/
 #     unit NAME      a unit test
 #     TEST NAME      a test of tests/TEST.rs
-# The table at the end says `killed`, or what is the matter: SURVIVED, DOES NOT APPLY, DOES NOT BUILD, or, for a
-# test that is not there or fails without any fault, BAD TEST. Anything but `killed` fails the run.
+# The table at the end says `killed`, or what is the matter: SURVIVED, DOES NOT APPLY, DOES NOT BUILD, TIMED OUT, or, for
+# a test that is not there or fails without any fault, BAD TEST. Anything but `killed` fails the run.
 #
-# FAULT_SECONDS bounds each test; one that does not end is killed. FAULT_TABLE names a file for the table, a line for
+# FAULT_SECONDS bounds each test. FAULT_TABLE names a file for the table, a line for
 # each fault and test: its name, the verdict, the seconds, and the test, with blanks only in the last of these.
 source "$(dirname "$0")/../.ci/lib.sh"
 
@@ -89,6 +89,8 @@ outcome() {
     timeout "${FAULT_SECONDS:-300}" bash -c 'test_in_copy "$@"' _ "$kind" "$name" >"$log" 2>&1 || status=$?
     if ! grep -q "^running 1 test" "$log"; then
         echo "BAD TEST"
+    elif [ "$status" -eq 124 ]; then
+        echo "TIMED OUT"
     elif [ "$status" -eq 0 ]; then
         echo passes
     else
@@ -103,10 +105,12 @@ verdict() {
     elif [ "$1" -ne 0 ]; then
         echo "DOES NOT APPLY"
     else
-        case $(outcome "$2" "$3") in
+        local outcome
+        outcome=$(outcome "$2" "$3")
+        case $outcome in
             fails) echo killed ;;
             passes) echo SURVIVED ;;
-            *) echo "DOES NOT BUILD" ;;
+            *) echo "$outcome" ;;
         esac
     fi
 }

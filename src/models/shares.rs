@@ -130,6 +130,25 @@ fn a_refusal_makes_nobody_forget_what_is_parked_meanwhile() {
     });
 }
 
+/// What is parked goes back to the word for a request that is too large all the same. One call finds the slots empty just
+/// then, and the other relies on that: it sees that the word has been frozen, too.
+#[test]
+fn what_another_has_found_empty_is_looked_for_in_the_word() {
+    check(2, || {
+        let shared = shared(1, 3, &ModelClock::new());
+        assert!(shared.take(0));
+        let other = spawn_try(&shared.limiter);
+        let large = {
+            let limiter = shared.limiter.clone();
+            thread::spawn(move || limiter.try_acquire_n(3).is_ok())
+        };
+        assert!(shared.limiter.try_acquire().is_ok(), "there are two, for two");
+        assert!(other.join().unwrap(), "there are two, for two");
+        assert!(!large.join().unwrap());
+        assert_eq!(shared.limiter.available(), 0);
+    });
+}
+
 /// The word says that nothing is left, and all of it is parked: a call for one cannot be refused, however many others
 /// are.
 #[test]
