@@ -43,7 +43,7 @@ fn waiting(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for tasks in [10_u64, 100, 1000] {
         group.bench_function(BenchmarkId::from_parameter(format!("{tasks} tasks")), |b| {
-            let limiter = RateLimiter::new(Quota::per_second(1_000_000).burst(1));
+            let limiter = RateLimiter::new(Quota::per_second(1_000_000).with_burst(1));
             b.iter_custom(|grants| runtime.block_on(closed_loop(&limiter, tasks, grants)));
         });
     }
@@ -55,7 +55,7 @@ fn not_waiting(c: &mut Criterion) {
     let mut group = c.benchmark_group("queue/nobody waits");
     group.throughput(Throughput::Elements(1));
     group.bench_function("acquire", |b| {
-        let limiter = RateLimiter::new(Quota::per_second(1_000_000_000).burst(1_000_000_000_000));
+        let limiter = RateLimiter::new(Quota::per_second(1_000_000_000).with_burst(1_000_000_000_000));
         b.iter_custom(|grants| {
             runtime.block_on(async {
                 let began = Instant::now();

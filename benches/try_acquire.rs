@@ -17,12 +17,12 @@ use tidegate::{Clock, QuantaClock, Quota, RateLimiter};
 
 /// A quota that nothing exhausts: every call is admitted, and no call has to move the origin.
 fn abundant() -> RateLimiter {
-    RateLimiter::new(Quota::per_second(1_000_000_000).burst(1_000_000_000_000))
+    RateLimiter::new(Quota::per_second(1_000_000_000).with_burst(1_000_000_000_000))
 }
 
 /// A quota that is exhausted: every call is refused.
 fn exhausted() -> RateLimiter {
-    RateLimiter::new(Quota::per_day(1).initial(0))
+    RateLimiter::new(Quota::per_day(1).with_initial(0))
 }
 
 fn alone(c: &mut Criterion) {

@@ -36,6 +36,6 @@ fn picture(quota: Quota) {
 }
 
 fn main() {
-    picture(Quota::per_second(10).burst(5));
+    picture(Quota::per_second(10).with_burst(5));
     picture(Quota::at_most(10, Duration::from_secs(1)));
 }

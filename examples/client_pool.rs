@@ -41,7 +41,7 @@ fn work(per_core: &PerCore, until: Instant) -> (u64, u64) {
 
 fn main() -> ExitCode {
     let workers = thread::available_parallelism().map_or(2, usize::from).max(2);
-    let limiter = RateLimiter::new(Quota::per_second(RATE).burst(BURST));
+    let limiter = RateLimiter::new(Quota::per_second(RATE).with_burst(BURST));
     let per_core = PerCore::new(&limiter);
     println!("{workers} workers on {}, for {RUN:?}", limiter.quota());
 

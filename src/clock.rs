@@ -41,7 +41,7 @@ pub use self::{manual::ManualClock, monotonic::Monotonic, quanta::QuantaClock};
 ///     }
 /// }
 ///
-/// let limiter = RateLimiter::with_clock(Quota::per_second(60).burst(1), Frames::default());
+/// let limiter = RateLimiter::with_clock(Quota::per_second(60).with_burst(1), Frames::default());
 /// assert!(limiter.try_acquire().is_ok());
 /// assert!(limiter.try_acquire().is_err());
 /// limiter.clock().0.fetch_add(1, Ordering::Relaxed);

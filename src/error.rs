@@ -14,7 +14,7 @@ use crate::permits::{InvalidPermits, Permits};
 /// use std::time::Duration;
 ///
 /// let clock = ManualClock::new();
-/// let limiter = RateLimiter::with_clock(Quota::per_second(10).burst(2), clock.clone());
+/// let limiter = RateLimiter::with_clock(Quota::per_second(10).with_burst(2), clock.clone());
 /// limiter.try_acquire_n(2).unwrap();
 ///
 /// let denied = limiter.try_acquire().unwrap_err();
@@ -105,7 +105,7 @@ impl From<InvalidPermits> for Denied {
 /// use std::time::Duration;
 ///
 /// assert_eq!(Quota::try_new(0, Duration::from_secs(1)), Err(QuotaError::ZeroPermits));
-/// let error = Quota::per_second(10).try_initial(11).unwrap_err();
+/// let error = Quota::per_second(10).try_with_initial(11).unwrap_err();
 /// assert_eq!(error.to_string(), "an initial level of 11 permits is more than the burst of 10");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -79,7 +79,7 @@ pub(crate) const fn decide(tat: u64, now: u64, floor: u64, cost: u64, limit: u64
 impl Scale {
     pub(crate) fn new(quota: &Quota) -> Result<Self, QuotaError> {
         let (permits, period) = quota.rate();
-        let burst = u128::from(quota.max_burst());
+        let burst = u128::from(quota.burst());
         let common = gcd(u128::from(permits), period);
         let (n, p) = (u128::from(permits) / common, period / common);
         let rate = Rate { n, p, burst };
@@ -214,7 +214,7 @@ impl Rate {
         let inexact = room(Some((n * LONG_HORIZON_NS).div_ceil(p).max(1)));
         match exact.max(inexact) as u64 {
             0 => QuotaError::RateTooHigh { permits: quota.permits(), period: quota.period() },
-            max => QuotaError::BurstTooDeep { burst: quota.max_burst(), max },
+            max => QuotaError::BurstTooDeep { burst: quota.burst(), max },
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 /// ```
 /// use tidegate::{Quota, RateLimiter};
 ///
-/// let limiter = RateLimiter::new(Quota::per_second(100).burst(20));
+/// let limiter = RateLimiter::new(Quota::per_second(100).with_burst(20));
 /// match limiter.try_acquire() {
 ///     Ok(()) => { /* go on */ }
 ///     Err(denied) => println!("{denied}"),
@@ -59,7 +59,7 @@ impl RateLimiter {
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
-    /// assert!(RateLimiter::try_new(Quota::per_day(1).burst(u64::MAX)).is_err());
+    /// assert!(RateLimiter::try_new(Quota::per_day(1).with_burst(u64::MAX)).is_err());
     /// ```
     pub fn try_new(quota: Quota) -> Result<Self, QuotaError> {
         Self::try_with_clock(quota, QuantaClock::new())
@@ -293,10 +293,10 @@ impl<C: Clock> RateLimiter<C> {
     /// use std::time::Duration;
     ///
     /// let clock = ManualClock::new();
-    /// let limiter = RateLimiter::with_clock(Quota::per_second(5).burst(2), clock.clone());
+    /// let limiter = RateLimiter::with_clock(Quota::per_second(5).with_burst(2), clock.clone());
     /// limiter.try_acquire_n(2).unwrap();
     /// clock.advance(Duration::from_millis(100));
-    /// limiter.set_quota(Quota::per_second(10).burst(2)).unwrap();
+    /// limiter.set_quota(Quota::per_second(10).with_burst(2)).unwrap();
     /// // Half a permit from before, and half a permit at the new rate.
     /// assert_eq!(limiter.time_until(1), Ok(Duration::from_millis(50)));
     /// ```

@@ -183,7 +183,7 @@ type Limiter<C = ModelClock> = RateLimiter<C>;
 
 /// One permit a second, burst `burst`, `initial` there at the start.
 fn limiter(burst: u64, initial: u64, clock: &ModelClock) -> Limiter {
-    Limiter::with_clock(Quota::per_second(1).burst(burst).initial(initial), clock.clone())
+    Limiter::with_clock(Quota::per_second(1).with_burst(burst).with_initial(initial), clock.clone())
 }
 
 /// Serves the waiters that are due, as the alarm would.

@@ -75,7 +75,7 @@ use crossbeam_utils::CachePadded;
 /// ```
 /// use tidegate::{PerCore, Quota, RateLimiter};
 ///
-/// let limiter = RateLimiter::new(Quota::per_second(10_000_000).burst(1_000_000));
+/// let limiter = RateLimiter::new(Quota::per_second(10_000_000).with_burst(1_000_000));
 /// let per_core = PerCore::new(&limiter);
 /// std::thread::scope(|scope| {
 ///     for _ in 0..4 {
@@ -251,34 +251,34 @@ impl<C: Clock> PerCore<C> {
     }
 
     /// Blocks the thread until it has one permit: takes one that is parked if there is one, or else joins the
-    /// queue of the limiter. See [`RateLimiter::acquire_blocking`].
+    /// queue of the limiter. See [`RateLimiter::blocking_acquire`].
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
-    /// PerCore::new(&RateLimiter::new(Quota::per_second(1000))).acquire_blocking();
+    /// PerCore::new(&RateLimiter::new(Quota::per_second(1000))).blocking_acquire();
     /// ```
-    pub fn acquire_blocking(&self) {
+    pub fn blocking_acquire(&self) {
         if !self.take_at_once(1.into()) {
-            self.limiter.acquire_blocking();
+            self.limiter.blocking_acquire();
         }
     }
 
-    /// Blocks the thread until it has `n` permits, as [`acquire_blocking`](Self::acquire_blocking).
+    /// Blocks the thread until it has `n` permits, as [`blocking_acquire`](Self::blocking_acquire).
     ///
     /// # Errors
     /// As [`acquire_n`](Self::acquire_n).
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
-    /// PerCore::new(&RateLimiter::new(Quota::per_second(1000))).acquire_n_blocking(5).unwrap();
+    /// PerCore::new(&RateLimiter::new(Quota::per_second(1000))).blocking_acquire_n(5).unwrap();
     /// ```
-    pub fn acquire_n_blocking(&self, n: impl Amount) -> Result<(), Denied> {
+    pub fn blocking_acquire_n(&self, n: impl Amount) -> Result<(), Denied> {
         let permits = n.permits()?;
-        if self.take_at_once(permits) { Ok(()) } else { self.limiter.acquire_n_blocking(permits) }
+        if self.take_at_once(permits) { Ok(()) } else { self.limiter.blocking_acquire_n(permits) }
     }
 
     /// Blocks the thread until it has `n` permits, if they can be had within `max_wait`; else fails at once. See
-    /// [`RateLimiter::acquire_within_blocking`].
+    /// [`RateLimiter::blocking_acquire_within`].
     ///
     /// # Errors
     /// As [`acquire_within`](Self::acquire_within).
@@ -287,15 +287,15 @@ impl<C: Clock> PerCore<C> {
     /// use std::time::Duration;
     /// use tidegate::{PerCore, Quota, RateLimiter};
     /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_hour(1)));
-    /// per_core.acquire_within_blocking(1, Duration::ZERO).unwrap();
-    /// assert!(per_core.acquire_within_blocking(1, Duration::from_secs(60)).is_err());
+    /// per_core.blocking_acquire_within(1, Duration::ZERO).unwrap();
+    /// assert!(per_core.blocking_acquire_within(1, Duration::from_secs(60)).is_err());
     /// ```
-    pub fn acquire_within_blocking(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
+    pub fn blocking_acquire_within(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
         let permits = n.permits()?;
         if self.take_at_once(permits) {
             return Ok(());
         }
-        self.limiter.acquire_within_blocking(permits, max_wait)
+        self.limiter.blocking_acquire_within(permits, max_wait)
     }
 
     /// What each slot has seen so far.

@@ -47,12 +47,12 @@ const DEFAULT_CATCH_UP_NS: u64 = 10_000_000;
 /// use tidegate::Quota;
 /// use std::time::Duration;
 ///
-/// let quota = Quota::per_second(100).burst(20);
+/// let quota = Quota::per_second(100).with_burst(20);
 /// assert_eq!(quota, "100/s burst 20".parse().unwrap());
 /// assert_eq!(quota.to_string(), "100/s burst 20");
 ///
 /// // Five per ten seconds, five at once.
-/// assert_eq!(Quota::new(5, Duration::from_secs(10)).max_burst(), 5);
+/// assert_eq!(Quota::new(5, Duration::from_secs(10)).burst(), 5);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
@@ -214,7 +214,7 @@ impl Quota {
     /// # use std::time::Duration;
     /// let quota = Quota::at_most(100, Duration::from_secs(1));
     /// assert_eq!(quota.to_string(), "at most 100/s");
-    /// assert_eq!(quota.max_burst(), 1);
+    /// assert_eq!(quota.burst(), 1);
     /// ```
     #[track_caller]
     pub fn at_most(permits: u64, window: Duration) -> Self {
@@ -245,19 +245,19 @@ impl Quota {
     ///
     /// # Panics
     /// If `burst` is zero or below an initial level set before, or above the permits of an
-    /// [`at_most`](Self::at_most) quota. See [`try_burst`](Self::try_burst).
+    /// [`at_most`](Self::at_most) quota. See [`try_with_burst`](Self::try_with_burst).
     ///
     /// ```
     /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_second(100).burst(20).max_burst(), 20);
+    /// assert_eq!(Quota::per_second(100).with_burst(20).burst(), 20);
     /// ```
     #[track_caller]
     #[must_use]
-    pub fn burst(self, burst: u64) -> Self {
-        literal(self.try_burst(burst))
+    pub fn with_burst(self, burst: u64) -> Self {
+        literal(self.try_with_burst(burst))
     }
 
-    /// As [`burst`](Self::burst), for values from outside.
+    /// As [`with_burst`](Self::with_burst), for values from outside.
     ///
     /// # Errors
     /// If `burst` is zero or below an initial level set before, or above the permits of an
@@ -265,9 +265,9 @@ impl Quota {
     ///
     /// ```
     /// # use tidegate::{Quota, QuotaError};
-    /// assert_eq!(Quota::per_second(100).try_burst(0), Err(QuotaError::ZeroBurst));
+    /// assert_eq!(Quota::per_second(100).try_with_burst(0), Err(QuotaError::ZeroBurst));
     /// ```
-    pub fn try_burst(self, burst: u64) -> Result<Self, QuotaError> {
+    pub fn try_with_burst(self, burst: u64) -> Result<Self, QuotaError> {
         if burst == 0 {
             return Err(QuotaError::ZeroBurst);
         }
@@ -283,29 +283,29 @@ impl Quota {
     /// Sets how many permits are there at the start; a full burst unless set.
     ///
     /// # Panics
-    /// If `initial` is above the burst. See [`try_initial`](Self::try_initial).
+    /// If `initial` is above the burst. See [`try_with_initial`](Self::try_with_initial).
     ///
     /// ```
     /// # use tidegate::{Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_hour(100).initial(0));
+    /// let limiter = RateLimiter::new(Quota::per_hour(100).with_initial(0));
     /// assert!(limiter.try_acquire().is_err());
     /// ```
     #[track_caller]
     #[must_use]
-    pub fn initial(self, initial: u64) -> Self {
-        literal(self.try_initial(initial))
+    pub fn with_initial(self, initial: u64) -> Self {
+        literal(self.try_with_initial(initial))
     }
 
-    /// As [`initial`](Self::initial), for values from outside.
+    /// As [`with_initial`](Self::with_initial), for values from outside.
     ///
     /// # Errors
     /// If `initial` is above the burst.
     ///
     /// ```
     /// # use tidegate::Quota;
-    /// assert!(Quota::per_second(5).try_initial(6).is_err());
+    /// assert!(Quota::per_second(5).try_with_initial(6).is_err());
     /// ```
-    pub fn try_initial(self, initial: u64) -> Result<Self, QuotaError> {
+    pub fn try_with_initial(self, initial: u64) -> Result<Self, QuotaError> {
         if initial > self.burst {
             return Err(QuotaError::InitialAboveBurst { initial, burst: self.burst });
         }
@@ -315,21 +315,21 @@ impl Quota {
     /// Sets how much lateness of timers is made up for when callers wait; 10 ms unless set.
     ///
     /// # Panics
-    /// If `catch_up` is longer than 584 years. See [`try_catch_up`](Self::try_catch_up).
+    /// If `catch_up` is longer than 584 years. See [`try_with_catch_up`](Self::try_with_catch_up).
     ///
     /// ```
     /// # use tidegate::Quota;
     /// # use std::time::Duration;
-    /// let textbook = Quota::per_second(10).catch_up(Duration::ZERO);
+    /// let textbook = Quota::per_second(10).with_catch_up(Duration::ZERO);
     /// assert_eq!(textbook.to_string(), "10/s catch-up 0ns");
     /// ```
     #[track_caller]
     #[must_use]
-    pub fn catch_up(self, catch_up: Duration) -> Self {
-        literal(self.try_catch_up(catch_up))
+    pub fn with_catch_up(self, catch_up: Duration) -> Self {
+        literal(self.try_with_catch_up(catch_up))
     }
 
-    /// As [`catch_up`](Self::catch_up), for values from outside.
+    /// As [`with_catch_up`](Self::with_catch_up), for values from outside.
     ///
     /// # Errors
     /// If `catch_up` is longer than 584 years.
@@ -337,9 +337,9 @@ impl Quota {
     /// ```
     /// # use tidegate::Quota;
     /// # use std::time::Duration;
-    /// assert!(Quota::per_second(10).try_catch_up(Duration::MAX).is_err());
+    /// assert!(Quota::per_second(10).try_with_catch_up(Duration::MAX).is_err());
     /// ```
-    pub fn try_catch_up(self, catch_up: Duration) -> Result<Self, QuotaError> {
+    pub fn try_with_catch_up(self, catch_up: Duration) -> Result<Self, QuotaError> {
         let catch_up_ns = nanos(catch_up)?;
         Ok(Self { catch_up_ns, ..self })
     }
@@ -368,9 +368,9 @@ impl Quota {
     ///
     /// ```
     /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_minute(7).max_burst(), 7);
+    /// assert_eq!(Quota::per_minute(7).burst(), 7);
     /// ```
-    pub const fn max_burst(&self) -> u64 {
+    pub const fn burst(&self) -> u64 {
         self.burst
     }
 
@@ -378,9 +378,9 @@ impl Quota {
     ///
     /// ```
     /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_minute(7).initial_level(), 7);
+    /// assert_eq!(Quota::per_minute(7).initial(), 7);
     /// ```
-    pub const fn initial_level(&self) -> u64 {
+    pub const fn initial(&self) -> u64 {
         match self.initial {
             Some(initial) => initial,
             None => self.burst,
@@ -391,9 +391,9 @@ impl Quota {
     ///
     /// ```
     /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_minute(7).max_catch_up().as_millis(), 10);
+    /// assert_eq!(Quota::per_minute(7).catch_up().as_millis(), 10);
     /// ```
-    pub const fn max_catch_up(&self) -> Duration {
+    pub const fn catch_up(&self) -> Duration {
         Duration::from_nanos(self.catch_up_ns)
     }
 

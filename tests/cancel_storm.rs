@@ -119,8 +119,10 @@ async fn run(limiter: &RateLimiter<Stoppable>, tasks: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_books_balance_to_the_permit() {
     // 500 permits a millisecond: sometimes the queue is empty, sometimes it is not.
-    let quota =
-        Quota::per_second(500_000).burst(1_000_000_000).initial(0).catch_up(Duration::from_secs(3600));
+    let quota = Quota::per_second(500_000)
+        .with_burst(1_000_000_000)
+        .with_initial(0)
+        .with_catch_up(Duration::from_secs(3600));
     let clock = Stoppable::new();
     // Counted from here: the limiter reads its clock once when it is made.
     clock.stop();
@@ -142,12 +144,12 @@ async fn the_books_balance_to_the_permit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_bucket_stays_within_its_bound_and_goes_on() {
-    let quota = Quota::per_second(500_000).burst(5);
+    let quota = Quota::per_second(500_000).with_burst(5);
     let clock = Stoppable::new();
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let start = clock.now();
     let taken = run(&limiter, TASKS).await;
-    let elapsed = Duration::from_nanos(clock.now() - start) + quota.max_catch_up();
+    let elapsed = Duration::from_nanos(clock.now() - start) + quota.catch_up();
     let bound = 5 + (elapsed.as_nanos() / 2_000) as u64 + 1;
     assert!(taken <= bound, "{taken} of {bound}");
     assert_eq!(limiter.waiting(), 0);
@@ -156,7 +158,7 @@ async fn a_small_bucket_stays_within_its_bound_and_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forgotten_waiters_cost_one_grant_each_and_stop_nobody() {
-    let limiter = RateLimiter::new(Quota::per_second(100_000).burst(10).initial(0));
+    let limiter = RateLimiter::new(Quota::per_second(100_000).with_burst(10).with_initial(0));
     for _ in 0..100 {
         let mut waiter = Box::pin(limiter.acquire_owned());
         let _ = waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -170,8 +172,10 @@ async fn forgotten_waiters_cost_one_grant_each_and_stop_nobody() {
 /// that is given back is handed on by the queue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_books_balance_behind_a_standing_queue() {
-    let quota =
-        Quota::per_second(2_000_000).burst(1_000_000_000).initial(0).catch_up(Duration::from_secs(3600));
+    let quota = Quota::per_second(2_000_000)
+        .with_burst(1_000_000_000)
+        .with_initial(0)
+        .with_catch_up(Duration::from_secs(3600));
     let clock = Stoppable::new();
     clock.stop();
     let start = clock.now();

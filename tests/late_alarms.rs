@@ -22,7 +22,8 @@ type Waiters = Vec<Pin<Box<AcquireOwned<LateClock>>>>;
 /// Four waiters of a limiter of 1,000 a second, which were due at 1, 2, 3 and 4 ms. It is 4 ms now.
 fn four_due() -> (RateLimiter<LateClock>, Waiters) {
     let clock = LateClock::default();
-    let limiter = RateLimiter::with_clock(Quota::per_second(1_000).burst(1).initial(0), clock.clone());
+    let limiter =
+        RateLimiter::with_clock(Quota::per_second(1_000).with_burst(1).with_initial(0), clock.clone());
     let mut waiters: Waiters = (0..4).map(|_| Box::pin(limiter.acquire_owned())).collect();
     assert_eq!(count_served(&mut waiters), 0);
     clock.now.store(4_000_000, Relaxed);
@@ -44,7 +45,7 @@ fn a_waiter_that_is_due_when_the_quota_changes_is_granted_by_the_old_one() {
 #[test]
 fn a_waiter_that_is_due_when_the_quota_starts_anew_is_granted_by_the_old_one() {
     let (limiter, mut waiters) = four_due();
-    limiter.set_quota_with(Quota::per_hour(1).initial(0), Inherit::Reset).unwrap();
+    limiter.set_quota_with(Quota::per_hour(1).with_initial(0), Inherit::Reset).unwrap();
     assert_eq!(count_served(&mut waiters), 4);
 }
 
@@ -52,7 +53,7 @@ fn a_waiter_that_is_due_when_the_quota_starts_anew_is_granted_by_the_old_one() {
 #[test]
 fn a_charge_before_a_late_alarm_takes_nothing_from_who_is_due() {
     let clock = LateClock::default();
-    let quota = Quota::per_second(1_000).burst(5).initial(0);
+    let quota = Quota::per_second(1_000).with_burst(5).with_initial(0);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let mut cx = Context::from_waker(Waker::noop());
     let mut waiter = Box::pin(limiter.acquire_within_owned(1, 2 * MILLI));
@@ -66,7 +67,7 @@ fn a_charge_before_a_late_alarm_takes_nothing_from_who_is_due() {
 #[test]
 fn a_refusal_behind_a_late_alarm_says_when_to_come_back() {
     let clock = LateClock::default();
-    let quota = Quota::per_second(10).burst(1).initial(0);
+    let quota = Quota::per_second(10).with_burst(1).with_initial(0);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let mut cx = Context::from_waker(Waker::noop());
     let mut waiters: Vec<_> = (0..3).map(|_| Box::pin(limiter.acquire_owned())).collect();
@@ -89,7 +90,7 @@ fn a_refusal_behind_a_late_alarm_says_when_to_come_back() {
 #[test]
 fn what_there_is_capacity_for_is_not_refused_behind_a_late_alarm() {
     let clock = LateClock::default();
-    let quota = Quota::per_second(1_000).burst(5).initial(0);
+    let quota = Quota::per_second(1_000).with_burst(5).with_initial(0);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let mut cx = Context::from_waker(Waker::noop());
     let mut waiter = Box::pin(limiter.acquire_owned());

@@ -77,7 +77,7 @@ fn the_allocator_counts() {
 
 #[test]
 fn waiters_allocate_nothing() {
-    let quota = Quota::per_second(1).burst(500).initial(0);
+    let quota = Quota::per_second(1).with_burst(500).with_initial(0);
     let limiter = RateLimiter::with_clock(quota, ManualClock::new());
     let mut slots = places();
     let other = Waker::from(std::sync::Arc::new(Nothing));
@@ -93,7 +93,7 @@ impl std::task::Wake for Nothing {
 
 #[test]
 fn waiters_who_are_turned_away_or_dropped_in_the_queue_allocate_nothing() {
-    let quota = Quota::per_second(1).burst(500).initial(0);
+    let quota = Quota::per_second(1).with_burst(500).with_initial(0);
     let limiter = RateLimiter::with_clock(quota, ManualClock::new());
     let mut slots = places();
     let mut round = || {
@@ -106,7 +106,7 @@ fn waiters_who_are_turned_away_or_dropped_in_the_queue_allocate_nothing() {
             Poll::Pending => None,
         });
         let _ = denied.count();
-        assert!(limiter.acquire_within_blocking(1, SECOND).is_err());
+        assert!(limiter.blocking_acquire_within(1, SECOND).is_err());
         for slot in slots.iter_mut().rev() {
             slot.set(None);
         }
@@ -131,11 +131,11 @@ impl Clock for Stepping {
 #[test]
 fn a_blocked_thread_allocates_nothing() {
     let limiter =
-        RateLimiter::with_clock(Quota::new(1, Duration::from_micros(20)).burst(1), Stepping::default());
+        RateLimiter::with_clock(Quota::new(1, Duration::from_micros(20)).with_burst(1), Stepping::default());
     let round = || {
         for _ in 0..10 {
-            limiter.acquire_blocking();
-            limiter.acquire_within_blocking(1, SECOND).unwrap();
+            limiter.blocking_acquire();
+            limiter.blocking_acquire_within(1, SECOND).unwrap();
         }
     };
     // The thread's parker is made here.
@@ -145,7 +145,7 @@ fn a_blocked_thread_allocates_nothing() {
 
 #[test]
 fn calls_that_do_not_wait_allocate_nothing() {
-    let limiter = RateLimiter::with_clock(Quota::per_second(10).burst(10), ManualClock::new());
+    let limiter = RateLimiter::with_clock(Quota::per_second(10).with_burst(10), ManualClock::new());
     let calls = || {
         for _ in 0..20 {
             let _ = limiter.try_acquire();
@@ -176,7 +176,7 @@ fn calls_that_do_not_wait_allocate_nothing() {
 fn a_try_of_several_limits_allocates_nothing() {
     for count in [1, 2, 4, 20] {
         let clock = ManualClock::new();
-        let quota = Quota::per_second(10).burst(10);
+        let quota = Quota::per_second(10).with_burst(10);
         let limiters: Vec<_> = (0..count).map(|_| RateLimiter::with_clock(quota, clock.clone())).collect();
         let all = limiters.iter().fold(AllOf::new(), |all, limiter| all.and(limiter, 4));
         let never = all.clone().and(&limiters[0], 7);

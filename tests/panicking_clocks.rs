@@ -58,7 +58,7 @@ impl Clock for Fragile {
 
 /// One permit a second, and none to begin with.
 fn limiter(clock: &Fragile) -> RateLimiter<Fragile> {
-    RateLimiter::with_clock(Quota::per_second(1).burst(3).initial(0), clock.clone())
+    RateLimiter::with_clock(Quota::per_second(1).with_burst(3).with_initial(0), clock.clone())
 }
 
 fn poll<F: Future>(waiter: &mut Pin<Box<F>>) -> Poll<F::Output> {

@@ -47,7 +47,7 @@ fn while_working(clock: &ManualClock, step: Duration, work: &[&(dyn Fn() -> u64 
 /// The bucket is never full, so whatever time has brought was taken, or is still there.
 #[test]
 fn the_books_balance() {
-    let (limiter, clock) = limiter(Quota::per_second(100_000).burst(1 << 40).initial(0));
+    let (limiter, clock) = limiter(Quota::per_second(100_000).with_burst(1 << 40).with_initial(0));
     let (adaptive, fixed) = (PerCore::builder(&limiter).slots(4).build().unwrap(), slots(&limiter, 4, 100));
     let wait = Duration::from_micros(50);
     let taken = while_working(
@@ -61,8 +61,8 @@ fn the_books_balance() {
                 (0..CALLS).map(|_| u64::from(local.try_acquire().is_ok())).sum()
             },
             &|| (0..CALLS).map(|i| limiter.try_acquire_up_to(i % 5)).sum(),
-            &|| (0..CALLS / 500).map(|_| adaptive.acquire_n_blocking(7).map_or(0, |()| 7)).sum(),
-            &|| (0..CALLS / 50).map(|_| u64::from(adaptive.acquire_within_blocking(1, wait).is_ok())).sum(),
+            &|| (0..CALLS / 500).map(|_| adaptive.blocking_acquire_n(7).map_or(0, |()| 7)).sum(),
+            &|| (0..CALLS / 50).map(|_| u64::from(adaptive.blocking_acquire_within(1, wait).is_ok())).sum(),
         ],
     );
     let left = u64::try_from(limiter.available()).unwrap();
@@ -74,7 +74,7 @@ fn the_books_balance() {
 /// less, for whenever nothing is taken any more, nothing is there.
 #[test]
 fn hungry_threads_get_all_of_a_small_burst() {
-    let (limiter, clock) = limiter(Quota::per_second(1_000_000).burst(2_000).initial(0));
+    let (limiter, clock) = limiter(Quota::per_second(1_000_000).with_burst(2_000).with_initial(0));
     let per_core = PerCore::builder(&limiter).slots(4).build().unwrap();
     let seconds = if cfg!(miri) { 0.01 } else { 0.3 };
     let until = (seconds * 1e9) as u64;
@@ -108,7 +108,7 @@ fn hungry_threads_get_all_of_a_small_burst() {
 
 #[test]
 fn one_busy_caller_gets_the_quota() {
-    let (limiter, clock) = limiter(Quota::per_second(1000).burst(100).initial(0));
+    let (limiter, clock) = limiter(Quota::per_second(1000).with_burst(100).with_initial(0));
     let per_core = PerCore::builder(&limiter).slots(8).build().unwrap();
     let steps = if cfg!(miri) { 50 } else { 10_000 };
     let mut taken = 0;
@@ -121,7 +121,7 @@ fn one_busy_caller_gets_the_quota() {
 
 #[test]
 fn threads_come_and_go() {
-    let (limiter, _clock) = limiter(Quota::per_hour(1 << 20).burst(1 << 20));
+    let (limiter, _clock) = limiter(Quota::per_hour(1 << 20).with_burst(1 << 20));
     let per_core = PerCore::builder(&limiter).slots(4).build().unwrap();
     let (threads, each) = if cfg!(miri) { (20, 3) } else { (3_000, 10) };
     let all = limiter.available();
@@ -161,7 +161,7 @@ fn a_hand_can_be_moved_and_gives_back_in_a_panic() {
 
 #[test]
 fn who_waits_is_given_what_is_parked() {
-    let (limiter, clock) = limiter(Quota::per_second(1).burst(1000).initial(104));
+    let (limiter, clock) = limiter(Quota::per_second(1).with_burst(1000).with_initial(104));
     let per_core = slots(&limiter, 4, 30);
     // Two slots with 30 each, and 42 in the word; which slots, is up to the threads.
     thread::scope(|scope| {
@@ -203,7 +203,7 @@ fn what_a_hand_gives_back_goes_to_who_waits() {
 
 #[test]
 fn a_hand_adds_what_it_holds_to_what_it_waits_for() {
-    let (limiter, clock) = limiter(Quota::per_second(1).burst(800).initial(11));
+    let (limiter, clock) = limiter(Quota::per_second(1).with_burst(800).with_initial(11));
     let per_core = slots(&limiter, 1, 10);
     let mut local = per_core.local();
     local.try_acquire().unwrap();
@@ -220,13 +220,13 @@ fn a_hand_adds_what_it_holds_to_what_it_waits_for() {
         assert!(poll(waiter.as_mut()).is_pending());
     }
     clock.advance(Duration::from_secs(1));
-    local.acquire_blocking();
+    local.blocking_acquire();
     assert!(local.try_acquire().is_err());
 }
 
 #[test]
 fn several_at_once_find_what_is_parked() {
-    let (limiter, _clock) = limiter(Quota::per_hour(8_000).initial(101));
+    let (limiter, _clock) = limiter(Quota::per_hour(8_000).with_initial(101));
     let other = RateLimiter::with_clock(Quota::per_hour(10), ManualClock::new());
     let per_core = slots(&limiter, 1, 100);
     per_core.try_acquire().unwrap();
@@ -256,12 +256,12 @@ fn several_on_one_limiter_use_the_same_slots() {
 
 #[test]
 fn what_is_missing_stays_missing_whoever_comes_and_leaves() {
-    let quota = Quota::per_hour(1).burst(800);
+    let quota = Quota::per_hour(1).with_burst(800);
     let (limiter, _clock) = limiter(quota);
     limiter.try_acquire_n(800).unwrap();
     for _ in 0..5 {
         let per_core = slots(&limiter, 1, 0);
-        limiter.set_quota_with(quota.burst(80), Inherit::Additively).unwrap();
+        limiter.set_quota_with(quota.with_burst(80), Inherit::Additively).unwrap();
         assert_eq!(limiter.available(), -720);
         drop(per_core);
         limiter.set_quota_with(quota, Inherit::Additively).unwrap();
@@ -283,7 +283,7 @@ fn what_cannot_be_is_refused() {
 #[test]
 fn a_request_for_more_than_a_slot_can_hold_is_given_the_parked_permits() {
     let trillion = 1_000_000_000_000_u64;
-    let (limiter, _clock) = limiter(Quota::per_second(1).burst(40 * trillion));
+    let (limiter, _clock) = limiter(Quota::per_second(1).with_burst(40 * trillion));
     let per_core = slots(&limiter, 1, 4 * trillion);
     per_core.try_acquire().unwrap();
     let parked = per_core.report()[0].parked.whole();

@@ -48,7 +48,7 @@ fn ratio(n: u128, d: u128) -> BigRational {
 
 impl Model {
     fn new(quota: &Quota) -> Self {
-        let burst = ratio(quota.max_burst().into(), 1);
+        let burst = ratio(quota.burst().into(), 1);
         Self { rate: ratio(quota.permits().into(), quota.period().as_nanos()), level: burst.clone(), burst }
     }
 
@@ -105,7 +105,9 @@ fn exact_quota() -> impl Strategy<Value = Quota> {
         .prop_filter("no exact scale", |&(permits, period, burst)| {
             2 * u128::from(burst) * u128::from(period) + u128::from(permits) * 3_600_000_000_000 < 1 << 62
         })
-        .prop_map(|(permits, period, burst)| Quota::new(permits, Duration::from_nanos(period)).burst(burst))
+        .prop_map(|(permits, period, burst)| {
+            Quota::new(permits, Duration::from_nanos(period)).with_burst(burst)
+        })
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -147,7 +149,7 @@ fn charge(limiter: &RateLimiter<ManualClock>, model: &mut Model, n: u64) -> Resu
     let quota = limiter.quota();
     let deeper = &model.level - ratio((n - most).into(), 1);
     let until_full = (&model.burst - &deeper) / &model.rate;
-    let present = &model.burst / &model.rate + ratio(quota.max_catch_up().as_nanos(), 1);
+    let present = &model.burst / &model.rate + ratio(quota.catch_up().as_nanos(), 1);
     let word = ratio(oracle::word_ns(&quota).expect("an exact scale").into(), 1);
     prop_assert!(until_full + present >= word, "the word has room for {n}");
     prop_assert!(deeper < -&model.burst, "{n} is less than a burst of debt");
@@ -157,7 +159,7 @@ fn charge(limiter: &RateLimiter<ManualClock>, model: &mut Model, n: u64) -> Resu
 /// The word has room for 146 permits, at seven a year: a burst of 35, and a debt of 111.
 #[test]
 fn a_debt_that_the_word_cannot_hold_is_refused() {
-    let quota = Quota::new(7, Duration::from_secs(31_557_600)).burst(35);
+    let quota = Quota::new(7, Duration::from_secs(31_557_600)).with_burst(35);
     let limiter = RateLimiter::with_clock(quota, ManualClock::starting_at(123_456_789));
     let mut model = Model::new(&quota);
     for n in [10_u64, 2, 1, 9, 4, 8] {
@@ -189,7 +191,7 @@ proptest! {
                 Op::Take(n) => {
                     let exact = ratio(n.into(), 1);
                     let wait = model.wait(&exact);
-                    let fits = n <= quota.max_burst();
+                    let fits = n <= quota.burst();
                     // Taking none is admitted even in debt.
                     let admitted = n == 0 || (fits && model.take(&exact));
                     match limiter.try_acquire_n(n) {
@@ -227,7 +229,7 @@ proptest! {
     #[test]
     fn fractions_are_exact(weights in prop::collection::vec((0_u32..3_000_000, 0_u64..30_000_000), 1..60)) {
         let clock = ManualClock::new();
-        let quota = Quota::per_second(100).burst(5);
+        let quota = Quota::per_second(100).with_burst(5);
         let limiter = RateLimiter::with_clock(quota, clock.clone());
         let mut model = Model::new(&quota);
         for (millionths, ns) in weights {
@@ -253,7 +255,7 @@ proptest! {
         steps in prop::collection::vec((1_u64..50, 0_u64..100), 1..60),
     ) {
         let clock = ManualClock::new();
-        let quota = Quota::per_second(permits).burst(40);
+        let quota = Quota::per_second(permits).with_burst(40);
         let limiter = RateLimiter::with_clock(quota, clock.clone());
         let mut model = Model::new(&quota);
         clock.advance(Duration::from_secs(years * 31_557_600));
@@ -288,7 +290,7 @@ proptest! {
         catch_up_ms in 0_u64..50,
         steps in prop::collection::vec((0_u8..6, 1_u64..8, 0_u64..40), 1..80),
     ) {
-        let quota = Quota::per_second(100).burst(burst).catch_up(Duration::from_millis(catch_up_ms));
+        let quota = Quota::per_second(100).with_burst(burst).with_catch_up(Duration::from_millis(catch_up_ms));
         let clock = ManualClock::new();
         let limiter = RateLimiter::with_clock(quota, clock.clone());
         let mut waiters: Vec<(u64, Waiter<ManualClock>)> = Vec::new();
@@ -332,7 +334,7 @@ fn idle_for_a_thousand_years_is_just_a_full_bucket() {
         let clock = ManualClock::new();
         let limiter = RateLimiter::with_clock(quota, clock.clone());
         for _ in 0..20 {
-            assert_eq!(limiter.try_acquire_up_to(u64::MAX), quota.max_burst(), "{text}");
+            assert_eq!(limiter.try_acquire_up_to(u64::MAX), quota.burst(), "{text}");
             assert!(limiter.try_acquire().is_err(), "{text}");
             clock.advance(Duration::from_secs(25 * 31_557_600));
         }
@@ -342,7 +344,7 @@ fn idle_for_a_thousand_years_is_just_a_full_bucket() {
 #[test]
 fn a_scale_of_hours_keeps_its_level_from_one_origin_to_the_next() {
     // A trillion a second: its word lasts for hours. Each step is a bit more than the bucket earns.
-    let quota = Quota::per_second(1_000_000_000_000).burst(1_000_000);
+    let quota = Quota::per_second(1_000_000_000_000).with_burst(1_000_000);
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     assert_eq!(limiter.try_acquire_up_to(u64::MAX), 1_000_000);

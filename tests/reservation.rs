@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// One permit a second.
 fn limiter(burst: u64) -> (RateLimiter<ManualClock>, ManualClock) {
     let clock = ManualClock::new();
-    (RateLimiter::with_clock(Quota::per_second(1).burst(burst), clock.clone()), clock)
+    (RateLimiter::with_clock(Quota::per_second(1).with_burst(burst), clock.clone()), clock)
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn waiting_for_one_is_waiting_in_line() {
 #[test]
 fn each_of_many_grants_can_be_given_back() {
     let clock = ManualClock::new();
-    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(1_000), clock);
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).with_burst(1_000), clock);
     let mut all: Vec<_> = (0..1_000).map(|_| limiter.try_reserve(1).unwrap()).collect();
     for n in 1..=500 {
         drop(all.remove(0));

@@ -55,7 +55,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 #[test]
 fn a_runtime_that_blocks_after_its_use_holds_up_no_other() {
     for make in [several_threads, one_thread] {
-        let limiter = RateLimiter::new(Quota::per_second(20).burst(1));
+        let limiter = RateLimiter::new(Quota::per_second(20).with_burst(1));
         let (ready, blocked) = mpsc::channel();
         let (limiter_a, barrier) = (limiter.clone(), Arc::new(Barrier::new(2)));
         let at_end = Arc::clone(&barrier);
@@ -84,7 +84,7 @@ fn a_runtime_that_blocks_after_its_use_holds_up_no_other() {
 /// The first waiter is a task of a runtime that nobody drives.
 #[test]
 fn a_runtime_that_is_not_driven_holds_up_no_other() {
-    let limiter = RateLimiter::new(Quota::per_second(20).burst(1));
+    let limiter = RateLimiter::new(Quota::per_second(20).with_burst(1));
     limiter.try_acquire().unwrap();
     let a = one_thread();
     let first = a.spawn(limiter.acquire_owned());
@@ -105,7 +105,7 @@ fn a_runtime_that_is_not_driven_holds_up_no_other() {
 /// Two runtimes of one thread each, as some servers have, one of which stalls while it waits.
 #[test]
 fn of_two_runtimes_one_that_stalls_does_not_stall_the_other() {
-    let limiter = RateLimiter::new(Quota::per_second(20).burst(1));
+    let limiter = RateLimiter::new(Quota::per_second(20).with_burst(1));
     let (ready, waits) = mpsc::channel();
     let barrier = Arc::new(Barrier::new(2));
     let (limiter_a, at_end) = (limiter.clone(), Arc::clone(&barrier));
@@ -136,7 +136,7 @@ fn of_two_runtimes_one_that_stalls_does_not_stall_the_other() {
 #[test]
 fn a_runtime_that_goes_down_takes_only_its_own_waiters_with_it() {
     for make in [several_threads, one_thread] {
-        let limiter = RateLimiter::new(Quota::per_second(100).burst(1).initial(0));
+        let limiter = RateLimiter::new(Quota::per_second(100).with_burst(1).with_initial(0));
         let (going, staying) = (make(), several_threads());
         let mut tasks = Vec::new();
         for _ in 0..4 {
@@ -159,7 +159,7 @@ fn a_runtime_that_goes_down_takes_only_its_own_waiters_with_it() {
 /// Eight runtimes share a limiter: together they get its rate, and none is left out.
 #[test]
 fn eight_runtimes_share_a_limiter() {
-    let limiter = RateLimiter::new(Quota::per_second(400).burst(1));
+    let limiter = RateLimiter::new(Quota::per_second(400).with_burst(1));
     let start = Instant::now();
     let threads: Vec<_> = (0..8)
         .map(|i| {
@@ -178,14 +178,14 @@ fn eight_runtimes_share_a_limiter() {
         thread.join().unwrap();
     }
     // 80 permits, of which one was there.
-    let least = Duration::from_micros(79 * 2_500).saturating_sub(limiter.quota().max_catch_up());
+    let least = Duration::from_micros(79 * 2_500).saturating_sub(limiter.quota().catch_up());
     assert!((least..SOON).contains(&start.elapsed()), "{:?}", start.elapsed());
 }
 
 /// A plain loop that polls, and the executors of other crates.
 #[test]
 fn any_executor_will_do() {
-    let limiter = RateLimiter::new(Quota::per_second(100).burst(1));
+    let limiter = RateLimiter::new(Quota::per_second(100).with_burst(1));
     let start = Instant::now();
     block_on(async {
         for _ in 0..3 {
@@ -202,38 +202,38 @@ fn any_executor_will_do() {
             limiter.acquire().await;
         }
     });
-    let least = (80 * MS).saturating_sub(limiter.quota().max_catch_up());
+    let least = (80 * MS).saturating_sub(limiter.quota().catch_up());
     assert!((least..SOON).contains(&start.elapsed()), "{:?}", start.elapsed());
 }
 
 /// Threads and tasks by turns, with no runtime for the threads.
 #[test]
 fn threads_need_no_runtime() {
-    let limiter = RateLimiter::new(Quota::per_second(100).burst(1));
+    let limiter = RateLimiter::new(Quota::per_second(100).with_burst(1));
     let start = Instant::now();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..3 {
-                    limiter.acquire_blocking();
+                    limiter.blocking_acquire();
                 }
             });
         }
     });
-    let least = (110 * MS).saturating_sub(limiter.quota().max_catch_up());
+    let least = (110 * MS).saturating_sub(limiter.quota().catch_up());
     assert!((least..SOON).contains(&start.elapsed()), "{:?}", start.elapsed());
 }
 
 /// A call that blocks inside a task fails, and says so; a thread of `spawn_blocking` may block.
 #[test]
 fn a_blocking_call_inside_a_task_fails() {
-    let limiter = RateLimiter::new(Quota::per_second(100).burst(1));
+    let limiter = RateLimiter::new(Quota::per_second(100).with_burst(1));
     for make in [several_threads, one_thread] {
         let runtime = make();
         let inside = limiter.clone();
         let failed = runtime.block_on(async move {
             inside.acquire().await;
-            tokio::spawn(async move { inside.acquire_blocking() }).await
+            tokio::spawn(async move { inside.blocking_acquire() }).await
         });
         let panic = failed.unwrap_err().into_panic();
         let text = panic
@@ -242,7 +242,7 @@ fn a_blocking_call_inside_a_task_fails() {
         assert!(text.contains("block"), "{text}");
         let beside = limiter.clone();
         runtime.block_on(async {
-            tokio::task::spawn_blocking(move || beside.acquire_blocking()).await.unwrap();
+            tokio::task::spawn_blocking(move || beside.blocking_acquire()).await.unwrap();
         });
     }
 }
@@ -250,7 +250,7 @@ fn a_blocking_call_inside_a_task_fails() {
 /// A limiter on the default clock under paused time: it goes by real time, and a debug build says what to write instead.
 #[tokio::test(start_paused = true)]
 async fn paused_time_and_the_default_clock_do_not_go_together() {
-    let limiter = RateLimiter::new(Quota::per_second(20).burst(1));
+    let limiter = RateLimiter::new(Quota::per_second(20).with_burst(1));
     limiter.acquire().await;
     let start = Instant::now();
     let waited = tokio::spawn(async move { limiter.acquire().await }).await;

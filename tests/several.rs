@@ -32,7 +32,7 @@ mod schedules;
 type Limiter = RateLimiter<ManualClock>;
 
 fn limiter(clock: &ManualClock, rate: u64, burst: u64, initial: u64) -> Limiter {
-    let quota = Quota::per_second(rate).burst(burst).initial(initial).catch_up(Duration::ZERO);
+    let quota = Quota::per_second(rate).with_burst(burst).with_initial(initial).with_catch_up(Duration::ZERO);
     RateLimiter::with_clock(quota, clock.clone())
 }
 
@@ -248,7 +248,7 @@ fn two_groups_that_hold_what_the_other_waits_for_block_nobody() {
 #[tokio::test(start_paused = true)]
 async fn tasks_on_tokios_clock() {
     let [user, everybody] = [10, 100].map(|rate| {
-        let quota = Quota::per_second(rate).burst(1).catch_up(Duration::ZERO);
+        let quota = Quota::per_second(rate).with_burst(1).with_catch_up(Duration::ZERO);
         RateLimiter::with_clock(quota, tidegate::TokioClock::new())
     });
     let start = tokio::time::Instant::now();

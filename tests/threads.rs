@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// One permit a second, none there at the start.
 fn limiter(burst: u64) -> (RateLimiter<ManualClock>, ManualClock) {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(1).burst(burst).initial(0).catch_up(Duration::ZERO);
+    let quota = Quota::per_second(1).with_burst(burst).with_initial(0).with_catch_up(Duration::ZERO);
     (RateLimiter::with_clock(quota, clock.clone()), clock)
 }
 
@@ -42,7 +42,7 @@ fn threads_and_tasks_are_served_in_turn() {
             scope.spawn({
                 let limiter = limiter.clone();
                 move || {
-                    limiter.acquire_blocking();
+                    limiter.blocking_acquire();
                     served.send(turn).unwrap();
                 }
             });
@@ -68,11 +68,11 @@ fn threads_and_tasks_are_served_in_turn() {
 /// In real time, with nothing but threads: no runtime, and no other thread of the crate's.
 #[test]
 fn real_time_threads_need_no_runtime() {
-    let limiter = RateLimiter::new(Quota::per_second(2_000).burst(1).catch_up(Duration::ZERO));
+    let limiter = RateLimiter::new(Quota::per_second(2_000).with_burst(1).with_catch_up(Duration::ZERO));
     let began = Instant::now();
     thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| (0..100).for_each(|_| limiter.acquire_blocking()));
+            scope.spawn(|| (0..100).for_each(|_| limiter.blocking_acquire()));
         }
     });
     assert!(began.elapsed() >= Duration::from_micros(399 * 500), "{:?}", began.elapsed());
@@ -82,7 +82,7 @@ fn real_time_threads_need_no_runtime() {
 /// A task whose runtime is not driven holds up no thread behind it.
 #[test]
 fn real_time_a_thread_keeps_the_time_for_a_runtime_that_does_not() {
-    let limiter = RateLimiter::new(Quota::per_second(100).burst(1).initial(0));
+    let limiter = RateLimiter::new(Quota::per_second(100).with_burst(1).with_initial(0));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut task = pin!(limiter.acquire());
     let first =
@@ -98,14 +98,14 @@ fn real_time_a_thread_keeps_the_time_for_a_runtime_that_does_not() {
         }
     };
     // Nobody drives the runtime from here on.
-    limiter.acquire_blocking();
+    limiter.blocking_acquire();
     assert_eq!(limiter.waiting(), 0, "the task in front was granted first");
 }
 
 #[test]
 fn a_thread_that_cannot_be_served_in_time_is_back_at_once() {
     let (limiter, clock) = limiter(2);
-    let wait = |n, ms| limiter.acquire_within_blocking(n, Duration::from_millis(ms));
+    let wait = |n, ms| limiter.blocking_acquire_within(n, Duration::from_millis(ms));
     let not_yet = |ms| Err(Denied::NotYet { retry_after: Duration::from_millis(ms) });
     assert_eq!(wait(1, 999), not_yet(1));
     assert_eq!(wait(2, 500), not_yet(1_500));
@@ -116,10 +116,10 @@ fn a_thread_that_cannot_be_served_in_time_is_back_at_once() {
     assert_eq!(wait(1, 0), Ok(()));
     // The wait is inclusive, and counts those ahead.
     thread::scope(|scope| {
-        let first = scope.spawn(|| limiter.acquire_within_blocking(1, SECOND));
+        let first = scope.spawn(|| limiter.blocking_acquire_within(1, SECOND));
         until_waiting(&limiter, 1);
         assert_eq!(wait(1, 1_999), not_yet(1));
-        let second = scope.spawn(|| limiter.acquire_within_blocking(1, 2 * SECOND));
+        let second = scope.spawn(|| limiter.blocking_acquire_within(1, 2 * SECOND));
         until_waiting(&limiter, 2);
         clock.advance(SECOND);
         assert_eq!(first.join().unwrap(), Ok(()));
@@ -132,19 +132,19 @@ fn a_thread_that_cannot_be_served_in_time_is_back_at_once() {
 fn a_lower_quota_sends_a_thread_away_with_nothing_lost() {
     let (limiter, clock) = limiter(2);
     thread::scope(|scope| {
-        let patient = scope.spawn(|| limiter.acquire_n_blocking(2));
+        let patient = scope.spawn(|| limiter.blocking_acquire_n(2));
         until_waiting(&limiter, 1);
-        let hasty = scope.spawn(|| limiter.acquire_within_blocking(1, 4 * SECOND));
+        let hasty = scope.spawn(|| limiter.blocking_acquire_within(1, 4 * SECOND));
         until_waiting(&limiter, 2);
         clock.advance(SECOND);
-        limiter.set_quota(Quota::new(1, 2 * SECOND).burst(2).catch_up(Duration::ZERO)).unwrap();
+        limiter.set_quota(Quota::new(1, 2 * SECOND).with_burst(2).with_catch_up(Duration::ZERO)).unwrap();
         // Its turn would come after five seconds now.
         assert_eq!(hasty.join().unwrap(), Err(Denied::NotYet { retry_after: SECOND }));
         assert_eq!(limiter.available(), 1);
         clock.advance(2 * SECOND);
         assert_eq!(patient.join().unwrap(), Ok(()));
         // Too many for the burst.
-        let large = scope.spawn(|| limiter.acquire_n_blocking(2));
+        let large = scope.spawn(|| limiter.blocking_acquire_n(2));
         until_waiting(&limiter, 1);
         limiter.set_quota(Quota::per_second(1)).unwrap();
         assert!(large.join().unwrap().unwrap_err().is_never());
@@ -158,9 +158,9 @@ fn a_lower_quota_sends_a_thread_away_with_nothing_lost() {
 fn a_charge_sends_a_thread_away_that_is_late_for_it() {
     let (limiter, clock) = limiter(2);
     thread::scope(|scope| {
-        let patient = scope.spawn(|| limiter.acquire_n_blocking(1));
+        let patient = scope.spawn(|| limiter.blocking_acquire_n(1));
         until_waiting(&limiter, 1);
-        let hasty = scope.spawn(|| limiter.acquire_within_blocking(1, 4 * SECOND));
+        let hasty = scope.spawn(|| limiter.blocking_acquire_within(1, 4 * SECOND));
         until_waiting(&limiter, 2);
         limiter.charge(2).unwrap();
         assert_eq!(limiter.waiting(), 2, "in time after all");
@@ -177,11 +177,11 @@ fn a_charge_sends_a_thread_away_that_is_late_for_it() {
 #[test]
 fn real_time_the_longest_wait_is_kept() {
     let began = Instant::now();
-    let limiter = RateLimiter::new(Quota::per_second(50).burst(50_000).initial(0));
-    assert_eq!(limiter.acquire_within_blocking(5, Duration::from_millis(100)), Ok(()));
+    let limiter = RateLimiter::new(Quota::per_second(50).with_burst(50_000).with_initial(0));
+    assert_eq!(limiter.blocking_acquire_within(5, Duration::from_millis(100)), Ok(()));
     assert!(began.elapsed() >= Duration::from_millis(99), "{:?}", began.elapsed());
     // A thousand seconds are too long.
-    assert!(limiter.acquire_within_blocking(50_000, Duration::from_millis(1)).is_err());
+    assert!(limiter.blocking_acquire_within(50_000, Duration::from_millis(1)).is_err());
 }
 
 /// Calls meet the change at every moment, but each only one: what they take is in the word by the scale before, or by
@@ -190,7 +190,7 @@ fn real_time_the_longest_wait_is_kept() {
 fn the_books_balance_while_the_quota_changes() {
     const ALL: u64 = 900_000_000;
     let changes = if cfg!(miri) { 20 } else { 1_000 };
-    let quota = |more| Quota::per_second(1).burst(ALL + more);
+    let quota = |more| Quota::per_second(1).with_burst(ALL + more);
     let limiter = RateLimiter::with_clock(quota(0), ManualClock::new());
     let over = AtomicBool::new(false);
     let taken = [const { AtomicU64::new(0) }; 2];

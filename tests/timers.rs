@@ -49,7 +49,7 @@ fn expected(rate: u64, waiters: &[Waiter]) -> Vec<Option<u64>> {
 }
 
 async fn observed(rate: u64, waiters: &[Waiter]) -> Vec<Option<u64>> {
-    let quota = Quota::per_second(rate).burst(5).initial(0);
+    let quota = Quota::per_second(rate).with_burst(5).with_initial(0);
     let limiter = RateLimiter::with_clock(quota, TokioClock::new());
     let start = Instant::now();
     let mut all = JoinSet::new();

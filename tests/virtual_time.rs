@@ -52,7 +52,7 @@ async fn one_per_one_and_a_half_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn throttle_starts_in_order_and_finishes_as_it_comes() {
-    let limiter = limiter(Quota::per_second(10).burst(1));
+    let limiter = limiter(Quota::per_second(10).with_burst(1));
     let start = Instant::now();
     // The first to start is the last to finish.
     let calls = || {
@@ -75,7 +75,7 @@ async fn throttle_starts_in_order_and_finishes_as_it_comes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_throttle_takes_no_permits_for_the_rest() {
-    let limiter = limiter(Quota::per_second(1).burst(2));
+    let limiter = limiter(Quota::per_second(1).with_burst(2));
     let list = throttle((0..10).map(|_| sleep(Duration::from_secs(100))), &limiter);
     assert!(tokio::time::timeout(Duration::from_millis(1500), list.all()).await.is_err());
     assert_eq!(limiter.waiting(), 0);
@@ -96,7 +96,10 @@ async fn run_waits_and_then_runs() {
 #[tokio::test(start_paused = true)]
 async fn a_stalled_runtime_catches_up_no_more_than_allowed() {
     for (catch_up_ms, at_once) in [(20, 5 + 20), (0, 5)] {
-        let quota = Quota::per_second(1000).burst(5).initial(0).catch_up(Duration::from_millis(catch_up_ms));
+        let quota = Quota::per_second(1000)
+            .with_burst(5)
+            .with_initial(0)
+            .with_catch_up(Duration::from_millis(catch_up_ms));
         let limiter = limiter(quota);
         let waiters: Vec<_> = (0..100).map(|_| tokio::spawn(limiter.acquire_owned())).collect();
         while limiter.waiting() < 100 {
@@ -113,7 +116,7 @@ async fn a_stalled_runtime_catches_up_no_more_than_allowed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hungry_task_lets_others_run() {
-    let limiter = limiter(Quota::per_second(1_000_000_000).burst(1_000_000_000));
+    let limiter = limiter(Quota::per_second(1_000_000_000).with_burst(1_000_000_000));
     let hungry = tokio::spawn(async move {
         loop {
             limiter.acquire().await;
@@ -140,7 +143,7 @@ async fn exhaust_the_budget() {
 
 #[tokio::test(start_paused = true)]
 async fn a_task_out_of_budget_keeps_its_place() {
-    let limiter = limiter(Quota::per_second(1).burst(1).initial(0));
+    let limiter = limiter(Quota::per_second(1).with_burst(1).with_initial(0));
     let start = Instant::now();
     tokio::spawn(async move {
         exhaust_the_budget().await;
@@ -164,7 +167,7 @@ async fn a_task_out_of_budget_keeps_its_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_task_out_of_budget_holds_the_permit_it_cannot_report() {
-    let limiter = limiter(Quota::per_second(1).burst(1));
+    let limiter = limiter(Quota::per_second(1).with_burst(1));
     tokio::spawn(async move {
         exhaust_the_budget().await;
         let mut held = Box::pin(limiter.acquire());
@@ -181,7 +184,7 @@ async fn a_task_out_of_budget_holds_the_permit_it_cannot_report() {
 fn a_runtime_that_goes_down_takes_nobody_with_it() {
     let build =
         || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
-    let limiter = RateLimiter::new(Quota::per_second(20).burst(1).initial(0));
+    let limiter = RateLimiter::new(Quota::per_second(20).with_burst(1).with_initial(0));
     let (first, second) = (build(), build());
     // The head, and so the timer, is on the first runtime. On a slow machine it may find a permit there.
     let lost = loop {
@@ -219,7 +222,7 @@ fn waiter_on(
 
 #[test]
 fn a_runtime_that_is_not_driven_holds_nobody_up() {
-    let limiter = RateLimiter::new(Quota::per_second(20).burst(1).initial(0));
+    let limiter = RateLimiter::new(Quota::per_second(20).with_burst(1).with_initial(0));
     let parked = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     // Polled once on a runtime that is then left standing, alive, with its timer.
     drop(waiter_on(&parked, &limiter));

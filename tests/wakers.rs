@@ -43,7 +43,7 @@ type Waiter<C = ManualClock> = Pin<Box<AcquireNOwned<C>>>;
 /// One permit a second, and none to begin with.
 fn limiter(burst: u64) -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(1).burst(burst).initial(0);
+    let quota = Quota::per_second(1).with_burst(burst).with_initial(0);
     (RateLimiter::with_clock(quota, clock.clone()), clock)
 }
 

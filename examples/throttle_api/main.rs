@@ -32,7 +32,7 @@ fn pace(options: &Options) -> Result<Quota, QuotaError> {
     let given_away = options.window / GIVEN_AWAY;
     let catch_up = given_away / 3;
     let slack = given_away.saturating_sub(catch_up);
-    Ok(Quota::try_at_most(options.limit, options.window + slack)?.catch_up(catch_up))
+    Ok(Quota::try_at_most(options.limit, options.window + slack)?.with_catch_up(catch_up))
 }
 
 fn main() -> ExitCode {

@@ -102,10 +102,11 @@ impl Burst {
         let burst = match self {
             Self::Any(burst) => burst.value(),
             Self::Largest(less) => {
-                let all = quota.burst(u64::MAX);
+                let all = quota.with_burst(u64::MAX);
                 match RateLimiter::try_with_clock(all, ManualClock::new()) {
                     Err(QuotaError::BurstTooDeep { max, .. }) => {
-                        let above = RateLimiter::try_with_clock(quota.burst(max + 1), ManualClock::new());
+                        let above =
+                            RateLimiter::try_with_clock(quota.with_burst(max + 1), ManualClock::new());
                         assert!(above.is_err(), "a burst above the largest");
                         max.saturating_sub(less.into()).max(1)
                     }
@@ -113,7 +114,7 @@ impl Burst {
                 }
             }
         };
-        quota.try_burst(burst).ok()
+        quota.try_with_burst(burst).ok()
     }
 }
 
@@ -153,9 +154,9 @@ struct Run {
 impl Run {
     fn new(input: &Input) -> Option<Self> {
         let quota = input.burst.of(input.rate.quota()?)?;
-        let burst = quota.max_burst();
+        let burst = quota.burst();
         let initial = u128::from(burst) * u128::from(input.initial) / 255;
-        let quota = quota.initial(initial as u64);
+        let quota = quota.with_initial(initial as u64);
         let start_ns = input.start.value().min(LAST_NS);
         let clock = ManualClock::starting_at(start_ns);
         let grain = grain(&quota);
@@ -277,7 +278,7 @@ impl Run {
 
 /// How long a word of so many ticks to a permit lasts. It says again what `gcra.rs` promises.
 fn inexact_horizon_ns(quota: &Quota, ticks: u64) -> u64 {
-    let room = (1_u128 << 62) - 1 - 2 * u128::from(quota.max_burst()) * u128::from(ticks);
+    let room = (1_u128 << 62) - 1 - 2 * u128::from(quota.burst()) * u128::from(ticks);
     let ns = BigInt::from(room) * quota.period().as_nanos() / (BigInt::from(quota.permits()) * ticks);
     u64::try_from(ns).unwrap_or(u64::MAX)
 }

@@ -27,15 +27,15 @@ impl Model {
         let millionth = quota.period().as_nanos() as i128;
         let permit = millionth * 1_000_000;
         let nanosecond = i128::from(quota.permits()) * 1_000_000;
-        let limit = permit * i128::from(quota.max_burst());
-        let tat = i128::from(now_ns) * nanosecond + limit - permit * i128::from(quota.initial_level());
+        let limit = permit * i128::from(quota.burst());
+        let tat = i128::from(now_ns) * nanosecond + limit - permit * i128::from(quota.initial());
         Self { nanosecond, millionth, limit, tat }
     }
 
     /// Another quota. The level is rounded down to a tick of its scale, as the limiter promises.
     pub fn change(&mut self, from: &Quota, to: &Quota, inherit: Inherit, now_ns: u64) {
         let (old, old_tick, tick) = (self.clone(), tick(from), tick(to));
-        *self = Self::new(&to.initial(0), now_ns);
+        *self = Self::new(&to.with_initial(0), now_ns);
         let level = old.level(now_ns);
         assert_eq!(level % old_tick, 0, "a part of a tick");
         let (by, of) = match inherit {
@@ -43,10 +43,10 @@ impl Model {
             _ => (self.cost(1_000_000) / tick, old.cost(1_000_000) / old_tick),
         };
         let converted = (level / old_tick * by).div_euclid(of) * tick;
-        let more = i128::from(to.max_burst()) - i128::from(from.max_burst());
+        let more = i128::from(to.burst()) - i128::from(from.burst());
         let level = match inherit {
             Inherit::Additively => converted + self.cost(1_000_000) * more,
-            Inherit::Reset => self.cost(to.initial_level() * 1_000_000),
+            Inherit::Reset => self.cost(to.initial() * 1_000_000),
             _ => converted,
         };
         self.tat -= level.min(self.limit);

@@ -173,7 +173,7 @@ impl Run {
 
     /// What the limiter admitted, the model takes too, if it can; refusals must be those of the model.
     fn acquire(&mut self, millionths: u64) {
-        let never = millionths > self.limiter.quota().max_burst() * MILLION;
+        let never = millionths > self.limiter.quota().burst() * MILLION;
         let agrees = |fits| millionths == 0 || self.oracle.agrees(millionths, fits);
         match self.limiter.try_acquire_n(permits(millionths)) {
             Ok(()) => {
@@ -243,7 +243,7 @@ impl Run {
             self.oracle.set_now(self.highest_ns);
         }
         let mut changed = self.oracle.clone();
-        changed.change(&from, &to, to.max_burst(), inherit);
+        changed.change(&from, &to, to.burst(), inherit);
         match self.limiter.set_quota_with(to, inherit) {
             Ok(()) => {}
             Err(QuotaError::DebtTooDeep { .. }) => {
@@ -261,7 +261,7 @@ impl Run {
             self.deepest += earned(&from, SKEW_NS);
         }
         // A permit more, for what is cut off.
-        let (old, new) = (from.max_burst(), to.max_burst());
+        let (old, new) = (from.burst(), to.burst());
         self.deepest = MILLION
             + match inherit {
                 Inherit::Additively => &self.deepest + old.saturating_sub(new) * MILLION,
@@ -280,7 +280,7 @@ impl Run {
         let there = BigInt::from(self.limiter.available());
         let (least, most) = self.oracle.available_within(0);
         assert!(least <= there && there <= most, "{there} are there, not {least} to {most}");
-        let burst = self.limiter.quota().max_burst() * MILLION;
+        let burst = self.limiter.quota().burst() * MILLION;
         self.is_right(self.limiter.time_until_full(), burst, "time until full");
         for millionths in [MILLION, self.finest] {
             let told = self.limiter.time_until(permits(millionths)).expect("less than a burst");

@@ -27,12 +27,12 @@ pub fn run(bytes: &[u8]) {
     if let Ok(limiter) = RateLimiter::try_with_clock(quota, clock.clone()) {
         let there = limiter.available();
         assert_eq!(limiter.try_acquire_up_to(u64::MAX), there as u64, "{written}");
-        assert!(there as u64 <= quota.max_burst(), "{written}");
+        assert!(there as u64 <= quota.burst(), "{written}");
         // The time that it names is enough, unless it is the longest that a clock can show.
         let full = limiter.time_until_full();
         if full < Duration::from_nanos(u64::MAX) {
             clock.advance(full);
-            assert_eq!(limiter.available() as u64, quota.max_burst(), "{written}, {full:?}");
+            assert_eq!(limiter.available() as u64, quota.burst(), "{written}, {full:?}");
         }
     }
 }

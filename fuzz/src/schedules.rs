@@ -87,8 +87,8 @@ fn quarters(quota: &Quota, quarters: u64) -> u64 {
 fn quota(permits: u8, period_ns: u32, burst: u8, initial: u8, catch_up: u64) -> Quota {
     let quota = Quota::new(u64::from(permits) % 50 + 1, Duration::from_nanos(u64::from(period_ns) + 1));
     let burst = u64::from(burst) % 12 + 1;
-    let quota = quota.burst(burst).initial(u64::from(initial) % (burst + 1));
-    quota.catch_up(Duration::from_nanos(quarters(&quota, catch_up)))
+    let quota = quota.with_burst(burst).with_initial(u64::from(initial) % (burst + 1));
+    quota.with_catch_up(Duration::from_nanos(quarters(&quota, catch_up)))
 }
 
 /// Runs the schedule that these bytes stand for.
@@ -115,7 +115,7 @@ impl Run {
         let quota = quota(input.permits, input.period_ns, input.burst, input.initial, catch_up);
         let clock = ManualClock::starting_at(1_000_000_000);
         let limiter = RateLimiter::with_clock(quota, Alarms::new(clock.clone()));
-        let exact = quota.max_catch_up().is_zero();
+        let exact = quota.catch_up().is_zero();
         let line = exact.then(|| Line::new(Model::new(&quota, clock.now()), clock.now()));
         Self {
             quota,
@@ -134,7 +134,7 @@ impl Run {
 
     /// An amount that is mostly no more than a burst.
     fn amount(&self, byte: u8) -> u64 {
-        u64::from(byte) % (self.quota.max_burst() + 2)
+        u64::from(byte) % (self.quota.burst() + 2)
     }
 
     fn step(&mut self, step: Step) -> Option<()> {
@@ -351,8 +351,7 @@ impl Run {
     fn finish(&mut self) {
         self.limiter.clock().let_go();
         // Far more than all of them need: each asks for a burst at most.
-        let burst_ns =
-            self.quota.period().as_nanos() as u64 * self.quota.max_burst() / self.quota.permits() + 1;
+        let burst_ns = self.quota.period().as_nanos() as u64 * self.quota.burst() / self.quota.permits() + 1;
         let all_ns = burst_ns * self.limiter.waiting() as u64;
         self.advance_to(self.clock.now() + self.limiter.time_until_full().as_nanos() as u64 + all_ns);
         assert_eq!(self.limiter.waiting(), 0, "somebody is forgotten");

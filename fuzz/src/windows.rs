@@ -43,15 +43,15 @@ fn period_ns(quota: &Quota) -> u64 {
 impl Largest {
     fn of(quota: &Quota) -> Self {
         Self {
-            burst: quota.max_burst(),
-            catch_up_ns: quota.max_catch_up().as_nanos() as u64,
+            burst: quota.burst(),
+            catch_up_ns: quota.catch_up().as_nanos() as u64,
             rate: (quota.permits(), period_ns(quota)),
         }
     }
 
     fn and(&mut self, other: &Quota) {
-        self.burst = self.burst.max(other.max_burst());
-        self.catch_up_ns = self.catch_up_ns.max(other.max_catch_up().as_nanos() as u64);
+        self.burst = self.burst.max(other.burst());
+        self.catch_up_ns = self.catch_up_ns.max(other.catch_up().as_nanos() as u64);
         let (permits, ns) = self.rate;
         let faster =
             u128::from(other.permits()) * u128::from(ns) > u128::from(permits) * u128::from(period_ns(other));

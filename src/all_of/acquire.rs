@@ -69,8 +69,8 @@ impl<C: Clock> AllOf<C> {
     ///
     /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     /// # rt.block_on(async {
-    /// let user = RateLimiter::new(Quota::per_second(100).burst(1));
-    /// let everybody = RateLimiter::new(Quota::per_second(1000).burst(10));
+    /// let user = RateLimiter::new(Quota::per_second(100).with_burst(1));
+    /// let everybody = RateLimiter::new(Quota::per_second(1000).with_burst(10));
     /// let call = AllOf::new().and(&user, 1).and(&everybody, 1);
     /// for _ in 0..3 {
     ///     call.acquire().await.unwrap();

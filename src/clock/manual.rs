@@ -18,7 +18,7 @@ use crate::sync::plain::Mutex;
 /// use tidegate::{ManualClock, Quota, RateLimiter};
 ///
 /// let clock = ManualClock::new();
-/// let limiter = RateLimiter::with_clock(Quota::per_second(10).burst(1), clock.clone());
+/// let limiter = RateLimiter::with_clock(Quota::per_second(10).with_burst(1), clock.clone());
 /// assert!(limiter.try_acquire().is_ok());
 /// assert!(limiter.try_acquire().is_err());
 /// clock.advance(Duration::from_millis(100));

@@ -54,8 +54,9 @@ fn the_origin_lies_a_catch_up_and_the_skew_back() {
 
 #[test]
 fn the_origin_lies_half_a_horizon_back_at_the_most() {
-    let quota =
-        Quota::per_second(1).burst(1_500_000_000).catch_up(core::time::Duration::from_secs(4_000_000_000));
+    let quota = Quota::per_second(1)
+        .with_burst(1_500_000_000)
+        .with_catch_up(core::time::Duration::from_secs(4_000_000_000));
     let scale = Scale::new(&quota).unwrap();
     let now_ns = 10_000_000_000_000_000_000;
     let (frame, tick) = Frame::first(scale, now_ns);
@@ -158,7 +159,7 @@ fn there_is_room_for_a_thousand_publications() {
     let fast = ["1000000000/s burst 10000000", "2000000/s", "14562623488/s burst 1048576"];
     let slow = ["1/day", "1/30day", "1000/h burst 50", "1/s burst 1000000", "100/s burst 20 catch-up 1s"];
     let plain = quotas.into_iter().chain(fast).chain(slow).map(|text| text.parse().unwrap());
-    let windows = [at_most(100, 1), at_most(1_000, 60), at_most(90_000, 60).burst(1_500)];
+    let windows = [at_most(100, 1), at_most(1_000, 60), at_most(90_000, 60).with_burst(1_500)];
     for quota in plain.chain(windows) {
         let scale = Scale::new(&quota).unwrap();
         let count = publications(scale);

@@ -92,23 +92,24 @@ fn the_horizon_leaves_room_for_two_bursts() {
 #[test]
 fn what_the_word_cannot_hold_is_refused_with_its_limit() {
     let second = Duration::from_secs(1);
-    let error = Scale::new(&Quota::new(1, second).burst(u64::MAX)).unwrap_err();
+    let error = Scale::new(&Quota::new(1, second).with_burst(u64::MAX)).unwrap_err();
     let QuotaError::BurstTooDeep { burst, max } = error else { panic!("{error}") };
     assert_eq!(burst, u64::MAX);
-    assert!(Scale::new(&Quota::new(1, second).burst(max)).is_ok(), "{max}");
-    assert!(Scale::new(&Quota::new(1, second).burst(max + 1)).is_err(), "{max}");
+    assert!(Scale::new(&Quota::new(1, second).with_burst(max)).is_ok(), "{max}");
+    assert!(Scale::new(&Quota::new(1, second).with_burst(max + 1)).is_err(), "{max}");
     // Also where an exact scale holds more than another, or is the only one.
     for (permits, period_ns) in
         [(1, 1), (3, 2), (31, 2), (1_000, 1), (1_000_000, 1), (1_000_000_007, 1_000_000_000)]
     {
         let quota = Quota::new(permits, Duration::from_nanos(period_ns));
-        let error = Scale::new(&quota.burst(u64::MAX)).unwrap_err();
+        let error = Scale::new(&quota.with_burst(u64::MAX)).unwrap_err();
         let QuotaError::BurstTooDeep { max, .. } = error else { panic!("{quota}: {error}") };
-        assert!(Scale::new(&quota.burst(max)).is_ok(), "{quota}: {max}");
-        assert!(Scale::new(&quota.burst(max + 1)).is_err(), "{quota}: {max}");
+        assert!(Scale::new(&quota.with_burst(max)).is_ok(), "{quota}: {max}");
+        assert!(Scale::new(&quota.with_burst(max + 1)).is_err(), "{quota}: {max}");
     }
     for (permits, period_ns) in [(u64::MAX, 1), (1_000_000_000_000_001, 1_000_000_000), (2_000_003, 1)] {
-        let error = Scale::new(&Quota::new(permits, Duration::from_nanos(period_ns)).burst(1)).unwrap_err();
+        let error =
+            Scale::new(&Quota::new(permits, Duration::from_nanos(period_ns)).with_burst(1)).unwrap_err();
         assert!(matches!(error, QuotaError::RateTooHigh { .. }), "{error}");
         assert!(error.to_string().contains("2^62 in 10 years"), "{error}");
         let in_ten_years = u128::from(permits) * LONG_HORIZON_NS / u128::from(period_ns);
@@ -120,9 +121,9 @@ fn what_the_word_cannot_hold_is_refused_with_its_limit() {
 fn at_most_fills_its_window_and_not_one_more() {
     let window = Duration::from_secs(1);
     for (permits, burst) in [(1, 1), (10, 1), (10, 4), (10, 10), (997, 13)] {
-        let quota = Quota::at_most(permits, window).burst(burst);
+        let quota = Quota::at_most(permits, window).with_burst(burst);
         let (n, p) = quota.rate();
-        let span = window.as_nanos() + quota.max_catch_up().as_nanos();
+        let span = window.as_nanos() + quota.catch_up().as_nanos();
         assert_eq!(u128::from(burst) + u128::from(n) * span / p, u128::from(permits));
     }
 }

@@ -47,7 +47,7 @@ impl<C: Clock> RateLimiter<C> {
     ///
     /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     /// # rt.block_on(async {
-    /// let limiter = RateLimiter::new(Quota::per_second(1000).burst(1));
+    /// let limiter = RateLimiter::new(Quota::per_second(1000).with_burst(1));
     /// for _ in 0..3 {
     ///     limiter.acquire().await;
     ///     // … at most one call a millisecond.
@@ -139,7 +139,7 @@ impl<C: Clock> RateLimiter<C> {
     ///
     /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     /// # rt.block_on(async {
-    /// let limiter = RateLimiter::new(Quota::per_hour(1).burst(10));
+    /// let limiter = RateLimiter::new(Quota::per_hour(1).with_burst(10));
     /// limiter.acquire_within(10, Duration::ZERO).await.unwrap();
     /// // The next permit comes in an hour.
     /// let denied = limiter.acquire_within(1, Duration::from_millis(100)).await.unwrap_err();
@@ -210,22 +210,22 @@ impl<C: Clock> RateLimiter<C> {
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_second(1000).burst(1));
+    /// let limiter = RateLimiter::new(Quota::per_second(1000).with_burst(1));
     /// for _ in 0..3 {
-    ///     limiter.acquire_blocking();
+    ///     limiter.blocking_acquire();
     ///     // … at most one call a millisecond.
     /// }
     /// ```
-    pub fn acquire_blocking(&self) {
+    pub fn blocking_acquire(&self) {
         let granted = self.driver.wait_blocking(1.into(), None);
         debug_assert!(granted.is_ok(), "one permit was refused");
     }
 
     /// Blocks the thread until it has `n` permits, all at once; as
-    /// [`acquire_blocking`](Self::acquire_blocking).
+    /// [`blocking_acquire`](Self::blocking_acquire).
     ///
     /// # Panics
-    /// As [`acquire_blocking`](Self::acquire_blocking).
+    /// As [`blocking_acquire`](Self::blocking_acquire).
     ///
     /// # Errors
     /// As [`acquire_n`](Self::acquire_n).
@@ -233,10 +233,10 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     /// use tidegate::{Quota, RateLimiter};
     /// let limiter = RateLimiter::new(Quota::per_second(1000));
-    /// limiter.acquire_n_blocking(250).unwrap();
-    /// assert!(limiter.acquire_n_blocking(1001).unwrap_err().is_never());
+    /// limiter.blocking_acquire_n(250).unwrap();
+    /// assert!(limiter.blocking_acquire_n(1001).unwrap_err().is_never());
     /// ```
-    pub fn acquire_n_blocking(&self, n: impl Amount) -> Result<(), Denied> {
+    pub fn blocking_acquire_n(&self, n: impl Amount) -> Result<(), Denied> {
         self.driver.wait_blocking(n.permits()?, None)
     }
 
@@ -244,10 +244,10 @@ impl<C: Clock> RateLimiter<C> {
     ///
     /// The wait is inclusive, and counts all waiters ahead. The thread returns when the wait is over at the latest, as
     /// far as the operating system lets it run. See [`acquire_within`](Self::acquire_within) and
-    /// [`acquire_blocking`](Self::acquire_blocking).
+    /// [`blocking_acquire`](Self::blocking_acquire).
     ///
     /// # Panics
-    /// As [`acquire_blocking`](Self::acquire_blocking).
+    /// As [`blocking_acquire`](Self::blocking_acquire).
     ///
     /// # Errors
     /// As [`acquire_within`](Self::acquire_within).
@@ -255,11 +255,11 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     /// use std::time::Duration;
     /// use tidegate::{Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_hour(1).burst(10));
-    /// limiter.acquire_within_blocking(10, Duration::ZERO).unwrap();
-    /// assert!(limiter.acquire_within_blocking(1, Duration::from_secs(60)).is_err());
+    /// let limiter = RateLimiter::new(Quota::per_hour(1).with_burst(10));
+    /// limiter.blocking_acquire_within(10, Duration::ZERO).unwrap();
+    /// assert!(limiter.blocking_acquire_within(1, Duration::from_secs(60)).is_err());
     /// ```
-    pub fn acquire_within_blocking(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
+    pub fn blocking_acquire_within(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
         self.driver.wait_blocking(n.permits()?, Some(max_wait))
     }
 

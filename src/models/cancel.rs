@@ -81,7 +81,7 @@ fn one_leaves_as_the_rate_changes() {
         clock.set(2 * SECOND);
         let change = {
             let limiter = limiter.clone();
-            thread::spawn(move || limiter.set_quota(Quota::per_second(2).burst(2)).unwrap())
+            thread::spawn(move || limiter.set_quota(Quota::per_second(2).with_burst(2)).unwrap())
         };
         drop(leaves);
         change.join().unwrap();

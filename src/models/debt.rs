@@ -57,7 +57,7 @@ fn a_debt_is_as_deep_as_it_was_after_a_change_of_quota() {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.charge(5).unwrap())
         };
-        limiter.set_quota(crate::Quota::per_second(1_000_000).burst(1)).unwrap();
+        limiter.set_quota(crate::Quota::per_second(1_000_000).with_burst(1)).unwrap();
         other.join().unwrap();
         assert_eq!(limiter.available(), -4);
         // By the lock holder, too, which would take the word for ahead of the clock.

@@ -75,7 +75,10 @@ fn a_waiter_that_sees_its_grant_sees_all_of_it() {
 fn the_credit_of_a_drained_queue_is_taken_once() {
     check(2, || {
         let clock = ModelClock::new();
-        let quota = Quota::per_second(1_000_000).burst(1).initial(0).catch_up(Duration::from_micros(4));
+        let quota = Quota::per_second(1_000_000)
+            .with_burst(1)
+            .with_initial(0)
+            .with_catch_up(Duration::from_micros(4));
         let limiter = Limiter::with_clock(quota, clock.clone());
         let mut late = queued(&limiter, 1);
         clock.set(4_000);

@@ -20,7 +20,7 @@ use crate::{
 const BEYOND: u64 = 400 * 365 * 86_400 * SECOND;
 
 fn scale(rate: u64, burst: u64) -> Scale {
-    Scale::new(&Quota::per_second(rate).burst(burst)).unwrap()
+    Scale::new(&Quota::per_second(rate).with_burst(burst)).unwrap()
 }
 
 /// What a lock holder leaves while there are no waiters and there is no debt.
@@ -169,7 +169,7 @@ fn a_call_beside_a_change_and_a_reset_takes_one() {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.try_acquire().unwrap())
         };
-        limiter.set_quota_with(Quota::per_second(1_000).burst(2), Inherit::Reset).unwrap();
+        limiter.set_quota_with(Quota::per_second(1_000).with_burst(2), Inherit::Reset).unwrap();
         other.join().unwrap();
         // It was taken before the reset, or after.
         let left = limiter.available();

@@ -10,7 +10,7 @@ use crate::{Inherit, Quota};
 
 /// The quota of the models, with another burst.
 fn burst(burst: u64) -> Quota {
-    Quota::per_second(1).burst(burst)
+    Quota::per_second(1).with_burst(burst)
 }
 
 /// Two calls while the burst grows from two to three; what is left, besides what they took.
@@ -45,7 +45,7 @@ fn a_call_is_charged_once_beside_two_changes() {
         let limiter = limiter(2, 2, &ModelClock::new());
         let other = spawn_try(&limiter);
         for rate in [1_000, 2] {
-            limiter.set_quota(Quota::per_second(rate).burst(2)).unwrap();
+            limiter.set_quota(Quota::per_second(rate).with_burst(2)).unwrap();
         }
         assert!(other.join().unwrap(), "there were two all along");
         assert_eq!(limiter.available(), 1);
@@ -62,8 +62,8 @@ fn a_refusal_is_by_one_of_three_quotas() {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.try_acquire().unwrap_err().retry_after())
         };
-        limiter.set_quota(Quota::per_second(1_000).burst(3)).unwrap();
-        limiter.set_quota(Quota::per_second(2).burst(2)).unwrap();
+        limiter.set_quota(Quota::per_second(1_000).with_burst(3)).unwrap();
+        limiter.set_quota(Quota::per_second(2).with_burst(2)).unwrap();
         let told = other.join().unwrap();
         assert!([1_000, 1, 500].map(|ms| Some(Duration::from_millis(ms))).contains(&told), "{told:?}");
     });
@@ -78,7 +78,7 @@ fn a_request_that_fits_by_both_quotas_is_never_refused_for_good() {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.try_acquire_n(2).unwrap_err())
         };
-        limiter.set_quota(Quota::per_second(1_000).burst(2)).unwrap();
+        limiter.set_quota(Quota::per_second(1_000).with_burst(2)).unwrap();
         assert!(!other.join().unwrap().is_never());
     });
 }
@@ -91,7 +91,7 @@ fn a_waiter_is_granted_or_turned_away() {
         let limiter = limiter(2, 0, &clock);
         let waiter = {
             let limiter = limiter.clone();
-            thread::spawn(move || limiter.acquire_n_blocking(2))
+            thread::spawn(move || limiter.blocking_acquire_n(2))
         };
         let ringing = clock.spawn_ring();
         // Two permits never fit from here on; but they may have been granted before.
@@ -133,7 +133,7 @@ fn a_waiter_that_stays_is_granted_in_time_by_the_new_quota() {
         let waiter = queued(&limiter, 1);
         let waiter = thread::spawn(move || block_on(waiter).unwrap());
         let ringing = clock.spawn_ring();
-        limiter.set_quota(Quota::per_second(2).burst(1)).unwrap();
+        limiter.set_quota(Quota::per_second(2).with_burst(1)).unwrap();
         let changed_ns = clock.rung();
         waiter.join().unwrap();
         let granted_ns = clock.rung();

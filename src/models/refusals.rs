@@ -35,7 +35,7 @@ fn told(
 #[test]
 fn the_wait_is_by_one_quota_or_the_other() {
     check(0, || {
-        let quota = Quota::new(1, Duration::from_millis(999)).burst(3);
+        let quota = Quota::new(1, Duration::from_millis(999)).with_burst(3);
         let told = told(1, &[2], 3, 0, |limiter| limiter.set_quota(quota).unwrap());
         assert!([4_000, 3_996].map(|ms| Some(Duration::from_millis(ms))).contains(&told), "{told:?}");
     });

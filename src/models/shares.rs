@@ -186,7 +186,7 @@ fn what_is_parked_by_the_last_draw_goes_to_a_blocked_thread() {
     check(2, || {
         let shared = shared(1, 2, &ModelClock::new());
         let drawer = shared.spawn_take(0);
-        shared.limiter.acquire_n_blocking(1).unwrap();
+        shared.limiter.blocking_acquire_n(1).unwrap();
         assert!(drawer.join().unwrap());
         assert_eq!((shared.limiter.waiting(), shared.limiter.available(), shared.parked()), (0, 0, 0));
     });
@@ -273,7 +273,7 @@ fn a_smaller_quota_admits_no_more_than_the_larger() {
         };
         // Acquire: as above.
         let done = done.load(Ordering::Acquire);
-        shared.limiter.set_quota(Quota::per_second(1).burst(2)).unwrap();
+        shared.limiter.set_quota(Quota::per_second(1).with_burst(2)).unwrap();
         drawer.join().unwrap();
         shared.check_claims(0);
         let mut left = 0;

@@ -34,7 +34,7 @@ fn what_comes_back_wakes_a_thread() {
         let limiter = limiter(1, 0, &ModelClock::new());
         let blocked = {
             let limiter = limiter.clone();
-            thread::spawn(move || limiter.acquire_n_blocking(1).unwrap())
+            thread::spawn(move || limiter.blocking_acquire_n(1).unwrap())
         };
         limiter.refund(1).unwrap();
         blocked.join().unwrap();
@@ -48,7 +48,7 @@ fn the_alarm_wakes_a_thread() {
         let clock = ModelClock::new();
         let limiter = limiter(1, 0, &clock);
         let ringing = clock.spawn_ring();
-        limiter.acquire_n_blocking(1).unwrap();
+        limiter.blocking_acquire_n(1).unwrap();
         ringing.finish();
         assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
     });
@@ -64,7 +64,7 @@ fn a_thread_and_a_task_stand_in_one_queue() {
             let waiter = limiter.acquire_n_owned(1);
             thread::spawn(move || block_on(waiter).unwrap())
         };
-        limiter.acquire_n_blocking(1).unwrap();
+        limiter.blocking_acquire_n(1).unwrap();
         task.join().unwrap();
         ringing.finish();
         assert_eq!(limiter.waiting(), 0);
@@ -79,7 +79,7 @@ fn a_thread_behind_a_task_comes_second() {
         let limiter = limiter(1, 0, &clock);
         let mut task = queued(&limiter, 1);
         let ringing = clock.spawn_ring();
-        limiter.acquire_n_blocking(1).unwrap();
+        limiter.blocking_acquire_n(1).unwrap();
         assert!(poll(&mut task, Waker::noop()), "the thread has passed it");
         ringing.finish();
         assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
@@ -94,7 +94,7 @@ fn a_task_that_leaves_makes_way_for_a_thread() {
         let task = queued(&limiter, 2);
         let blocked = {
             let limiter = limiter.clone();
-            thread::spawn(move || limiter.acquire_n_blocking(1).unwrap())
+            thread::spawn(move || limiter.blocking_acquire_n(1).unwrap())
         };
         let ringing = clock.spawn_ring();
         drop(task);
@@ -110,13 +110,13 @@ fn a_task_that_leaves_makes_way_for_a_thread() {
 #[test]
 fn a_thread_that_was_due_in_time_is_served_though_the_alarm_is_silent() {
     check(2, || {
-        let quota = Quota::per_second(1).burst(1).initial(0);
+        let quota = Quota::per_second(1).with_burst(1).with_initial(0);
         let limiter = Limiter::with_clock(quota, SilentClock(AtomicU64::new(0)));
         let other = {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.driver().drive())
         };
-        limiter.acquire_within_blocking(1, Duration::from_secs(3)).unwrap();
+        limiter.blocking_acquire_within(1, Duration::from_secs(3)).unwrap();
         other.join().unwrap();
         assert_eq!(limiter.waiting(), 0);
     });
@@ -135,7 +135,7 @@ fn a_thread_that_is_out_of_time_leaves_no_permit_behind() {
                 drive(&limiter);
             })
         };
-        let served = limiter.acquire_within_blocking(1, Duration::from_secs(1)).is_ok();
+        let served = limiter.blocking_acquire_within(1, Duration::from_secs(1)).is_ok();
         other.join().unwrap();
         assert!(served, "it was due when its time was over");
         drive(&limiter);

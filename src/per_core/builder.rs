@@ -14,7 +14,7 @@ use crate::{
 /// ```
 /// use tidegate::{PerCore, Quota, RateLimiter};
 ///
-/// let limiter = RateLimiter::new(Quota::per_second(1_000_000).burst(100_000));
+/// let limiter = RateLimiter::new(Quota::per_second(1_000_000).with_burst(100_000));
 /// let per_core = PerCore::builder(&limiter).slots(8).share(64).build().unwrap();
 /// assert!(per_core.try_acquire().is_ok());
 ///
@@ -78,7 +78,7 @@ impl<C: Clock> PerCoreBuilder<C> {
             return Err(PerCoreError::OtherSlots { slots, there });
         }
         if let Some(share) = self.share {
-            let max = largest_share(self.limiter.quota().max_burst(), slots);
+            let max = largest_share(self.limiter.quota().burst(), slots);
             if share > max {
                 return Err(PerCoreError::Share { share, max, slots });
             }

@@ -23,7 +23,7 @@ use crate::{Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, queue::pol
 /// ```
 /// use tidegate::{PerCore, Quota, RateLimiter};
 ///
-/// let limiter = RateLimiter::new(Quota::per_second(10_000_000).burst(1_000_000));
+/// let limiter = RateLimiter::new(Quota::per_second(10_000_000).with_burst(1_000_000));
 /// let per_core = PerCore::new(&limiter);
 /// std::thread::scope(|scope| {
 ///     for _ in 0..4 {
@@ -143,19 +143,19 @@ impl<C: Clock> Local<C> {
     }
 
     /// Blocks the thread until it has one permit, as [`acquire`](Self::acquire). See
-    /// [`RateLimiter::acquire_blocking`].
+    /// [`RateLimiter::blocking_acquire`].
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
-    /// PerCore::new(&RateLimiter::new(Quota::per_second(1000))).local().acquire_blocking();
+    /// PerCore::new(&RateLimiter::new(Quota::per_second(1000))).local().blocking_acquire();
     /// ```
-    pub fn acquire_blocking(&mut self) {
-        let acquired = self.acquire_n_blocking(1);
+    pub fn blocking_acquire(&mut self) {
+        let acquired = self.blocking_acquire_n(1);
         debug_assert!(acquired.is_ok(), "one permit was refused");
     }
 
     /// Blocks the thread until it has `n` permits, as [`acquire_n`](Self::acquire_n). See
-    /// [`RateLimiter::acquire_n_blocking`].
+    /// [`RateLimiter::blocking_acquire_n`].
     ///
     /// # Errors
     /// As [`PerCore::acquire_n`].
@@ -163,12 +163,12 @@ impl<C: Clock> Local<C> {
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
     /// let mut local = PerCore::new(&RateLimiter::new(Quota::per_second(1000))).local();
-    /// local.acquire_n_blocking(5).unwrap();
+    /// local.blocking_acquire_n(5).unwrap();
     /// ```
-    pub fn acquire_n_blocking(&mut self, n: impl Amount) -> Result<(), Denied> {
+    pub fn blocking_acquire_n(&mut self, n: impl Amount) -> Result<(), Denied> {
         let permits = n.permits()?;
         if let Err(missing) = self.take_at_once(permits) {
-            self.per_core.limiter.acquire_n_blocking(missing).map_err(|denied| asked_for(permits, denied))?;
+            self.per_core.limiter.blocking_acquire_n(missing).map_err(|denied| asked_for(permits, denied))?;
             self.hand.take_all_but(permits, missing);
         }
         Ok(())

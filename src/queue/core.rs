@@ -105,7 +105,7 @@ pub(crate) struct Core {
 impl Core {
     pub(super) fn new(quota: Quota, scale: Scale, now_ns: u64) -> Self {
         let (frame, now) = Frame::first(scale, now_ns);
-        let missing = quota.max_burst() - quota.initial_level();
+        let missing = quota.burst() - quota.initial();
         let tat = now + missing * scale.per_permit;
         Self {
             quota,

@@ -80,7 +80,7 @@ impl<C: Clock> Driver<C> {
 
     fn capacity_of(&self, core: &Core, quota: &Quota) -> u64 {
         match self.shares() {
-            Some(shares) if core.is_attached() => shares.capacity_of(quota.max_burst()),
+            Some(shares) if core.is_attached() => shares.capacity_of(quota.burst()),
             _ => 0,
         }
     }
@@ -122,7 +122,7 @@ impl<C: Clock> Driver<C> {
         core.rescale(quota, Scale::new(&quota)?.without(set_aside), inherit, refused)?;
         let Some(shares) = self.shares() else { return Ok(()) };
         let parked = if core.is_attached() {
-            shares.set_capacity(Some(quota.max_burst()));
+            shares.set_capacity(Some(quota.burst()));
             match inherit {
                 Inherit::Reset => {
                     shares.reclaim(u64::MAX);

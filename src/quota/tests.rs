@@ -11,18 +11,18 @@ fn understands_what_people_write() {
     let second = Duration::from_secs(1);
     for (text, quota) in [
         ("100/s", Quota::per_second(100)),
-        ("100/s burst 20", Quota::per_second(100).burst(20)),
-        (" 100 / second  burst 20 ", Quota::per_second(100).burst(20)),
+        ("100/s burst 20", Quota::per_second(100).with_burst(20)),
+        (" 100 / second  burst 20 ", Quota::per_second(100).with_burst(20)),
         ("100 per second", Quota::per_second(100)),
         ("1_000/h", Quota::per_hour(1000)),
-        ("7/min initial 0", Quota::per_minute(7).initial(0)),
+        ("7/min initial 0", Quota::per_minute(7).with_initial(0)),
         ("5/10s", Quota::new(5, 10 * second)),
         ("5 per 10 s", Quota::new(5, 10 * second)),
         ("1/1.5s", Quota::new(1, Duration::from_millis(1500))),
         ("3/day", Quota::per_day(3)),
         ("at most 10/s", Quota::at_most(10, second)),
-        ("at most 10 per 2min burst 3", Quota::at_most(10, 120 * second).burst(3)),
-        ("10/s catch-up 5ms", Quota::per_second(10).catch_up(Duration::from_millis(5))),
+        ("at most 10 per 2min burst 3", Quota::at_most(10, 120 * second).with_burst(3)),
+        ("10/s catch-up 5ms", Quota::per_second(10).with_catch_up(Duration::from_millis(5))),
     ] {
         assert_eq!(text.parse(), Ok(quota), "{text}");
     }
@@ -86,13 +86,13 @@ proptest! {
         let period = Duration::from_nanos(period);
         let mut quota = if at_most { Quota::at_most(permits, period) } else { Quota::new(permits, period) };
         if let Some(burst) = burst {
-            quota = quota.try_burst(burst).unwrap_or(quota);
+            quota = quota.try_with_burst(burst).unwrap_or(quota);
         }
         if let Some(initial) = initial {
-            quota = quota.try_initial(initial).unwrap_or(quota);
+            quota = quota.try_with_initial(initial).unwrap_or(quota);
         }
         if let Some(catch_up) = catch_up {
-            quota = quota.catch_up(Duration::from_nanos(catch_up));
+            quota = quota.with_catch_up(Duration::from_nanos(catch_up));
         }
         prop_assert_eq!(quota.to_string().parse(), Ok(quota));
     }

@@ -147,13 +147,13 @@ impl FromStr for Quota {
             }
         }
         if let Some(burst) = burst {
-            quota = quota.try_burst(burst)?;
+            quota = quota.try_with_burst(burst)?;
         }
         if let Some(initial) = initial {
-            quota = quota.try_initial(initial)?;
+            quota = quota.try_with_initial(initial)?;
         }
         if let Some(catch_up) = catch_up {
-            quota = quota.try_catch_up(Duration::from_nanos(catch_up))?;
+            quota = quota.try_with_catch_up(Duration::from_nanos(catch_up))?;
         }
         Ok(quota)
     }

@@ -70,7 +70,7 @@ fn nanos(duration: Duration) -> u64 {
 impl<const LATEST: bool> Limiter<LATEST> {
     /// A refusal says how long, the other reports agree with it, and "never" is said of the impossible only.
     fn check_refusal(&self, n: Permits, denied: &Denied) -> Result<(), String> {
-        let never = n > Permits::from(self.handle.quota().max_burst());
+        let never = n > Permits::from(self.handle.quota().burst());
         if denied.is_never() != never {
             return Err(format!("refused with {denied:?}"));
         }
@@ -92,7 +92,7 @@ impl<const LATEST: bool> Limiter<LATEST> {
 
     /// Another quota; the limiter then reports it.
     fn set_quota(&self, n: u64, period: Duration, burst: u64) -> Result<(), String> {
-        let quota = Quota::try_new(n, period).and_then(|quota| quota.try_burst(burst));
+        let quota = Quota::try_new(n, period).and_then(|quota| quota.try_with_burst(burst));
         let quota = quota.map_err(|error| error.to_string())?;
         self.handle.set_quota(quota).map_err(|error| error.to_string())?;
         let told = self.handle.quota();
@@ -115,7 +115,7 @@ impl<const LATEST: bool> Subject for Limiter<LATEST> {
     fn create(n: u64, period_ns: u64, burst: u64, created_ns: u64) -> Result<Self, String> {
         let clock = ManualClock::starting_at(created_ns);
         let limiter = Quota::try_new(n, Duration::from_nanos(period_ns))
-            .and_then(|quota| quota.try_burst(burst))
+            .and_then(|quota| quota.try_with_burst(burst))
             .and_then(|quota| RateLimiter::try_with_clock(quota, clock.clone()))
             .map_err(|error| error.to_string())?;
         Ok(Self {
@@ -208,7 +208,7 @@ impl<const LATEST: bool> Subject for Limiter<LATEST> {
     }
 
     fn set_rate(&mut self, n: u64, period_ns: u64) -> Result<(), String> {
-        self.set_quota(n, Duration::from_nanos(period_ns), self.handle.quota().max_burst())
+        self.set_quota(n, Duration::from_nanos(period_ns), self.handle.quota().burst())
     }
 
     fn set_burst(&mut self, burst: u64) -> Result<(), String> {

@@ -106,8 +106,8 @@ pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let buckets: Vec<_> = (0..count).map(|_| (2 + random.below(3), random.below(3))).collect();
     let clock = Slow(ManualClock::new());
     let limiter = |&(burst, level): &(u64, u64)| {
-        let quota = tidegate::Quota::per_second(1_000).burst(burst).initial(level);
-        RateLimiter::with_clock(quota.catch_up(Duration::ZERO), clock.clone())
+        let quota = tidegate::Quota::per_second(1_000).with_burst(burst).with_initial(level);
+        RateLimiter::with_clock(quota.with_catch_up(Duration::ZERO), clock.clone())
     };
     let limiters: Vec<_> = buckets.iter().map(limiter).collect();
     let threads = 3 + random.below(2) as usize;

@@ -99,7 +99,7 @@ pub(crate) fn run(random: &mut Random, rates: &[(u64, u64)]) -> (Spec, History<C
     let mut quota = |&(permits, period_ns): &(u64, u64)| {
         let burst = 1 + random.below(4);
         let initial = random.below(burst + 1);
-        Quota::new(permits, Duration::from_nanos(period_ns)).burst(burst).initial(initial)
+        Quota::new(permits, Duration::from_nanos(period_ns)).with_burst(burst).with_initial(initial)
     };
     let quotas: Vec<_> = rates.iter().map(&mut quota).collect();
     let limiter = RateLimiter::with_clock(quotas[0], Slow(ManualClock::new()));

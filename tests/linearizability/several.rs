@@ -239,7 +239,7 @@ pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
         let (permits, period_ns) = rates[random.below(4) as usize];
         let burst = 2 + random.below(4);
         let initial = random.below(burst + 1);
-        Quota::new(permits, Duration::from_nanos(period_ns)).burst(burst).initial(initial)
+        Quota::new(permits, Duration::from_nanos(period_ns)).with_burst(burst).with_initial(initial)
     };
     let quotas: Vec<_> = (0..count).map(&mut quota).collect();
     let clock = Slow(ManualClock::new());

@@ -269,7 +269,7 @@ pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let moves = random.below(2) == 0;
     let initial = if moves { random.below(5) } else { 1 + random.below(MOST) };
     let quota = Quota::new(1_000_000, std::time::Duration::from_secs(1));
-    let quota = quota.burst(8 * largest * slots as u64).initial(initial);
+    let quota = quota.with_burst(8 * largest * slots as u64).with_initial(initial);
     let limiter = RateLimiter::with_clock(quota, Slow(ManualClock::new()));
     let builder = PerCore::builder(&limiter).slots(slots);
     let builder = if random.below(2) == 0 { builder } else { builder.share(1 + random.below(largest)) };

@@ -78,7 +78,7 @@ impl Scale {
         let (permits, period) = (permits / common, period / common);
         let finer = 1_000_000 / gcd(period, 1_000_000);
         let permit = period * finer;
-        Self { nanosecond: permits * finer, permit, limit: permit * quota.max_burst() as i64 }
+        Self { nanosecond: permits * finer, permit, limit: permit * quota.burst() as i64 }
     }
 
     /// How long after `now_ns` it is until the clock shows so many ticks.
@@ -89,7 +89,7 @@ impl Scale {
 
     /// The theoretical arrival time at first.
     pub(crate) fn first_tat(&self, quota: &Quota) -> i64 {
-        self.limit - self.permit * quota.initial_level() as i64
+        self.limit - self.permit * quota.initial() as i64
     }
 
     /// The answer to a call that is decided at `now_ns`, and the arrival time after it.

@@ -81,7 +81,7 @@ impl Caller<'_> {
                 self.limiter.reset();
                 Answer::Done
             }
-            Call::Within(n) => told(self.limiter.acquire_within_blocking(n, Duration::ZERO)),
+            Call::Within(n) => told(self.limiter.blocking_acquire_within(n, Duration::ZERO)),
             Call::Join(n, wait) => {
                 let within = |ns| self.limiter.acquire_within(n, Duration::from_nanos(ns));
                 self.future = Some(Box::pin(wait.map_or_else(|| self.limiter.acquire_n(n), within)));
@@ -161,8 +161,8 @@ pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let permit = [1_000, 600, 4_000][random.below(3) as usize];
     let (burst, catch_up) = (1 + random.below(4), random.below(4) * permit);
     let level = random.below(burst.min(2) + 1);
-    let quota = Quota::new(1, Duration::from_nanos(permit)).burst(burst).initial(level);
-    let quota = quota.catch_up(Duration::from_nanos(catch_up));
+    let quota = Quota::new(1, Duration::from_nanos(permit)).with_burst(burst).with_initial(level);
+    let quota = quota.with_catch_up(Duration::from_nanos(catch_up));
     let clock = Noted { clock: Slow(ManualClock::starting_at(BEGIN_NS)), bell: OnceLock::new() };
     let limiter = RateLimiter::with_clock(quota, clock);
     let threads = 3 + random.below(2) as usize;

@@ -254,7 +254,7 @@ impl Caller<'_> {
                 self.limiter.reset();
                 Answer::Done
             }
-            Call::Within(n) => done(self.limiter.acquire_within_blocking(n, Duration::ZERO)),
+            Call::Within(n) => done(self.limiter.blocking_acquire_within(n, Duration::ZERO)),
             Call::Join(n) => {
                 self.future = Some(Box::pin(self.limiter.acquire_n(n)));
                 self.poll()
@@ -317,8 +317,10 @@ fn plan(random: &mut Random) -> Vec<Call> {
 pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let burst = 2 + random.below(4);
     let level = random.below(3);
-    let quota =
-        Quota::new(1_000_000, Duration::from_secs(1)).burst(burst).initial(level).catch_up(Duration::ZERO);
+    let quota = Quota::new(1_000_000, Duration::from_secs(1))
+        .with_burst(burst)
+        .with_initial(level)
+        .with_catch_up(Duration::ZERO);
     let limiter = RateLimiter::with_clock(quota, Slow(ManualClock::new()));
     let threads = 3 + random.below(2) as usize;
     let mut caller = |_| Caller { limiter: &limiter, future: None, plan: plan(random).into_iter() };

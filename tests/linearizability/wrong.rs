@@ -25,7 +25,7 @@ pub(crate) fn assert_order_by<S: checker::Spec, const N: usize>(
 
 /// One permit in ten nanoseconds, burst two.
 fn quota(initial: u64) -> Quota {
-    Quota::new(1, Duration::from_nanos(10)).burst(2).initial(initial)
+    Quota::new(1, Duration::from_nanos(10)).with_burst(2).with_initial(initial)
 }
 
 fn assert_order<const N: usize>(initial: u64, threads: [&[Row<Spec>]; N], there_is_one: bool) {
@@ -107,8 +107,8 @@ fn an_advance_counts_twice() {
 
 /// To a quota that is twice as fast, or to one that has a smaller burst.
 fn assert_order_with_changes<const N: usize>(initial: u64, threads: [&[Row<Spec>]; N], there_is_one: bool) {
-    let fast = Quota::new(1, Duration::from_nanos(5)).burst(2);
-    let small = quota(0).burst(1).initial(0);
+    let fast = Quota::new(1, Duration::from_nanos(5)).with_burst(2);
+    let small = quota(0).with_burst(1).with_initial(0);
     assert_order_by(&Spec::with(&[quota(initial), fast, small]), threads, there_is_one);
 }
 

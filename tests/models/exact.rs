@@ -61,7 +61,7 @@ fn quota(random: &mut Random) -> (Quota, u128, u64) {
         let fills_in = u128::from(burst) * u128::from(period_ns) / u128::from(permits);
         let exact = exact_ticks(permits, period_ns, burst);
         if let Some((ticks, grain)) = exact.filter(|_| fills_in <= 100 * u128::from(YEAR)) {
-            return (Quota::new(permits, Duration::from_nanos(period_ns)).burst(burst), ticks, grain);
+            return (Quota::new(permits, Duration::from_nanos(period_ns)).with_burst(burst), ticks, grain);
         }
     }
 }
@@ -80,7 +80,7 @@ impl Model {
     fn new(quota: &Quota) -> Self {
         let nanosecond = i128::from(quota.permits() * MILLION);
         let millionth = quota.period().as_nanos() as i128;
-        let burst = millionth * i128::from(quota.max_burst() * MILLION);
+        let burst = millionth * i128::from(quota.burst() * MILLION);
         Self { nanosecond, millionth, burst, level: burst }
     }
 
@@ -145,7 +145,7 @@ impl<'a> History<'a> {
 
     /// An amount in millionths: whole permits, and parts.
     fn amount(&mut self) -> u64 {
-        let most = self.quota.max_burst() + 1;
+        let most = self.quota.burst() + 1;
         let some = self.random.below(most + 1);
         let whole = pick(self.random, &[1, 2, some, some]);
         if percent(self.random, 70) {
@@ -191,7 +191,7 @@ impl<'a> History<'a> {
 
     /// Waits in the queue, and is granted at its nanosecond.
     fn wait(&mut self) -> Outcome {
-        let n = self.amount().min(self.quota.max_burst() * MILLION);
+        let n = self.amount().min(self.quota.burst() * MILLION);
         self.note("waits for millionths", n);
         let limiter = self.limiter.clone();
         let mut call = Box::pin(async move { limiter.acquire_n(permits(n)).await });
@@ -247,9 +247,9 @@ impl<'a> History<'a> {
         let tick = self.model.units(MILLION) as u128 / self.ticks;
         let ticks = missing / tick;
         // The present stands a burst and a catch-up above zero at most.
-        let catch_up = self.quota.max_catch_up().as_nanos() * self.ticks * u128::from(self.quota.permits());
+        let catch_up = self.quota.catch_up().as_nanos() * self.ticks * u128::from(self.quota.permits());
         let catch_up = catch_up / self.quota.period().as_nanos();
-        let present = u128::from(self.quota.max_burst()) * self.ticks + catch_up;
+        let present = u128::from(self.quota.burst()) * self.ticks + catch_up;
         ensure!(ticks + present >= WORD, "the word has room for {n}");
         let debt = self.model.units(n) - self.model.level;
         ensure!(debt > self.model.burst, "{n} is less than a burst of debt");
@@ -287,7 +287,7 @@ impl<'a> History<'a> {
         ensure!(available == model.available(), "{available} there, not {}", model.available());
         let full = limiter.time_until_full().as_nanos();
         ensure!(full == model.wait(model.burst), "full after {full} ns, not {}", model.wait(model.burst));
-        for n in [self.finest, MILLION, self.quota.max_burst() * MILLION] {
+        for n in [self.finest, MILLION, self.quota.burst() * MILLION] {
             let (told, wait) =
                 (limiter.time_until(permits(n)).unwrap().as_nanos(), model.wait(model.units(n)));
             ensure!(told == wait, "{n} there after {told} ns, not {wait}");
@@ -322,7 +322,7 @@ fn a_millionth_of_a_permit_is_missed() {
 fn a_debt_that_does_not_fit_is_refused_exactly() {
     each_seed(200, |random| {
         let mut history = History::new(random, 0);
-        let quota = Quota::new(7, Duration::from_nanos(YEAR)).burst(35);
+        let quota = Quota::new(7, Duration::from_nanos(YEAR)).with_burst(35);
         (history.ticks, history.finest) =
             exact_ticks(7, YEAR, 35).map(|(ticks, grain)| (ticks, MILLION / grain)).unwrap();
         history.limiter = RateLimiter::with_clock(quota, history.clock.clone());

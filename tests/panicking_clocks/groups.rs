@@ -9,7 +9,7 @@ fn ms(n: u64) -> Duration {
 }
 
 fn limiter(clock: &Fragile, rate: u64, burst: u64) -> Limiter {
-    let quota = Quota::per_second(rate).burst(burst).initial(0).catch_up(Duration::ZERO);
+    let quota = Quota::per_second(rate).with_burst(burst).with_initial(0).with_catch_up(Duration::ZERO);
     RateLimiter::with_clock(quota, clock.clone())
 }
 

@@ -17,12 +17,12 @@ fn nothing_is_had_at_once() {
         for waiter in [limiter.acquire_n_owned(0), limiter.acquire_within_owned(0, Duration::ZERO)] {
             assert!(line.join(async { waiter.await.unwrap() }).1, "{case}: it waits");
         }
-        limiter.acquire_n_blocking(0).unwrap();
+        limiter.blocking_acquire_n(0).unwrap();
         limiter.refund(0).unwrap();
         limiter.charge(0).unwrap();
         assert_eq!((limiter.available(), limiter.waiting()), (level, waiting), "{case}");
     }
-    let (limiter, clock) = manual(Quota::per_second(1).burst(2));
+    let (limiter, clock) = manual(Quota::per_second(1).with_burst(2));
     let mut line = Line::new(&clock);
     check(&limiter, &mut line, "full");
     clock.advance(Duration::from_secs(3));
@@ -38,7 +38,8 @@ fn nothing_is_had_at_once() {
 
     // And in the credit that a late alarm has left.
     let clock = LateClock::default();
-    let limiter = RateLimiter::with_clock(Quota::per_second(1_000).burst(1).initial(0), clock.clone());
+    let limiter =
+        RateLimiter::with_clock(Quota::per_second(1_000).with_burst(1).with_initial(0), clock.clone());
     let mut line = Line::new(&clock);
     let one = line.wait(limiter.acquire_owned());
     clock.advance(5 * MILLI);
@@ -52,7 +53,7 @@ fn nothing_is_had_at_once() {
 fn it_starts_at_the_level_that_is_asked_for() {
     assert_eq!(manual(Quota::per_second(10)).0.available(), 10);
     for level in 0..=10 {
-        let (limiter, clock) = manual(Quota::per_second(10).initial(level));
+        let (limiter, clock) = manual(Quota::per_second(10).with_initial(level));
         assert_eq!(limiter.try_acquire_up_to(100), level);
         clock.advance(Duration::from_millis(100));
         assert_eq!(limiter.try_acquire_up_to(100), 1, "from {level}");
@@ -63,7 +64,7 @@ fn it_starts_at_the_level_that_is_asked_for() {
 /// later is not.
 #[test]
 fn the_longest_wait_is_inclusive() {
-    let (limiter, clock) = manual(Quota::per_second(3).burst(1).initial(0));
+    let (limiter, clock) = manual(Quota::per_second(3).with_burst(1).with_initial(0));
     let mut line = Line::new(&clock);
     let early = limiter.acquire_within_owned(1, Duration::from_nanos(333_333_333));
     let (_, ready) = line.join(async {

@@ -51,8 +51,8 @@ fn a_step_back_costs_no_more_whatever_is_called_meanwhile() {
         ("nothing", |_| ()),
         ("the same quota", |limiter| limiter.set_quota(Quota::per_second(10)).unwrap()),
         ("one more each time", |limiter| {
-            let burst = limiter.quota().max_burst() + 1;
-            limiter.set_quota_with(Quota::per_second(10).burst(burst), Inherit::Additively).unwrap();
+            let burst = limiter.quota().burst() + 1;
+            limiter.set_quota_with(Quota::per_second(10).with_burst(burst), Inherit::Additively).unwrap();
         }),
         ("proportionally", |limiter| {
             limiter.set_quota_with(Quota::per_second(10), Inherit::Proportionally).unwrap();
@@ -129,14 +129,14 @@ fn a_step_back_costs_those_no_more_who_wait_until_a_debt_is_paid() {
 /// What has come while the clock was doubted is no more than a burst, and stays so by a larger one.
 #[test]
 fn a_larger_burst_after_a_step_back_is_not_full() {
-    let (limiter, clock) = at(0, Quota::per_second(1_000_000).burst(10));
+    let (limiter, clock) = at(0, Quota::per_second(1_000_000).with_burst(10));
     clock.set(1000 * SECOND);
     assert_eq!(drain(&limiter), 10);
     clock.set(500 * SECOND);
     assert!(limiter.try_acquire().is_err());
     // Long full, and still doubted.
     clock.advance(Duration::from_micros(990));
-    limiter.set_quota(Quota::per_second(10).burst(1000)).unwrap();
+    limiter.set_quota(Quota::per_second(10).with_burst(1000)).unwrap();
     clock.advance(Duration::from_secs(2));
     assert!(limiter.try_acquire_n(31).is_err());
     clock.advance(Duration::from_secs(99));
@@ -223,7 +223,7 @@ fn changes_of_quota_make_no_debt() {
     let (limiter, clock) = at(0, Quota::per_second(1));
     for _ in 0..100 {
         // A prime, of which a permit is a tick.
-        limiter.set_quota(Quota::per_second(9_999_999_967).burst(1)).unwrap();
+        limiter.set_quota(Quota::per_second(9_999_999_967).with_burst(1)).unwrap();
         limiter.set_quota(Quota::per_second(1)).unwrap();
     }
     clock.set(1000 * SECOND);
@@ -276,7 +276,7 @@ fn a_step_back_while_somebody_waits() {
 fn steps_back_mint_nothing() {
     let mut numbers = Numbers(3);
     for _ in 0..200 {
-        let (limiter, clock) = at(5 * SECOND, Quota::per_second(1_000).burst(5));
+        let (limiter, clock) = at(5 * SECOND, Quota::per_second(1_000).with_burst(5));
         let (mut forward_ns, mut admitted) = (0, 0);
         for _ in 0..500 {
             // Within the five milliseconds of the bucket, or beyond.

@@ -36,7 +36,7 @@ fn at_once(call: impl Fn(u64) -> u64 + Sync) -> u64 {
 /// admitted too many, 9 lost permits, and 10 left the limiter dead for ever.
 #[test]
 fn small_and_impossible_requests_at_once() {
-    let quota = Quota::per_day(1).burst(2_000).initial(1_000);
+    let quota = Quota::per_day(1).with_burst(2_000).with_initial(1_000);
     for trial in 0..300 {
         let (limiter, clock) = manual(quota);
         let taken = at_once(|thread| {
@@ -62,7 +62,7 @@ fn small_and_impossible_requests_at_once() {
 #[test]
 fn different_amounts_at_once() {
     for trial in 0..100 {
-        let (limiter, _) = manual(Quota::per_day(1).burst(10_007));
+        let (limiter, _) = manual(Quota::per_day(1).with_burst(10_007));
         let taken = at_once(|thread| {
             let mut numbers = Numbers(trial * THREADS + thread);
             let mut taken = 0;
@@ -86,7 +86,7 @@ fn different_amounts_at_once() {
 fn every_kind_of_call_at_once() {
     const DEEP: i64 = 1_000_000;
     for trial in 0..50 {
-        let (limiter, _) = manual(Quota::per_day(1).burst(DEEP as u64 * 2).initial(DEEP as u64));
+        let (limiter, _) = manual(Quota::per_day(1).with_burst(DEEP as u64 * 2).with_initial(DEEP as u64));
         let taken = at_once(|thread| {
             let mut numbers = Numbers(trial * THREADS + thread);
             let mut taken = 0;
@@ -112,7 +112,7 @@ fn every_kind_of_call_at_once() {
 #[test]
 fn takes_while_time_passes() {
     let clock = ManualClock::new();
-    let limiter = RateLimiter::with_clock(Quota::per_second(1_000_000).burst(10), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_second(1_000_000).with_burst(10), clock.clone());
     let steps = 20_000;
     let taken = at_once(|thread| {
         let mut taken = 0;

@@ -16,7 +16,7 @@ fn n(limiter: &RateLimiter<impl Clock>, n: u64) -> impl Future<Output = ()> + 's
 /// at the most. governor's `until_n_ready(10)` is not served in 5 s.
 #[tokio::test(start_paused = true)]
 async fn ten_beside_fifty_loops_of_one() {
-    let limiter = RateLimiter::with_clock(Quota::per_second(100).burst(10), TokioClock::new());
+    let limiter = RateLimiter::with_clock(Quota::per_second(100).with_burst(10), TokioClock::new());
     let loops: Vec<_> = (0..50)
         .map(|_| {
             let limiter = limiter.clone();
@@ -44,7 +44,7 @@ async fn ten_beside_fifty_loops_of_one() {
 /// A waiter for a whole burst comes before 50 for one that came later. aiolimiter starves it for 50 s.
 #[test]
 fn a_large_waiter_is_not_starved() {
-    let (limiter, clock) = manual(Quota::per_second(1).burst(10));
+    let (limiter, clock) = manual(Quota::per_second(1).with_burst(10));
     assert_eq!(drain(&limiter), 10);
     let mut line = Line::new(&clock);
     let large = line.wait(n(&limiter, 10));
@@ -61,7 +61,7 @@ fn a_large_waiter_is_not_starved() {
 /// One that comes after three waits for the three, though one permit is there. In aiolimiter it overtakes.
 #[test]
 fn a_later_one_does_not_overtake_an_earlier_three() {
-    let (limiter, clock) = manual(Quota::per_second(1).burst(3));
+    let (limiter, clock) = manual(Quota::per_second(1).with_burst(3));
     assert_eq!(drain(&limiter), 3);
     let mut line = Line::new(&clock);
     let three = line.wait(n(&limiter, 3));
@@ -83,7 +83,7 @@ fn a_later_one_does_not_overtake_an_earlier_three() {
 #[test]
 fn a_caller_in_the_due_tick_does_not_push_the_waiter_back() {
     let clock = LateClock::default();
-    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(1).initial(0), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).with_burst(1).with_initial(0), clock.clone());
     let mut line = Line::new(&clock);
     let waiter = line.wait(limiter.acquire_owned());
     assert_eq!(clock.deadline(), Some(SECOND));
@@ -104,7 +104,8 @@ fn a_caller_in_the_due_tick_does_not_push_the_waiter_back() {
 #[test]
 fn a_newcomer_under_a_late_timer_waits_its_turn() {
     let clock = LateClock::default();
-    let limiter = RateLimiter::with_clock(Quota::per_second(1_000).burst(2).initial(0), clock.clone());
+    let limiter =
+        RateLimiter::with_clock(Quota::per_second(1_000).with_burst(2).with_initial(0), clock.clone());
     let mut line = Line::new(&clock);
     let first = line.wait(limiter.acquire_owned());
     let second = line.wait(n(&limiter, 2));
@@ -124,7 +125,7 @@ fn a_newcomer_under_a_late_timer_waits_its_turn() {
 /// Waiters for all sizes are served in the order they came, each when the sum up to it is there.
 #[test]
 fn all_sizes_in_order() {
-    let (limiter, clock) = manual(Quota::per_second(1_000).burst(7).initial(0));
+    let (limiter, clock) = manual(Quota::per_second(1_000).with_burst(7).with_initial(0));
     let mut line = Line::new(&clock);
     let sizes = [3, 1, 7, 2, 2, 5, 1, 1, 6, 7, 4];
     let (mut sum, mut expected) = (0, Vec::new());
@@ -142,7 +143,7 @@ fn all_sizes_in_order() {
 /// Permits that are given back go to the head of the queue, at once, and on to the next.
 #[test]
 fn refunds_go_to_those_who_wait() {
-    let (limiter, clock) = manual(Quota::per_hour(1).burst(5));
+    let (limiter, clock) = manual(Quota::per_hour(1).with_burst(5));
     assert_eq!(drain(&limiter), 5);
     let mut line = Line::new(&clock);
     let two = line.wait(n(&limiter, 2));

@@ -10,7 +10,7 @@ use super::support::SECOND;
 fn long_uptime() {
     for days in [0, 30, 365, 10 * 365, 54 * 365, 500 * 365] {
         let clock = ManualClock::starting_at(days * 86_400 * SECOND);
-        let limiter = RateLimiter::with_clock(Quota::per_second(SECOND).burst(10), clock.clone());
+        let limiter = RateLimiter::with_clock(Quota::per_second(SECOND).with_burst(10), clock.clone());
         let admitted = (0..10_000).filter(|_| limiter.try_acquire().is_ok()).count();
         assert_eq!(admitted, 10, "after {days} days");
         for _ in 0..100 {
@@ -24,7 +24,7 @@ fn long_uptime() {
 #[test]
 fn long_life() {
     let clock = ManualClock::new();
-    let limiter = RateLimiter::with_clock(Quota::per_second(SECOND).burst(10), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_second(SECOND).with_burst(10), clock.clone());
     for days in [30, 365, 10 * 365, 54 * 365, 500 * 365] {
         clock.set(days * 86_400 * SECOND);
         let admitted = (0..10_000).filter(|_| limiter.try_acquire().is_ok()).count();
@@ -40,7 +40,7 @@ fn long_life() {
 fn alternating_readings_mint_nothing_on_the_way_back() {
     for created_ns in [0, SECOND] {
         let clock = ManualClock::starting_at(created_ns);
-        let limiter = RateLimiter::with_clock(Quota::per_second(10).burst(3), clock.clone());
+        let limiter = RateLimiter::with_clock(Quota::per_second(10).with_burst(3), clock.clone());
         for round in 0..1_000 {
             clock.set(SECOND);
             let forward = (0..10).filter(|_| limiter.try_acquire().is_ok()).count();
@@ -56,7 +56,7 @@ fn alternating_readings_mint_nothing_on_the_way_back() {
 #[test]
 fn skewed_readings_mint_nothing() {
     let clock = ManualClock::starting_at(SECOND);
-    let limiter = RateLimiter::with_clock(Quota::per_second(1_000).burst(3), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_second(1_000).with_burst(3), clock.clone());
     let mut admitted = 0;
     for ms in 0..=1_000 {
         for back_ns in [0, 300_000, 900_000, 999_999, 0] {

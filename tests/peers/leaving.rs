@@ -10,7 +10,7 @@ use super::support::{Line, MILLI, Numbers, SECOND, drain, manual};
 /// A waiter that is dropped has taken nothing. async-speed-limit does not refund it.
 #[test]
 fn a_dropped_waiter_takes_nothing() {
-    let (limiter, clock) = manual(Quota::per_second(10).burst(10));
+    let (limiter, clock) = manual(Quota::per_second(10).with_burst(10));
     assert_eq!(drain(&limiter), 10);
     let mut line = Line::new(&clock);
     for _ in 0..1_000 {
@@ -28,7 +28,7 @@ fn a_dropped_waiter_takes_nothing() {
 /// .NET the cancelled kept theirs (64078).
 #[test]
 fn those_who_left_keep_no_place() {
-    let (limiter, clock) = manual(Quota::per_second(10).burst(5).initial(0));
+    let (limiter, clock) = manual(Quota::per_second(10).with_burst(5).with_initial(0));
     let mut line = Line::new(&clock);
     let mut left: Vec<usize> = (0..50).map(|_| line.wait(limiter.acquire_owned())).collect();
     let waiter = limiter.acquire_n_owned(2);
@@ -48,7 +48,7 @@ fn those_who_left_keep_no_place() {
 /// If the head leaves, whoever is due then is served at that moment, not at the old head's time.
 #[test]
 fn when_the_head_leaves_the_next_is_looked_at() {
-    let (limiter, clock) = manual(Quota::per_second(10).burst(5).initial(0));
+    let (limiter, clock) = manual(Quota::per_second(10).with_burst(5).with_initial(0));
     let mut line = Line::new(&clock);
     let waiter = limiter.acquire_n_owned(5);
     let head = line.wait(async { waiter.await.unwrap() });
@@ -65,7 +65,7 @@ fn when_the_head_leaves_the_next_is_looked_at() {
 /// next at that moment, a thousand times over. Netflix's concurrency-limits (179) loses it.
 #[test]
 fn a_grant_that_nobody_collects_is_not_lost() {
-    let (limiter, clock) = manual(Quota::per_second(1_000).burst(1).initial(0));
+    let (limiter, clock) = manual(Quota::per_second(1_000).with_burst(1).with_initial(0));
     let mut line = Line::new(&clock);
     for _ in 0..1_000 {
         let first = line.wait(limiter.acquire_owned());
@@ -92,7 +92,8 @@ fn a_grant_that_nobody_collects_is_not_lost() {
 async fn a_timeout_that_races_a_grant() {
     let period = Duration::from_millis(10);
     for timer_first in [false, true] {
-        let limiter = RateLimiter::with_clock(Quota::new(1, period).burst(5).initial(0), TokioClock::new());
+        let limiter =
+            RateLimiter::with_clock(Quota::new(1, period).with_burst(5).with_initial(0), TokioClock::new());
         let start = Instant::now();
         let (mut granted, mut gave_up) = (0, 0);
         for _ in 0..1_000 {
@@ -120,7 +121,8 @@ async fn a_timeout_that_races_a_grant() {
 #[tokio::test(start_paused = true)]
 async fn many_timeouts_that_race_grants() {
     let period = Duration::from_millis(10);
-    let limiter = RateLimiter::with_clock(Quota::new(1, period).burst(5).initial(0), TokioClock::new());
+    let limiter =
+        RateLimiter::with_clock(Quota::new(1, period).with_burst(5).with_initial(0), TokioClock::new());
     let start = Instant::now();
     let tasks: Vec<_> = (0..8_u64)
         .map(|task| {
@@ -184,7 +186,7 @@ fn nothing_is_made_of_nothing() {
 /// Waiters for 1 to 20 come, leave, are granted, look at once or later. How many permits they got, how many
 /// are left, and how many there were.
 fn come_and_go(mut numbers: Numbers, backlog: Duration) -> (u64, u64, u64) {
-    let (limiter, clock) = manual(Quota::per_second(1_000).burst(1_000).initial(0));
+    let (limiter, clock) = manual(Quota::per_second(1_000).with_burst(1_000).with_initial(0));
     let mut line = Line::new(&clock);
     let mut waiting: Vec<(usize, u64)> = Vec::new();
     let mut granted = 0;

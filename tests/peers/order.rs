@@ -40,7 +40,7 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 /// most. governor: 499,411 rechecks, and an order of chance.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_waiters_in_tokio() {
-    let limiter = RateLimiter::with_clock(Quota::per_second(1_000).burst(1), TokioClock::new());
+    let limiter = RateLimiter::with_clock(Quota::per_second(1_000).with_burst(1), TokioClock::new());
     let start = Instant::now();
     let done = Arc::new(Mutex::new(Vec::new()));
     let arrivals = Arc::new(AtomicUsize::new(0));
@@ -73,7 +73,7 @@ async fn a_thousand_waiters_in_tokio() {
 /// The same without a runtime, to the nanosecond, and each is woken once.
 #[test]
 fn a_thousand_waiters_by_hand() {
-    let (limiter, clock) = manual(Quota::per_second(1_000).burst(1));
+    let (limiter, clock) = manual(Quota::per_second(1_000).with_burst(1));
     assert!(limiter.try_acquire().is_ok());
     let mut line = Line::new(&clock);
     for _ in 0..1_000 {
@@ -106,7 +106,8 @@ impl Clock for Alarms {
 #[test]
 fn one_timer_for_all() {
     let alarms = Alarms::default();
-    let limiter = RateLimiter::with_clock(Quota::per_second(10).burst(1).initial(0), alarms.clone());
+    let limiter =
+        RateLimiter::with_clock(Quota::per_second(10).with_burst(1).with_initial(0), alarms.clone());
     let mut line = Line::new(&alarms);
     for _ in 0..1_000 {
         line.wait(limiter.acquire_owned());
@@ -118,7 +119,7 @@ fn one_timer_for_all() {
 /// it stand still, 60 s and counting.
 #[test]
 fn a_parked_waiter_blocks_nobody() {
-    let (limiter, clock) = manual(Quota::per_second(10).burst(1).initial(0));
+    let (limiter, clock) = manual(Quota::per_second(10).with_burst(1).with_initial(0));
     let mut line = Line::new(&clock);
     for _ in 0..10 {
         line.wait(limiter.acquire_owned());
@@ -136,7 +137,8 @@ fn a_parked_waiter_blocks_nobody() {
 /// The same in tokio, where the parked waiter belongs to a task that does something else.
 #[tokio::test(start_paused = true)]
 async fn a_parked_waiter_blocks_nobody_in_tokio() {
-    let limiter = RateLimiter::with_clock(Quota::per_second(10).burst(1).initial(0), TokioClock::new());
+    let limiter =
+        RateLimiter::with_clock(Quota::per_second(10).with_burst(1).with_initial(0), TokioClock::new());
     let mut parked = Box::pin(limiter.acquire());
     assert!(poll_once(parked.as_mut()).is_pending());
     let others = async {
@@ -153,7 +155,7 @@ async fn a_parked_waiter_blocks_nobody_in_tokio() {
 /// A waiter that is leaked takes its permit with it, and nothing else.
 #[test]
 fn a_forgotten_waiter_blocks_nobody() {
-    let (limiter, clock) = manual(Quota::per_second(10).burst(1).initial(0));
+    let (limiter, clock) = manual(Quota::per_second(10).with_burst(1).with_initial(0));
     let mut forgotten = Box::pin(limiter.acquire_owned());
     assert!(poll_once(forgotten.as_mut()).is_pending());
     std::mem::forget(forgotten);
@@ -169,14 +171,14 @@ fn a_forgotten_waiter_blocks_nobody() {
 /// lateness up (`deadline = now + interval`): 462.
 #[test]
 fn late_timers_lose_nothing() {
-    let quota = Quota::per_second(1_000).burst(1).initial(0);
+    let quota = Quota::per_second(1_000).with_burst(1).with_initial(0);
     for late_ns in [0, 100_000, 900_000, 2_500_000, 8_000_000] {
         let (granted, allowed) = a_second_of_late_timers(quota, late_ns);
         assert!(granted <= allowed, "{late_ns} ns late: {granted} of {allowed}");
         assert!(granted + 10 >= allowed, "{late_ns} ns late: {granted} of {allowed}");
     }
     // The textbook's way, for comparison: half is lost.
-    let (granted, _) = a_second_of_late_timers(quota.catch_up(Duration::ZERO), 1_000_000);
+    let (granted, _) = a_second_of_late_timers(quota.with_catch_up(Duration::ZERO), 1_000_000);
     assert!((490..=510).contains(&granted), "{granted}");
 }
 
@@ -210,7 +212,7 @@ fn a_second_of_late_timers(quota: Quota, late_ns: u64) -> (usize, usize) {
 #[tokio::test(start_paused = true)]
 async fn tokio_timers_lose_nothing() {
     for (rate, burst) in [(1_000, 1), (3_000, 1), (777, 1), (10_000, 1), (1_000, 5)] {
-        let quota = Quota::per_second(rate).burst(burst).initial(0);
+        let quota = Quota::per_second(rate).with_burst(burst).with_initial(0);
         let limiter = RateLimiter::with_clock(quota, TokioClock::new());
         let start = Instant::now();
         let mut granted = 0;
@@ -248,7 +250,7 @@ fn wakers_may_call_back() {
         }
     }
     within_ten_seconds(|| {
-        let (limiter, clock) = manual(Quota::per_second(10).burst(1).initial(0));
+        let (limiter, clock) = manual(Quota::per_second(10).with_burst(1).with_initial(0));
         let back = Arc::new(CallBack {
             limiter: limiter.clone(),
             other: Mutex::new(None),

@@ -11,9 +11,9 @@ use super::support::{Line, MILLI, SECOND, manual};
 #[test]
 fn the_past_counts_at_the_old_rate() {
     for (old, new) in [(100, 1_000), (1_000, 100), (100, 7)] {
-        let (limiter, clock) = manual(Quota::per_second(old).burst(100_000).initial(0));
+        let (limiter, clock) = manual(Quota::per_second(old).with_burst(100_000).with_initial(0));
         clock.advance(Duration::from_secs(50));
-        limiter.set_quota(Quota::per_second(new).burst(100_000)).unwrap();
+        limiter.set_quota(Quota::per_second(new).with_burst(100_000)).unwrap();
         assert_eq!(limiter.available(), 50 * old as i64, "{old} to {new}");
         clock.advance(Duration::from_secs(1));
         assert_eq!(limiter.try_acquire_up_to(u64::MAX), 50 * old + new, "{old} to {new}");
@@ -23,13 +23,13 @@ fn the_past_counts_at_the_old_rate() {
 /// Who waits is timed anew: what was earned before at the old rate, the rest at the new one.
 #[test]
 fn those_who_wait_are_timed_anew() {
-    let (limiter, clock) = manual(Quota::per_second(10).burst(5).initial(0));
+    let (limiter, clock) = manual(Quota::per_second(10).with_burst(5).with_initial(0));
     let mut line = Line::new(&clock);
     let waiter = limiter.acquire_n_owned(5);
     let five = line.wait(async { waiter.await.unwrap() });
     let one = line.wait(limiter.acquire_owned());
     clock.advance(Duration::from_millis(200));
-    limiter.set_quota(Quota::per_second(100).burst(5)).unwrap();
+    limiter.set_quota(Quota::per_second(100).with_burst(5)).unwrap();
     clock.advance(Duration::from_secs(1));
     assert_eq!(line.granted(), [(five, SECOND / 5 + 30 * MILLI), (one, SECOND / 5 + 40 * MILLI)]);
 }

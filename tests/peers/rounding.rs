@@ -36,7 +36,7 @@ fn high_rates_are_exact() {
 #[test]
 fn high_rates_are_exact_in_small_steps() {
     for rate in [600_000_000, 300_000_007] {
-        let (limiter, clock) = manual(Quota::per_second(rate).initial(0));
+        let (limiter, clock) = manual(Quota::per_second(rate).with_initial(0));
         let mut taken = 0;
         for _ in 0..SECOND / 999_983 {
             clock.advance(Duration::from_nanos(999_983));
@@ -53,14 +53,14 @@ fn high_rates_are_exact_in_small_steps() {
 #[test]
 fn a_deep_bucket_that_fills_slowly_is_as_deep_as_it_says() {
     let all = u64::from(u32::MAX);
-    let (limiter, _) = manual(Quota::per_day(1).burst(all));
+    let (limiter, _) = manual(Quota::per_day(1).with_burst(all));
     assert!(limiter.try_acquire_n(all + 1).unwrap_err().is_never());
     assert!(limiter.try_acquire_n(u32::MAX).is_ok());
     assert!(limiter.try_acquire().is_err());
     assert_eq!(limiter.available(), 0);
 
     for chunk in [all, 1 << 20, 1_000_003] {
-        let (limiter, clock) = manual(Quota::per_day(1).burst(all));
+        let (limiter, clock) = manual(Quota::per_day(1).with_burst(all));
         assert_eq!(drain_in_chunks(&limiter, chunk), all);
         clock.advance(Duration::from_secs(86_399));
         assert_eq!(limiter.try_acquire_up_to(u64::MAX), 0);
@@ -73,7 +73,7 @@ fn a_deep_bucket_that_fills_slowly_is_as_deep_as_it_says() {
 /// constructor.
 #[test]
 fn a_deep_bucket_gives_all_it_has_one_by_one() {
-    let (limiter, clock) = manual(Quota::per_hour(1).burst(5_124_097));
+    let (limiter, clock) = manual(Quota::per_hour(1).with_burst(5_124_097));
     assert_eq!(drain(&limiter), 5_124_097);
     clock.advance(Duration::from_nanos(3600 * SECOND - 1));
     assert_eq!(drain(&limiter), 0);
@@ -102,7 +102,7 @@ fn less_than_two_nanoseconds_to_a_permit() {
 /// and it admits everything.
 #[test]
 fn two_permits_to_a_nanosecond() {
-    let (limiter, clock) = manual(Quota::per_second(2 * SECOND).burst(5));
+    let (limiter, clock) = manual(Quota::per_second(2 * SECOND).with_burst(5));
     assert_eq!(drain(&limiter), 5);
     for _ in 0..1_000 {
         clock.advance(Duration::from_nanos(1));
@@ -131,7 +131,7 @@ fn frequent_polls_lose_nothing() {
 /// The same of the level itself, with room to spare so that lateness is not the bucket's overflow.
 #[test]
 fn frequent_reports_lose_nothing() {
-    let (limiter, clock) = manual(Quota::per_second(1).burst(30).initial(0));
+    let (limiter, clock) = manual(Quota::per_second(1).with_burst(30).with_initial(0));
     for i in 0..(20 * SECOND / 19_999) {
         assert_eq!(limiter.available(), (i * 19_999 / SECOND) as i64);
         assert!(limiter.try_acquire_n(30).is_err());
@@ -149,14 +149,14 @@ fn frequent_reports_lose_nothing() {
 fn amounts_near_the_largest_number() {
     let quotas = [
         Quota::per_second(10),
-        Quota::per_day(1).burst(u64::from(u32::MAX)),
+        Quota::per_day(1).with_burst(u64::from(u32::MAX)),
         Quota::per_second(2 * SECOND),
         Quota::new(7, Duration::from_nanos(10)),
     ];
     for quota in quotas {
         let (limiter, clock) = manual(quota);
         let level = limiter.available();
-        for n in [quota.max_burst() + 1, 1 << 62, (1 << 63) - 1, 1 << 63, u64::MAX - 1, u64::MAX] {
+        for n in [quota.burst() + 1, 1 << 62, (1 << 63) - 1, 1 << 63, u64::MAX - 1, u64::MAX] {
             let denied = limiter.try_acquire_n(n).unwrap_err();
             assert!(denied.is_never() && denied.retry_after().is_none(), "{n}: {denied:?}");
             assert!(limiter.time_until(n).is_err_and(|denied| denied.is_never()));
@@ -171,7 +171,7 @@ fn amounts_near_the_largest_number() {
         let Denied::DebtTooDeep { requested, most } = denied else { panic!("{denied:?}") };
         let named = [requested, most].map(|n| denied.to_string().contains(&n.to_string()));
         assert!(requested == u64::MAX.into() && named == [true; 2], "{denied}");
-        assert!(most.whole() >= quota.max_burst(), "{denied}");
+        assert!(most.whole() >= quota.burst(), "{denied}");
         assert_eq!(limiter.available(), level);
         limiter.charge(most).unwrap();
         assert!(limiter.charge(1).is_err());
@@ -205,7 +205,7 @@ fn amounts_near_nothing() {
 /// `per_second(2)` is two in a second. `tower_governor`'s is one every two seconds.
 #[test]
 fn per_second_counts_permits() {
-    let (limiter, clock) = manual(Quota::per_second(2).burst(1).initial(0));
+    let (limiter, clock) = manual(Quota::per_second(2).with_burst(1).with_initial(0));
     let mut granted = 0;
     for _ in 0..10 {
         clock.advance(Duration::from_millis(500));
@@ -228,7 +228,7 @@ fn extreme_quotas() {
             for burst in bursts {
                 let clock = ManualClock::new();
                 let limiter = Quota::try_new(n, Duration::from_nanos(period))
-                    .and_then(|quota| quota.try_burst(burst))
+                    .and_then(|quota| quota.try_with_burst(burst))
                     .and_then(|quota| RateLimiter::try_with_clock(quota, clock.clone()));
                 match limiter {
                     Err(error) => {

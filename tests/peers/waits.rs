@@ -27,7 +27,7 @@ fn a_third_of_a_microsecond() {
 /// 500 of 1,000. Go rounds the wait down and admits 800.
 #[test]
 fn a_third_of_a_second() {
-    let (limiter, clock) = manual(Quota::per_second(3).burst(1));
+    let (limiter, clock) = manual(Quota::per_second(3).with_burst(1));
     let mut admitted = 0;
     for _ in 0..1_000 {
         admitted += u32::from(limiter.try_acquire().is_ok());
@@ -39,7 +39,7 @@ fn a_third_of_a_second() {
 /// Three permits at one per 10 s take 30 s. .NET says 20.
 #[test]
 fn several_at_once_wait_for_all_of_them() {
-    let (limiter, clock) = manual(Quota::new(1, Duration::from_secs(10)).burst(3));
+    let (limiter, clock) = manual(Quota::new(1, Duration::from_secs(10)).with_burst(3));
     assert!(limiter.try_acquire_n(3).is_ok());
     assert_eq!(told(limiter.try_acquire_n(3)), Duration::from_secs(30));
     assert_eq!(limiter.time_until(3), Ok(Duration::from_secs(30)));
@@ -59,7 +59,7 @@ fn the_wait_that_is_told_is_enough_and_not_too_much() {
         let period = numbers.up_to_digits(12);
         let permits = numbers.up_to_digits(7);
         let burst = 1 + numbers.below(1_000);
-        let quota = Quota::new(permits, Duration::from_nanos(period)).burst(burst);
+        let quota = Quota::new(permits, Duration::from_nanos(period)).with_burst(burst);
         let clock = ManualClock::new();
         // Some rates are above the limit, which is said.
         let Ok(limiter) = RateLimiter::try_with_clock(quota, clock.clone()) else { continue };
@@ -83,7 +83,7 @@ fn the_wait_that_is_told_is_enough_and_not_too_much() {
 /// again.
 #[test]
 fn more_than_a_burst_is_never() {
-    let (limiter, clock) = manual(Quota::per_second(1).burst(10));
+    let (limiter, clock) = manual(Quota::per_second(1).with_burst(10));
     for _ in 0..3 {
         let denied = limiter.try_acquire_n(50).unwrap_err();
         assert!(matches!(denied, Denied::Never { .. }), "{denied:?}");
@@ -101,7 +101,7 @@ fn more_than_a_burst_is_never() {
 /// A call for more than a burst changes nothing. gcra deletes the state of its key: a way past the limit.
 #[test]
 fn more_than_a_burst_does_not_reset() {
-    let (limiter, clock) = manual(Quota::per_second(1).burst(10));
+    let (limiter, clock) = manual(Quota::per_second(1).with_burst(10));
     assert_eq!(drain(&limiter), 10);
     for _ in 0..10 {
         assert!(limiter.try_acquire_n(11).unwrap_err().is_never());
@@ -116,14 +116,14 @@ fn more_than_a_burst_does_not_reset() {
 /// way. resilience4j sleeps for the whole timeout first (1283).
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_too_long_is_refused_at_once() {
-    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(10), TokioClock::new());
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).with_burst(10), TokioClock::new());
     limiter.try_acquire_n(10).unwrap();
     let start = Instant::now();
     let most = Duration::from_secs(9);
     assert_eq!(told(limiter.acquire_within(10, most).await), Duration::from_secs(1));
     // The clock stands still, and so would a thread that slept.
     let thread = limiter.clone();
-    let refused = std::thread::spawn(move || thread.acquire_within_blocking(10, most)).join().unwrap();
+    let refused = std::thread::spawn(move || thread.blocking_acquire_within(10, most)).join().unwrap();
     assert_eq!(told(refused), Duration::from_secs(1));
     assert!(limiter.acquire_within(11, most).await.unwrap_err().is_never());
     assert_eq!(start.elapsed(), Duration::ZERO);

@@ -24,7 +24,7 @@ fn most_in_a_window(times: &[u64], window_ns: u64) -> usize {
 #[test]
 fn the_edge_of_a_fixed_window() {
     for burst in [1, 5, 10] {
-        let (limiter, clock) = manual(Quota::at_most(10, Duration::from_secs(1)).burst(burst));
+        let (limiter, clock) = manual(Quota::at_most(10, Duration::from_secs(1)).with_burst(burst));
         let mut times = Vec::new();
         for now in [0].into_iter().chain((0..19).map(|i| 990 * MILLI + i * 10 * MILLI / 19)) {
             clock.set(now);
@@ -41,8 +41,8 @@ fn the_edge_of_a_fixed_window() {
 fn the_first_window() {
     for (quota, passes) in [
         (Quota::per_second(10), 20),
-        (Quota::at_most(10, Duration::from_secs(1)).burst(10), 10),
-        (Quota::at_most(10, Duration::from_secs(1)).burst(4), 10),
+        (Quota::at_most(10, Duration::from_secs(1)).with_burst(10), 10),
+        (Quota::at_most(10, Duration::from_secs(1)).with_burst(4), 10),
         (Quota::at_most(10, Duration::from_secs(1)), 10),
     ] {
         let (limiter, clock) = manual(quota);
@@ -59,7 +59,7 @@ fn the_first_window() {
 fn some_quota(numbers: &mut Numbers) -> (u64, u64, Quota) {
     let n = 1 + numbers.below(30);
     let window_ns = numbers.one_of([7, 1_000, 999_983, 10 * MILLI, SECOND, 3 * SECOND + 1]);
-    let quota = Quota::at_most(n, Duration::from_nanos(window_ns)).burst(1 + numbers.below(n));
+    let quota = Quota::at_most(n, Duration::from_nanos(window_ns)).with_burst(1 + numbers.below(n));
     (n, window_ns, quota)
 }
 
@@ -162,7 +162,7 @@ fn never_more_in_any_window_with_late_timers() {
 #[test]
 fn almost_all_of_the_window_is_used() {
     for (n, burst) in [(10, 1), (100, 1), (1_000, 10), (10, 5)] {
-        let quota = Quota::at_most(n, Duration::from_secs(1)).burst(burst);
+        let quota = Quota::at_most(n, Duration::from_secs(1)).with_burst(burst);
         let (limiter, clock) = manual(quota);
         let mut passed = 0;
         while clock.now() < 100 * SECOND {

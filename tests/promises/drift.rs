@@ -32,7 +32,7 @@ fn keep_busy(quota: Quota, step_ns: u64, odd_ns: &[u64]) -> BigInt {
         worst = worst.max(off.abs());
         clock.advance(Duration::from_nanos(step_ns - odd_ns));
         oracle.set_now(clock.now());
-        for n in [1, quota.max_burst()] {
+        for n in [1, quota.burst()] {
             let told = limiter.time_until(n).unwrap();
             worst = worst.max((BigInt::from(told.as_nanos()) - oracle.wait(n * MILLION)).abs());
         }
@@ -48,7 +48,7 @@ proptest! {
             prop_oneof![1..10_u64, 1..1_000_u64, Just(999_983_u64)],
             prop::sample::select(vec![1_u64, 60, 3600, 86_400]),
         )
-            .prop_map(|(permits, seconds)| Quota::new(permits, Duration::from_secs(seconds)).burst(1).initial(0))
+            .prop_map(|(permits, seconds)| Quota::new(permits, Duration::from_secs(seconds)).with_burst(1).with_initial(0))
             .prop_filter_map("no exact scale", |quota| Some((quota, word_ns(&quota)?))),
         odd_ns in prop::collection::vec(0..3_u64, 30..60),
     ) {
@@ -60,7 +60,7 @@ proptest! {
     #[test]
     fn all_others_are_within_a_nanosecond_after_decades(
         quota in prop_oneof![1_000_000_007..9_000_000_000_u64, 3_000_001..9_999_999_u64]
-            .prop_map(|permits| Quota::per_second(permits).burst(40).initial(0))
+            .prop_map(|permits| Quota::per_second(permits).with_burst(40).with_initial(0))
             .prop_filter("an exact scale", |quota| grain(quota).is_none()),
         odd_ns in prop::collection::vec(0..3_u64, 20..60),
     ) {
@@ -72,7 +72,7 @@ proptest! {
 /// At a trillion a second a word lasts for hours only: hundreds of them in a row lose nothing.
 #[test]
 fn no_horizon_is_noticed() {
-    let quota = Quota::per_second(1_000_000_000_000).burst(1_000).initial(0);
+    let quota = Quota::per_second(1_000_000_000_000).with_burst(1_000).with_initial(0);
     let odd_ns: Vec<u64> = (0..2_000).map(|i| i % 2).collect();
     assert_eq!(keep_busy(quota, 1_800_000_000_000, &odd_ns), BigInt::ZERO);
 }
@@ -80,7 +80,7 @@ fn no_horizon_is_noticed() {
 /// A charge that is refused changes nothing, and so does not move the origin.
 #[test]
 fn charges_that_are_refused_add_nothing() {
-    let quota = Quota::per_second(3_000_001).burst(1).initial(0);
+    let quota = Quota::per_second(3_000_001).with_burst(1).with_initial(0);
     assert_eq!(grain(&quota), None);
     let clock = ManualClock::starting_at(1_000_000_000);
     let limiter = RateLimiter::with_clock(quota, clock.clone());

@@ -63,18 +63,18 @@ pub(super) fn quota() -> impl Strategy<Value = Quota> {
     (permits, period, burst, any::<prop::sample::Index>())
         .prop_map(|(permits, period, burst, initial)| {
             let initial = initial.index(burst as usize + 1) as u64;
-            Quota::new(permits, Duration::from_nanos(period)).burst(burst).initial(initial)
+            Quota::new(permits, Duration::from_nanos(period)).with_burst(burst).with_initial(initial)
         })
         .prop_filter("no exact scale", |quota| grain(quota).is_some())
 }
 
 /// One a year, and a trillion a second, of which a nanosecond brings a thousand.
 pub(super) fn ends() -> impl Strategy<Value = Quota> {
-    let year = (1..70_u64).prop_map(|burst| Quota::new(1, Duration::from_nanos(YEAR_NS)).burst(burst));
+    let year = (1..70_u64).prop_map(|burst| Quota::new(1, Duration::from_nanos(YEAR_NS)).with_burst(burst));
     let trillion = prop_oneof![1_000..20_000_u64, 20_000..1_000_000_u64]
-        .prop_map(|burst| Quota::per_second(1_000_000_000_000).burst(burst));
+        .prop_map(|burst| Quota::per_second(1_000_000_000_000).with_burst(burst));
     (prop_oneof![year, trillion], any::<prop::sample::Index>())
-        .prop_map(|(quota, initial)| quota.initial(initial.index(quota.max_burst() as usize + 1) as u64))
+        .prop_map(|(quota, initial)| quota.with_initial(initial.index(quota.burst() as usize + 1) as u64))
 }
 
 /// The subject and its oracle side by side.
@@ -109,7 +109,7 @@ impl<S: Subject> Pair<S> {
         let most = subject.most();
         let finest = if S::PRICED { 1 } else { MILLION / grain(&quota).unwrap() };
         let unit = u128::from(quota.permits()) / quota.period().as_nanos();
-        let unit = unit.min(u128::from(quota.max_burst() / 10)).max(1) as u64;
+        let unit = unit.min(u128::from(quota.burst() / 10)).max(1) as u64;
         let mut oracle = Oracle::new(&quota, start).up_to(most);
         subject.look(&mut oracle);
         Self { subject, clock, oracle, quota, most: most * MILLION, finest, unit, highest_ns: start }
@@ -222,7 +222,7 @@ impl<S: Subject> Pair<S> {
                     Err(denied) => {
                         let mut deeper = self.oracle.clone();
                         deeper.take(n);
-                        let burst = BigInt::from(self.quota.max_burst());
+                        let burst = BigInt::from(self.quota.burst());
                         prop_assert!(matches!(denied, Denied::DebtTooDeep { .. }), "{}", denied);
                         prop_assert!(deeper.available() < -burst, "room for a burst of debt");
                     }

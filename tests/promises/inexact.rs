@@ -46,7 +46,9 @@ pub(super) fn quota() -> impl Strategy<Value = Quota> {
     let fast = (1_000_003..14_000_000_000_u64, Just(1_000_000_000_u64), 1..1_000_u64);
     let slow = (1..3_u64, Just(YEAR_NS), 200..100_000_u64);
     prop_oneof![fast, slow]
-        .prop_map(|(permits, period, burst)| Quota::new(permits, Duration::from_nanos(period)).burst(burst))
+        .prop_map(|(permits, period, burst)| {
+            Quota::new(permits, Duration::from_nanos(period)).with_burst(burst)
+        })
         .prop_filter("an exact scale", |quota| grain(quota).is_none())
 }
 
@@ -166,16 +168,22 @@ fn every_call_stays_within_a_tick_under_contention() {
 #[test]
 fn a_trillion_a_second_is_exact_and_what_no_word_can_hold_is_refused() {
     let trillion = Quota::per_second(1_000_000_000_000);
-    assert_eq!(grain(&trillion.burst(1_000)), Some(1_000));
+    assert_eq!(grain(&trillion.with_burst(1_000)), Some(1_000));
     let limiter = RateLimiter::try_with_clock(trillion, ManualClock::new()).unwrap();
     assert_eq!(limiter.available(), 1_000_000_000_000);
     let refused = |quota: Quota| RateLimiter::try_with_clock(quota, ManualClock::new()).unwrap_err();
     // A rate without an exact scale, in a word that would not last for ten years.
     let (permits, period) = (999_999_999_989, Duration::from_secs(1));
-    assert_eq!(refused(Quota::per_second(permits).burst(1)), QuotaError::RateTooHigh { permits, period });
+    assert_eq!(
+        refused(Quota::per_second(permits).with_burst(1)),
+        QuotaError::RateTooHigh { permits, period }
+    );
     let (permits, period) = (1_000_000_000_000, Duration::from_nanos(1));
-    assert_eq!(refused(Quota::new(permits, period).burst(1)), QuotaError::RateTooHigh { permits, period });
+    assert_eq!(
+        refused(Quota::new(permits, period).with_burst(1)),
+        QuotaError::RateTooHigh { permits, period }
+    );
     // A live limiter keeps what it has.
-    limiter.set_quota(Quota::new(permits, period).burst(1)).unwrap_err();
+    limiter.set_quota(Quota::new(permits, period).with_burst(1)).unwrap_err();
     assert_eq!((limiter.quota(), limiter.available()), (trillion, 1_000_000_000_000));
 }

@@ -81,7 +81,7 @@ proptest! {
     fn keep_to_the_bound(burst in 1_u64..12, cost in 1_u64..6, steps in steps()) {
         let cost = cost.min(burst);
         let clock = ManualClock::new();
-        let quota = Quota::per_second(1).burst(burst).catch_up(Duration::ZERO);
+        let quota = Quota::per_second(1).with_burst(burst).with_catch_up(Duration::ZERO);
         let limiter = RateLimiter::with_clock(quota, clock.clone());
         let (used, _) = run(&limiter, &clock, cost, &steps);
         check_windows(&quota, 0, &used)?;
@@ -91,7 +91,7 @@ proptest! {
     #[test]
     fn lose_nothing_where_the_bucket_is_never_full(cost in 1_u64..6, steps in steps()) {
         let clock = ManualClock::new();
-        let quota = Quota::per_second(1).burst(1_000_000).initial(0).catch_up(Duration::ZERO);
+        let quota = Quota::per_second(1).with_burst(1_000_000).with_initial(0).with_catch_up(Duration::ZERO);
         let limiter = RateLimiter::with_clock(quota, clock.clone());
         let (used, kept) = run(&limiter, &clock, cost, &steps);
         let taken = kept + used.iter().map(|(_, n)| n).sum::<u64>();

@@ -65,7 +65,7 @@ fn run(quota: Quota, steps: &[Step]) -> Log {
             Step::Try if limiter.try_acquire().is_ok() => used.push((clock.now(), 1)),
             Step::TryAll => used.push((clock.now(), limiter.try_acquire_up_to(u64::MAX))),
             Step::Join(n) => {
-                let n = n.min(quota.max_burst());
+                let n = n.min(quota.burst());
                 let mut waiter = Box::pin(limiter.acquire_n_owned(n));
                 if waiter.as_mut().poll(&mut cx).is_ready() {
                     used.push((clock.now(), n));
@@ -97,7 +97,7 @@ proptest! {
     ) {
         let rate = if fast { 1_000_000 } else { 1_000 };
         let catch_up_ns = catch_up * quarter_ns(rate);
-        let quota = Quota::per_second(rate).burst(burst).catch_up(Duration::from_nanos(catch_up_ns));
+        let quota = Quota::per_second(rate).with_burst(burst).with_catch_up(Duration::from_nanos(catch_up_ns));
         check_windows(&quota, catch_up_ns, &run(quota, &steps))?;
     }
 }

@@ -35,7 +35,7 @@ enum Step {
 fn plain() -> impl Strategy<Value = Quota> {
     let period_ms = prop_oneof![Just(1_000_u64), Just(700), Just(3_000)];
     (1_u64..8, period_ms, prop_oneof![1_u64..12, 12_u64..300])
-        .prop_map(|(permits, ms, burst)| Quota::new(permits, Duration::from_millis(ms)).burst(burst))
+        .prop_map(|(permits, ms, burst)| Quota::new(permits, Duration::from_millis(ms)).with_burst(burst))
 }
 
 /// From one a year to a trillion a second, and not exact.
@@ -75,7 +75,7 @@ fn steps(quota: impl Strategy<Value = Quota>) -> impl Strategy<Value = Vec<Step>
 /// What a nanosecond brings, if that is more than one permit, or a part of the burst.
 fn unit(quota: &Quota) -> u64 {
     let unit = u128::from(quota.permits()) / quota.period().as_nanos();
-    unit.min(u128::from(quota.max_burst() / 10)).max(1) as u64
+    unit.min(u128::from(quota.burst() / 10)).max(1) as u64
 }
 
 /// The subject and its oracle side by side.
@@ -164,8 +164,8 @@ impl<S: Subject> Pair<S> {
             }
             Err(error) => {
                 let mut changed = self.oracle.clone();
-                changed.change(&from, to, to.max_burst(), inherit);
-                let burst = BigInt::from(to.max_burst());
+                changed.change(&from, to, to.burst(), inherit);
+                let burst = BigInt::from(to.burst());
                 prop_assert!(matches!(error, QuotaError::DebtTooDeep { .. }), "{error}");
                 prop_assert!(changed.available() < -burst, "room for a burst of debt");
                 prop_assert_eq!(self.subject.limiter().quota(), from);
@@ -181,7 +181,7 @@ impl<S: Subject> Pair<S> {
                 self.advance(thousandths, unit(&self.subject.limiter().quota()), more_ns);
             }
             Step::Fill(thousandths) => {
-                let burst = self.subject.limiter().quota().max_burst();
+                let burst = self.subject.limiter().quota().burst();
                 self.advance(thousandths, burst, 0);
             }
             Step::Back(by_ns) => {
@@ -193,7 +193,7 @@ impl<S: Subject> Pair<S> {
                 Err(denied) => {
                     let mut deeper = self.oracle.clone();
                     deeper.take(self.amount(n));
-                    let burst = BigInt::from(self.subject.limiter().quota().max_burst());
+                    let burst = BigInt::from(self.subject.limiter().quota().burst());
                     prop_assert!(matches!(denied, Denied::DebtTooDeep { .. }), "{denied}");
                     prop_assert!(deeper.available() < -burst, "room for a burst of debt");
                 }

@@ -43,8 +43,8 @@ impl Oracle {
         let millionth = BigInt::from(quota.period().as_nanos());
         let permit = &millionth * MILLION;
         let now = &nanosecond * now_ns;
-        let missing = &permit * (quota.max_burst() - quota.initial_level());
-        let limit = &permit * quota.max_burst();
+        let missing = &permit * (quota.burst() - quota.initial());
+        let limit = &permit * quota.burst();
         let tick = ticks(quota).map_or_else(BigInt::one, |ticks| permit / ticks);
         let [fresh, below, above] = [const { BigInt::ZERO }; 3];
         Self { tat: &now + missing, nanosecond, millionth, tick, fresh, limit, now, below, above }
@@ -87,18 +87,18 @@ impl Oracle {
         let now_ns = u64::try_from(&self.now / &self.nanosecond).expect("a clock reading");
         let (permit, level) = (self.permit(), self.level());
         let mut new = Self::new(to, now_ns).within_tick_of(to);
-        let full = new.permit() * to.max_burst();
+        let full = new.permit() * to.burst();
         new.limit = new.permit() * most;
         let rounded_down = |amount: BigInt, by: &BigInt| amount.div_floor(&(by * &new.tick)) * &new.tick;
         let converted = |level: &BigInt| {
             let level = match inherit {
                 Inherit::AsIs => rounded_down(level * new.permit(), &permit),
                 Inherit::Additively => {
-                    let missing = level - &permit * from.max_burst();
+                    let missing = level - &permit * from.burst();
                     &full + rounded_down(missing * new.permit(), &permit)
                 }
                 Inherit::Proportionally => rounded_down(level * &new.limit, &self.limit),
-                Inherit::Reset => new.permit() * to.initial_level(),
+                Inherit::Reset => new.permit() * to.initial(),
             };
             level.min(new.limit.clone())
         };
@@ -290,7 +290,7 @@ impl Tick {
 /// It says again what `gcra.rs` promises: the word has to hold two bursts and ten years.
 pub(crate) fn inexact_ticks(quota: &Quota) -> Option<u64> {
     let ten_years = u128::from(quota.permits()) * u128::from(LONG_NS);
-    let permits = ten_years.div_ceil(quota.period().as_nanos()) + 2 * u128::from(quota.max_burst());
+    let permits = ten_years.div_ceil(quota.period().as_nanos()) + 2 * u128::from(quota.burst());
     let ticks = ((1_u128 << 62) - 1) / permits;
     (ticks > 0).then_some(ticks as u64)
 }
@@ -320,7 +320,7 @@ fn exact_scale(quota: &Quota) -> Option<(u64, u64)> {
     let (n, p) = (n / common, p / common);
     [1_000_000_u128, 1_000, 10, 1].into_iter().find_map(|grain| {
         let k = grain / p.gcd(&grain);
-        let bursts = (2 * u128::from(quota.max_burst())).checked_mul(p.checked_mul(k)?)?;
+        let bursts = (2 * u128::from(quota.burst())).checked_mul(p.checked_mul(k)?)?;
         let hour = n.checked_mul(k)?.checked_mul(3_600_000_000_000)?;
         (bursts.checked_add(hour)? < 1 << 62).then_some((grain as u64, (n * k) as u64))
     })

@@ -28,7 +28,7 @@ enum Step {
 }
 
 fn quota((permits, period_ms, burst): Plain) -> Quota {
-    Quota::new(permits, Duration::from_millis(period_ms)).burst(burst).catch_up(Duration::ZERO)
+    Quota::new(permits, Duration::from_millis(period_ms)).with_burst(burst).with_catch_up(Duration::ZERO)
 }
 
 fn plain() -> impl Strategy<Value = Plain> {
@@ -109,7 +109,7 @@ proptest! {
     /// However often the quota changes, if always in the same way.
     #[test]
     fn no_window_sees_more_than_the_larger_quota_allows(first in plain(), steps in waits()) {
-        let limiter = RateLimiter::with_clock(quota(first).initial(0), ManualClock::new());
+        let limiter = RateLimiter::with_clock(quota(first).with_initial(0), ManualClock::new());
         let (used, _) = run(&limiter, first, &steps);
         let quotas = steps.iter().filter_map(|step| match step {
             Step::Change(to, _) => Some(*to),
@@ -133,7 +133,7 @@ proptest! {
                 other => other,
             })
             .collect();
-        let limiter = RateLimiter::with_clock(quota(large(first)).initial(0), ManualClock::new());
+        let limiter = RateLimiter::with_clock(quota(large(first)).with_initial(0), ManualClock::new());
         let (used, earned) = run(&limiter, large(first), &steps);
         prop_assert_eq!(limiter.waiting(), 0);
         let taken = used.iter().map(|(_, n)| n).sum::<u64>();

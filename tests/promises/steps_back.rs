@@ -46,7 +46,7 @@ fn quota() -> impl Strategy<Value = Quota> {
     // Some with a burst of which a part is set aside where permits are parked.
     (1..50_u64, prop_oneof![1..10_u64, 10..80_u64], prop::sample::select(vec![0, 10])).prop_map(
         |(permits, burst, catch_up_ms)| {
-            Quota::per_second(permits).burst(burst).catch_up(Duration::from_millis(catch_up_ms))
+            Quota::per_second(permits).with_burst(burst).with_catch_up(Duration::from_millis(catch_up_ms))
         },
     )
 }
@@ -134,7 +134,7 @@ fn longest_ns(quota: &Quota, asked: u64) -> u64 {
         let ns = u128::from(permits) * quota.period().as_nanos();
         ns.div_ceil(quota.permits().into()) as u64
     };
-    time(quota.max_burst()) + time(asked) + 2 * MS
+    time(quota.burst()) + time(asked) + 2 * MS
 }
 
 fn admits_nothing_extra<S: Subject>(
@@ -149,12 +149,12 @@ fn admits_nothing_extra<S: Subject>(
     }
     run.apply(last);
     // Who waits in the queue, waits for all of a burst.
-    let asked = if run.look().is_some() { quota.max_burst() } else { 1 };
+    let asked = if run.look().is_some() { quota.burst() } else { 1 };
     let (longest_ns, since_ns) = (longest_ns(&quota, asked), run.passed_ns);
     let in_use = run.comes_into_use(longest_ns, (pauses > 0).then(|| longest_ns.div_ceil(pauses)));
     prop_assert!(in_use, "out of use for {} ns", run.passed_ns - since_ns);
     // Nobody else has a part in the catch-up.
-    let catch_up_ns = if run.look().is_some() { quota.max_catch_up().as_nanos() as u64 } else { 0 };
+    let catch_up_ns = if run.look().is_some() { quota.catch_up().as_nanos() as u64 } else { 0 };
     check_windows(&quota, catch_up_ns, &run.log)
 }
 

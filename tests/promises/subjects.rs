@@ -34,7 +34,7 @@ pub(crate) trait Subject {
 
     /// What of the burst a request can be for, whoever parks permits, in whole ones.
     fn most(&self) -> u64 {
-        let burst = self.limiter().quota().max_burst();
+        let burst = self.limiter().quota().burst();
         match self.limiter().time_until(burst) {
             Err(Denied::Never { burst: most, .. }) => most.whole(),
             _ => burst,
@@ -187,7 +187,7 @@ fn idle_calls(limiter: &Limiter) {
     let too_many = u64::MAX;
     limiter.try_acquire_n(0).unwrap();
     limiter.try_acquire_n(too_many).unwrap_err();
-    limiter.acquire_within_blocking(too_many, Duration::ZERO).unwrap_err();
+    limiter.blocking_acquire_within(too_many, Duration::ZERO).unwrap_err();
     limiter.charge(0).unwrap();
     limiter.refund(0).unwrap();
     assert_eq!(limiter.try_acquire_up_to(0), 0);
@@ -214,7 +214,7 @@ impl Queued {
     fn serve(&mut self, oracle: &mut Oracle) {
         let Some(waiter) = &mut self.waiter else { return };
         let polled = waiter.poll();
-        let (n, too_many) = (waiter.n * MILLION, waiter.n > self.limiter.quota().max_burst());
+        let (n, too_many) = (waiter.n * MILLION, waiter.n > self.limiter.quota().burst());
         match polled {
             Poll::Pending => {
                 assert!(!too_many, "waits for more than a burst");
@@ -253,7 +253,7 @@ impl Subject for Queued {
     fn look(&mut self, oracle: &mut Oracle) {
         self.serve(oracle);
         while self.waiter.is_none() {
-            let n = self.limiter.quota().max_burst();
+            let n = self.limiter.quota().burst();
             let mut waiter = Waiter::new(&self.limiter, n);
             let fits = waiter.poll().is_ready();
             assert!(oracle.agrees(n * MILLION, fits), "{} are there", oracle.available());
@@ -269,7 +269,7 @@ impl Subject for Queued {
     fn served(&mut self) -> Option<Log> {
         let mut log = Log::new();
         loop {
-            let n = self.limiter.quota().max_burst();
+            let n = self.limiter.quota().burst();
             let waiter = self.waiter.get_or_insert_with(|| Waiter::new(&self.limiter, n));
             if waiter.poll().is_pending() {
                 return Some(log);

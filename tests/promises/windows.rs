@@ -27,7 +27,7 @@ pub(crate) fn check_windows(quota: &Quota, catch_up_ns: u64, log: &Log) -> Resul
         for (to, n) in &log[i..] {
             sum += n;
             let earned = u128::from(to - from + catch_up_ns) * u128::from(quota.permits());
-            let bound = u128::from(quota.max_burst()) * period + earned;
+            let bound = u128::from(quota.burst()) * period + earned;
             prop_assert!(u128::from(sum) * period <= bound, "{} from {} to {} ns", sum, from, to);
         }
     }
@@ -51,7 +51,7 @@ fn run(quota: Quota, steps: &[(u8, u64, u64)], late_leavers: bool) -> Result<(),
                     tries.push((clock.now(), n));
                 }
             }
-            1..=3 if n <= quota.max_burst() => {
+            1..=3 if n <= quota.burst() => {
                 let mut waiter = Waiter::new(&limiter, n);
                 if waiter.poll() == Poll::Ready(Ok(())) {
                     prop_assert!(waiting.iter().all(Waiter::is_told), "a waiter passed the queue");
@@ -93,7 +93,7 @@ fn run(quota: Quota, steps: &[(u8, u64, u64)], late_leavers: bool) -> Result<(),
     log.sort_unstable();
     // Those who do not wait have no part in the credit of those who do.
     check_windows(&quota, 0, &tries)?;
-    check_windows(&quota, quota.max_catch_up().as_nanos() as u64, &log)
+    check_windows(&quota, quota.catch_up().as_nanos() as u64, &log)
 }
 
 fn steps() -> impl Strategy<Value = Vec<(u8, u64, u64)>> {
@@ -102,7 +102,10 @@ fn steps() -> impl Strategy<Value = Vec<(u8, u64, u64)>> {
 
 fn quota() -> impl Strategy<Value = Quota> {
     (1..200_u64, 1..8_u64, prop::sample::select(vec![0, 1, 10, 50])).prop_map(|(permits, burst, catch_up)| {
-        Quota::per_second(permits).burst(burst).initial(0).catch_up(Duration::from_millis(catch_up))
+        Quota::per_second(permits)
+            .with_burst(burst)
+            .with_initial(0)
+            .with_catch_up(Duration::from_millis(catch_up))
     })
 }
 
@@ -133,8 +136,9 @@ fn any_rate() -> impl Strategy<Value = (Quota, u64, u64)> {
     (rate, 1..8_u64, 0..3_u64).prop_map(|((permits, period_ns), burst, catch_up)| {
         let unit = (permits / period_ns).max(1);
         let brought_ns = (period_ns * unit).div_ceil(permits);
-        let quota = Quota::new(permits, Duration::from_nanos(period_ns)).burst(burst * unit).initial(0);
-        (quota.catch_up(Duration::from_nanos(catch_up * brought_ns)), unit, brought_ns)
+        let quota =
+            Quota::new(permits, Duration::from_nanos(period_ns)).with_burst(burst * unit).with_initial(0);
+        (quota.with_catch_up(Duration::from_nanos(catch_up * brought_ns)), unit, brought_ns)
     })
 }
 
@@ -159,7 +163,7 @@ proptest! {
 #[test]
 fn a_grant_that_is_dropped_late_is_no_second_burst() {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(1).burst(10).initial(0).catch_up(Duration::ZERO);
+    let quota = Quota::per_second(1).with_burst(10).with_initial(0).with_catch_up(Duration::ZERO);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let mut cx = Context::from_waker(Waker::noop());
     let mut first = Box::pin(limiter.acquire_n(10));

@@ -86,7 +86,7 @@ proptest! {
     #[test]
     fn deadlines_are_decided_as_by_an_exact_model(burst in 1u64..7, steps in steps()) {
         let clock = ManualClock::new();
-        let quota = Quota::per_second(1_000).burst(burst).catch_up(Duration::ZERO);
+        let quota = Quota::per_second(1_000).with_burst(burst).with_catch_up(Duration::ZERO);
         let limiter = RateLimiter::with_clock(quota, clock.clone());
         let mut model = Model {
             now: 0,

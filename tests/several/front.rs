@@ -160,13 +160,13 @@ fn a_waiter_behind_it_is_refused_when_it_is_put_off() {
 fn another_quota_is_its_quota_too() {
     let clock = ManualClock::new();
     let (_a, b, mut group) = at_the_front(&clock);
-    b.set_quota(Quota::per_second(4).burst(2).catch_up(Duration::ZERO)).unwrap();
+    b.set_quota(Quota::per_second(4).with_burst(2).with_catch_up(Duration::ZERO)).unwrap();
     pass(&clock, 500, &mut [&mut group]);
     assert_eq!(group.served, Some(5_250));
     // One that is too small for it.
     let clock = ManualClock::new();
     let (a, b, mut group) = at_the_front(&clock);
-    b.set_quota(Quota::per_second(1).burst(1)).unwrap();
+    b.set_quota(Quota::per_second(1).with_burst(1)).unwrap();
     let denied = group.poll().unwrap().unwrap_err();
     assert_eq!(
         (denied.limit(), denied.denied()),

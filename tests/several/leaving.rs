@@ -114,12 +114,12 @@ fn a_quota_that_has_become_too_small_refuses_it() {
     };
     let mut group = Group::new(AllOf::new().and(&a, 3).and(&b, 3).acquire());
     assert_eq!((a.waiting(), b.waiting()), (1, 0));
-    a.set_quota(Quota::per_second(1).burst(2)).unwrap();
+    a.set_quota(Quota::per_second(1).with_burst(2)).unwrap();
     assert_eq!(refused(&mut group), 0);
     // The other, which it does not wait for yet: what it holds of the first goes back.
     let mut group = Group::new(AllOf::new().and(&a, 2).and(&b, 3).acquire());
     assert_eq!((a.waiting(), b.waiting()), (1, 0));
-    b.set_quota(Quota::per_second(2).burst(2)).unwrap();
+    b.set_quota(Quota::per_second(2).with_burst(2)).unwrap();
     clock.advance(ms(2_000));
     assert_eq!((a.available(), b.available()), (0, 2));
     assert_eq!(refused(&mut group), 1);
@@ -134,7 +134,7 @@ fn a_part_that_is_granted_before_a_quota_shrinks_is_not_kept() {
     let mut group = Group::new(AllOf::new().and(&a, 2).and(&b, 1).acquire());
     clock.advance(ms(2_000));
     assert_eq!((a.waiting(), a.available()), (0, 0));
-    a.set_quota(Quota::per_second(1).burst(1)).unwrap();
+    a.set_quota(Quota::per_second(1).with_burst(1)).unwrap();
     let denied = group.poll().unwrap().unwrap_err();
     assert_eq!(
         (denied.limit(), denied.denied()),

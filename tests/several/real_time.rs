@@ -36,7 +36,7 @@ impl Clock for StopClock {
 async fn real_time_groups_and_waiters_take_exactly_what_they_should() {
     let clock = StopClock::default();
     clock.stop();
-    let quota = Quota::per_second(20_000).burst(1_000_000).initial(50).catch_up(ms(0));
+    let quota = Quota::per_second(20_000).with_burst(1_000_000).with_initial(50).with_catch_up(ms(0));
     let [a, b] = [(); 2].map(|()| RateLimiter::with_clock(quota, clock.clone()));
     clock.start();
     let tasks: Vec<_> = (0..400_u64)
@@ -83,8 +83,8 @@ async fn real_time_groups_and_waiters_take_exactly_what_they_should() {
 /// A group that was granted its part on a runtime that nobody drives.
 #[test]
 fn a_group_whose_runtime_stands_still_delays_nobody() {
-    let quota = Quota::per_second(50).burst(1);
-    let [a, b] = [0, 1].map(|initial| RateLimiter::new(quota.initial(initial)));
+    let quota = Quota::per_second(50).with_burst(1);
+    let [a, b] = [0, 1].map(|initial| RateLimiter::new(quota.with_initial(initial)));
     let [driven, idle] = [(); 2].map(|()| Builder::new_current_thread().enable_time().build().unwrap());
     let mut group = Box::pin(AllOf::new().and(&a, 1).and(&b, 1).acquire());
     let is_pending = idle.block_on(async { futures_util::poll!(&mut group).is_pending() });
@@ -120,7 +120,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 #[test]
 fn groups_need_no_runtime() {
-    let quota = Quota::per_second(1_000).burst(1_000).initial(0);
+    let quota = Quota::per_second(1_000).with_burst(1_000).with_initial(0);
     let [a, b] = [(); 2].map(|()| RateLimiter::new(quota));
     let (all, start) = (AllOf::new().and(&a, 2).and(&b, 1), std::time::Instant::now());
     std::thread::scope(|scope| {

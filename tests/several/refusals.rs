@@ -98,8 +98,9 @@ impl Clock for Watched {
 #[test]
 fn a_refused_try_reads_each_clock_once() {
     let clock = Watched::default();
-    let quota = Quota::per_second(1).burst(2);
-    let limiters = [2, 2, 0].map(|initial| RateLimiter::with_clock(quota.initial(initial), clock.clone()));
+    let quota = Quota::per_second(1).with_burst(2);
+    let limiters =
+        [2, 2, 0].map(|initial| RateLimiter::with_clock(quota.with_initial(initial), clock.clone()));
     let all = limiters.iter().fold(AllOf::new(), |all, limiter| all.and(limiter, 1));
     let readings = |all: &AllOf<_>| {
         let before = clock.readings.load(Ordering::Relaxed);
@@ -119,7 +120,7 @@ fn a_refused_try_reads_each_clock_once() {
 #[test]
 fn a_refused_try_waits_for_no_lock() {
     let clock = Watched::default();
-    let quota = Quota::per_second(1).burst(2).initial(0);
+    let quota = Quota::per_second(1).with_burst(2).with_initial(0);
     let [a, b] = [(); 2].map(|()| RateLimiter::with_clock(quota, clock.clone()));
     let mut waiter = Box::pin(a.acquire());
     assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -156,7 +157,7 @@ fn a_final_round_that_is_refused_hands_on_what_it_held() {
     assert_eq!((group.poll(), a.waiting(), b.waiting()), (None, 0, 1));
     clock.advance(ms(500));
     // Four are too many from now on.
-    a.set_quota(Quota::per_second(1).burst(3).catch_up(Duration::ZERO)).unwrap();
+    a.set_quota(Quota::per_second(1).with_burst(3).with_catch_up(Duration::ZERO)).unwrap();
     let mut next = Single::new(a.acquire_n_owned(2));
     clock.advance(ms(500));
     let refused = group.poll().unwrap().unwrap_err();

@@ -185,9 +185,9 @@ fn blocked(scene: &Scene, random: &mut Random) -> Log {
         let (n, began) = (1 + random.below(3), limiter.clock().now());
         let soon = Duration::from_micros(random.below(6_000));
         let (waited, admitted) = match random.below(8) {
-            0 | 1 => (true, limiter.acquire_within_blocking(n, soon).is_ok()),
+            0 | 1 => (true, limiter.blocking_acquire_within(n, soon).is_ok()),
             2 => (false, limiter.try_acquire_n(n).is_ok()),
-            _ => (true, limiter.acquire_n_blocking(n).is_ok()),
+            _ => (true, limiter.blocking_acquire_n(n).is_ok()),
         };
         let request = admitted.then(|| log.admitted(scene, waited, began, n));
         drop(call);

@@ -24,7 +24,7 @@ pub(crate) struct InForce {
 
 /// In billionths of a permit.
 pub(crate) fn burst(quota: &Quota) -> i128 {
-    billionths(quota.max_burst() * 1_000_000)
+    billionths(quota.burst() * 1_000_000)
 }
 
 impl InForce {
@@ -59,7 +59,8 @@ impl InForce {
 
 #[test]
 fn while_a_quota_changes_the_larger_one_counts() {
-    let [first, second] = [10, 30].map(|n| Quota::per_second(n).burst(n).catch_up(std::time::Duration::ZERO));
+    let [first, second] =
+        [10, 30].map(|n| Quota::per_second(n).with_burst(n).with_catch_up(std::time::Duration::ZERO));
     let changes =
         [Change { began: 200, over: 250, quota: second }, Change { began: 300, over: 320, quota: first }];
     let in_force = InForce::new(100, &first, &changes);

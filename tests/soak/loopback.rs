@@ -120,8 +120,9 @@ impl Windows {
 
 #[test]
 fn the_server_sees_no_more_than_the_quotas_in_force_allow() {
-    let quota =
-        |n: u64, burst: u64, ms: u64| Quota::per_second(n).burst(burst).catch_up(Duration::from_millis(ms));
+    let quota = |n: u64, burst: u64, ms: u64| {
+        Quota::per_second(n).with_burst(burst).with_catch_up(Duration::from_millis(ms))
+    };
     let quotas = [quota(1_000, 150, 0), quota(2_000, 10, 10), quota(500, 60, 2), quota(2_000, 100, 5)];
     let limiter = RateLimiter::with_clock(quotas[0], Wall::new());
     let mut first = quotas[0];

@@ -45,8 +45,8 @@ impl Kept {
 
 /// Makes what a thread keeps until it ends: what it is blocked with, and what it knows of its runtime.
 fn warm_up() {
-    let quota = Quota::per_second(2_000).burst(1).initial(0);
-    RateLimiter::with_clock(quota, Wall::new()).acquire_blocking();
+    let quota = Quota::per_second(2_000).with_burst(1).with_initial(0);
+    RateLimiter::with_clock(quota, Wall::new()).blocking_acquire();
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {});
 }
 

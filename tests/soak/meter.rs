@@ -40,7 +40,7 @@ pub(crate) fn rate(quota: &Quota) -> i128 {
 
 /// What the catch-up earns.
 pub(crate) fn credit(quota: &Quota) -> i128 {
-    rate(quota) * quota.max_catch_up().as_nanos() as i128
+    rate(quota) * quota.catch_up().as_nanos() as i128
 }
 
 impl Meters {
@@ -51,7 +51,7 @@ impl Meters {
     }
 
     fn meter(&self, quota: &Quota, held: u64) -> Meter {
-        let burst = billionths(quota.max_burst() * 1_000_000 + held);
+        let burst = billionths(quota.burst() * 1_000_000 + held);
         Meter { used: 0, burst, credit: if self.credit { credit(quota) } else { 0 } }
     }
 
@@ -100,7 +100,7 @@ impl Meters {
 fn a_meter_sees_a_permit_too_many() {
     // To tell of a panic may take memory for good.
     let _alone = super::real_time::alone();
-    let quota = Quota::per_second(1_000).burst(5).catch_up(std::time::Duration::ZERO);
+    let quota = Quota::per_second(1_000).with_burst(5).with_catch_up(std::time::Duration::ZERO);
     let admitted = |more: u64| {
         let mut meters = Meters::new(&quota, 0, true);
         meters.admit(5_000_000);

@@ -78,8 +78,9 @@ fn rounds(
 
 #[test]
 fn no_window_sees_more_than_the_larger_quota_allows() {
-    let quota =
-        |n: u64, burst: u64, ms: u64| Quota::per_second(n).burst(burst).catch_up(Duration::from_millis(ms));
+    let quota = |n: u64, burst: u64, ms: u64| {
+        Quota::per_second(n).with_burst(burst).with_catch_up(Duration::from_millis(ms))
+    };
     // Half of them have the full rate, so that little more than the bound fails.
     let quotas = [quota(10_000, 10, 10), quota(10_000, 100, 0), quota(2_000, 50, 2), quota(5_000, 400, 5)];
     let limiter = RateLimiter::with_clock(quotas[0], Wall::new());

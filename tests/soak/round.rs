@@ -100,7 +100,7 @@ fn note(calls: &mut Vec<intervals::Call>, limiter: &Limiter, call: impl FnOnce()
 pub(crate) fn never_full(permits: u64) -> ([Quota; 3], Limiter, u64) {
     let quotas = [40_u32, 41, 42].map(|bits| {
         let catch_up = Duration::from_millis(u64::from(bits) - 40);
-        Quota::per_second(permits).burst(1 << bits).initial(0).catch_up(catch_up)
+        Quota::per_second(permits).with_burst(1 << bits).with_initial(0).with_catch_up(catch_up)
     });
     let wall = Wall::new();
     wall.stop();
@@ -215,9 +215,9 @@ fn blocked(scene: &Scene, random: &mut Random) -> Log {
         let call = scene.call();
         log.waited(limiter, || {
             let waited = if random.one_in(2) {
-                limiter.acquire_n_blocking(n)
+                limiter.blocking_acquire_n(n)
             } else {
-                limiter.acquire_within_blocking(n, soon)
+                limiter.blocking_acquire_within(n, soon)
             };
             waited.map_or(0, |()| n)
         });
@@ -249,11 +249,11 @@ fn by_core(scene: &Scene, random: &mut Random) -> Log {
         let call = scene.call();
         match &mut user {
             User::Core(per_core) if random.one_in(50) => {
-                log.waited(limiter, || per_core.acquire_n_blocking(n).map_or(0, |()| n));
+                log.waited(limiter, || per_core.blocking_acquire_n(n).map_or(0, |()| n));
             }
             User::Core(per_core) => log.tried(limiter, || u64::from(per_core.try_acquire_n(n).is_ok()) * n),
             User::Hand(local) if random.one_in(50) => {
-                log.waited(limiter, || local.acquire_n_blocking(n).map_or(0, |()| n));
+                log.waited(limiter, || local.blocking_acquire_n(n).map_or(0, |()| n));
             }
             User::Hand(local) => log.tried(limiter, || u64::from(local.try_acquire_n(n).is_ok()) * n),
         }

@@ -46,7 +46,7 @@ impl Soak {
     fn new(seed: u64, inherit: Inherit, initial: Option<u64>, quotas: fn(&mut Random) -> Quota) -> Self {
         let mut random = Random(seed);
         let quota = quotas(&mut random);
-        let quota = initial.map_or(quota, |initial| quota.initial(initial));
+        let quota = initial.map_or(quota, |initial| quota.with_initial(initial));
         let clock = LateClock::default();
         let limiter = RateLimiter::with_clock(quota, clock.clone());
         // The slots are made here.
@@ -100,7 +100,7 @@ impl Soak {
     fn amount(&mut self) -> u64 {
         let few = 1 + self.random.below(5);
         match self.random.below(20) {
-            0 => (1 + self.random.below(self.limiter.quota().max_burst().min(2_000))) * MILLION,
+            0 => (1 + self.random.below(self.limiter.quota().burst().min(2_000))) * MILLION,
             1 | 2 => few * MILLION / 2,
             _ => few * MILLION,
         }
@@ -283,11 +283,11 @@ fn small(random: &mut Random) -> Quota {
     let rate = [10, 100, 333, 997, 5_000][random.below(5) as usize];
     let burst = [1, 3, 8, 40, 200, 1_500][random.below(6) as usize];
     let catch_up = [0, 1, 10, 50][random.below(4) as usize];
-    Quota::per_second(rate).burst(burst).catch_up(Duration::from_millis(catch_up))
+    Quota::per_second(rate).with_burst(burst).with_catch_up(Duration::from_millis(catch_up))
 }
 
 fn never_full(random: &mut Random) -> Quota {
-    small(random).burst((1 << 30) + random.below(100))
+    small(random).with_burst((1 << 30) + random.below(100))
 }
 
 #[test]

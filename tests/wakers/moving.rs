@@ -37,8 +37,10 @@ fn a_waiter_keeps_its_place_from_thread_to_thread() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiter_keeps_its_place_from_task_to_task() {
-    let limiter =
-        RateLimiter::with_clock(Quota::per_second(1).initial(0).burst(1), tidegate::TokioClock::new());
+    let limiter = RateLimiter::with_clock(
+        Quota::per_second(1).with_initial(0).with_burst(1),
+        tidegate::TokioClock::new(),
+    );
     let start = tokio::time::Instant::now();
     let mut moving = Box::pin(limiter.acquire_n_owned(1));
     for _ in 0..3 {

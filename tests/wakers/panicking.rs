@@ -13,7 +13,7 @@ fn wakers_that_panic_keep_nobody_from_being_granted_and_woken() {
             limiter.charge(100).unwrap();
         }),
         ("another quota", |limiter, _, _| {
-            limiter.set_quota_with(Quota::per_second(1).burst(100), tidegate::Inherit::Reset).unwrap();
+            limiter.set_quota_with(Quota::per_second(1).with_burst(100), tidegate::Inherit::Reset).unwrap();
         }),
         ("a head that leaves", |_, clock, waiters| {
             clock.advance(99 * SECOND);

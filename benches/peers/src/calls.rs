@@ -90,7 +90,7 @@ pub struct Admit(RateLimiter);
 
 impl Default for Admit {
     fn default() -> Self {
-        Self(RateLimiter::new(Quota::per_second(1_000_000_000).burst(1_000_000_000_000)))
+        Self(RateLimiter::new(Quota::per_second(1_000_000_000).with_burst(1_000_000_000_000)))
     }
 }
 
@@ -138,7 +138,7 @@ pub struct Refuse(RateLimiter);
 
 impl Default for Refuse {
     fn default() -> Self {
-        Self(RateLimiter::new(Quota::per_day(1).initial(0)))
+        Self(RateLimiter::new(Quota::per_day(1).with_initial(0)))
     }
 }
 

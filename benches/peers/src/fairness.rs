@@ -29,8 +29,8 @@ const WAYS: [(&str, u64, Call); 4] = [
     ("`PerCore::try_acquire`", 1_000_000, |per_core, _| per_core.try_acquire().is_ok()),
     ("`Local::try_acquire`", 1_000_000, |_, local| local.try_acquire().is_ok()),
     ("`RateLimiter::try_acquire`", 1_000_000, |per_core, _| per_core.limiter().try_acquire().is_ok()),
-    ("`PerCore::acquire_blocking`", 1_000, |per_core, _| {
-        per_core.acquire_blocking();
+    ("`PerCore::blocking_acquire`", 1_000, |per_core, _| {
+        per_core.blocking_acquire();
         true
     }),
 ];
@@ -39,7 +39,7 @@ const WAYS: [(&str, u64, Call); 4] = [
 fn measure(rate: u64, call: Call) -> (f64, f64) {
     let cores = thread::available_parallelism().map_or(2, usize::from).max(2);
     // Enough for what comes while everybody is held up, and little beside what comes in all.
-    let limiter = RateLimiter::new(Quota::per_second(rate).burst(rate / 10).initial(0));
+    let limiter = RateLimiter::new(Quota::per_second(rate).with_burst(rate / 10).with_initial(0));
     let per_core = PerCore::new(&limiter);
     let over = AtomicBool::new(false);
     let began = Instant::now();

@@ -19,7 +19,7 @@ two, other work had a core, or the machine has no two. With more cores, the curv
 
 /// A quota that nothing exhausts.
 fn abundant() -> RateLimiter {
-    RateLimiter::new(Quota::per_second(1_000_000_000).burst(1_000_000_000_000))
+    RateLimiter::new(Quota::per_second(1_000_000_000).with_burst(1_000_000_000_000))
 }
 
 fn shares_of(share: u64) -> PerCore {

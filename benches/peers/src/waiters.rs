@@ -74,7 +74,7 @@ struct Visits {
 impl Visits {
     fn new(waiters: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        let limiter = RateLimiter::new(Quota::per_day(1).initial(0));
+        let limiter = RateLimiter::new(Quota::per_day(1).with_initial(0));
         let entered = runtime.enter();
         let queue = queue_up(&limiter, waiters);
         drop(entered);
@@ -101,7 +101,7 @@ impl Grants {
     fn new(waiters: usize) -> Self {
         let clock = ManualClock::new();
         let limiter =
-            RateLimiter::with_clock(Quota::per_second(1_000_000).burst(1).initial(0), clock.clone());
+            RateLimiter::with_clock(Quota::per_second(1_000_000).with_burst(1).with_initial(0), clock.clone());
         let queue = queue_up(&limiter, waiters);
         Self { clock, limiter, queue }
     }

@@ -65,7 +65,7 @@ pub(super) fn plain(permits: u16, period: Period) -> Option<Quota> {
 
 pub(super) fn with_burst(quota: Quota, burst: u16, initial: u16) -> Quota {
     let burst = u64::from(burst) % 1000 + 1;
-    quota.initial(0).burst(burst).initial(u64::from(initial) % (burst + 1))
+    quota.with_initial(0).with_burst(burst).with_initial(u64::from(initial) % (burst + 1))
 }
 
 /// The smallest amount that is a whole number of ticks, in millionths; whether the scale is not exact.
@@ -79,7 +79,7 @@ pub(super) fn finest(quota: &Quota) -> (u64, bool) {
 
 /// How long an empty bucket takes to fill, rounded up.
 pub(super) fn fill_ns(quota: &Quota) -> u64 {
-    pay_ns(quota, (quota.max_burst() * MILLION).into())
+    pay_ns(quota, (quota.burst() * MILLION).into())
 }
 
 /// How long so many millionths take to come, rounded up.

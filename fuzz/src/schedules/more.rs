@@ -46,7 +46,7 @@ impl Run {
             }
             More::ChangeBurst(how, burst) => {
                 let burst = u64::from(burst) % 12 + 1;
-                return self.change(self.quota.initial(0).burst(burst), how);
+                return self.change(self.quota.with_initial(0).with_burst(burst), how);
             }
             More::Reserve(n) => self.reserve(self.amount(n)),
             More::EndReservation(i) if !self.reservations.is_empty() => {
@@ -80,7 +80,7 @@ impl Run {
             return None;
         }
         self.quota = to;
-        if !to.max_catch_up().is_zero() {
+        if !to.catch_up().is_zero() {
             // A quarter of a permit may have been no time at all under the one before.
             self.line = None;
         }
@@ -88,7 +88,7 @@ impl Run {
         // A waiter that asks for too much has gone: granted, if it was due by then.
         let woken = self.woken();
         for waiter in &mut self.waiters {
-            if waiter.permits > to.max_burst() {
+            if waiter.permits > to.burst() {
                 assert!(woken.contains(&waiter.id), "{} waits for more than a burst", waiter.id);
                 waiter.patient = false;
             }

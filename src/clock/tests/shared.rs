@@ -11,7 +11,7 @@ fn check(clock: impl Clock + Clone, hand: &ManualClock) {
     let deadline = hand.now() + 10;
     assert!(clock.wake_at(deadline, &waker));
     let limiters = [1, 2].map(|burst| {
-        let quota = Quota::per_second(1_000_000_000).burst(burst).initial(0);
+        let quota = Quota::per_second(1_000_000_000).with_burst(burst).with_initial(0);
         RateLimiter::with_clock(quota, clock.clone())
     });
     hand.advance(Duration::from_nanos(1));

@@ -312,7 +312,7 @@ fn threads_that_share_a_waker_leave_nothing_behind() {
 fn waiters_on_another_runtime_go_by_the_clock_s_time() {
     let runtime = paused();
     let clock = TokioClock::with_handle(runtime.handle().clone());
-    let limiter = RateLimiter::with_clock(Quota::per_hour(1).burst(1).initial(0), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_hour(1).with_burst(1).with_initial(0), clock.clone());
     let (send, served) = oneshot::channel();
     let other = real(1);
     other.spawn(async move {

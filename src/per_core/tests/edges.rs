@@ -28,7 +28,7 @@ fn parked(per_core: &PerCore<ManualClock>) -> u64 {
 /// a whole number of millionths.
 fn almost_full() -> (Limiter, PerCore<ManualClock>) {
     let clock = ManualClock::new();
-    let limiter = RateLimiter::with_clock(Quota::per_second(9_999_991).burst(1000), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_second(9_999_991).with_burst(1000), clock.clone());
     let per_core = PerCore::builder(&limiter).slots(2).share(50).build().unwrap();
     assert!(take(&per_core, 0, 1) && take(&per_core, 1, 1));
     clock.advance(Duration::from_nanos(10_130));
@@ -40,7 +40,7 @@ fn almost_full() -> (Limiter, PerCore<ManualClock>) {
 #[test]
 fn what_is_gathered_counts_to_the_last_tick() {
     let clock = ManualClock::new();
-    let quota = Quota::new(2, Duration::from_secs(3)).burst(124);
+    let quota = Quota::new(2, Duration::from_secs(3)).with_burst(124);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let per_core = PerCore::builder(&limiter).slots(4).build().unwrap();
     per_core.try_acquire().unwrap();
@@ -55,7 +55,7 @@ fn what_is_gathered_counts_to_the_last_tick() {
 #[test]
 fn what_is_gathered_counts_where_ticks_are_coarse() {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(1_000_000_007).burst(16);
+    let quota = Quota::per_second(1_000_000_007).with_burst(16);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let per_core = PerCore::builder(&limiter).slots(1).share(2).build().unwrap();
     per_core.try_acquire().unwrap();
@@ -86,7 +86,7 @@ fn a_waiter_for_the_whole_burst_takes_no_more_than_it_needs() {
 #[test]
 fn the_largest_share_of_the_largest_burst_is_kept() {
     let burst = 1 << 55;
-    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(burst), ManualClock::new());
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).with_burst(burst), ManualClock::new());
     let share = crate::shares::largest_share(burst, 1);
     let per_core = PerCore::builder(&limiter).slots(1).share(share).build().unwrap();
     let before = limiter.available();
@@ -99,7 +99,7 @@ fn the_largest_share_of_the_largest_burst_is_kept() {
 #[test]
 fn to_give_back_makes_no_permits() {
     // A tick is a whole permit.
-    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(1 << 60), ManualClock::new());
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).with_burst(1 << 60), ManualClock::new());
     let mut local = PerCore::builder(&limiter).slots(1).share(2).build().unwrap().local();
     let before = limiter.available();
     local.try_acquire().unwrap();
@@ -133,7 +133,7 @@ fn several_limits_take_what_is_parked() {
 #[test]
 fn who_waits_behind_a_gate_is_given_what_is_parked() {
     let (limiter, per_core, clock) = drained(0);
-    let other = RateLimiter::with_clock(Quota::per_second(100).burst(1), clock.clone());
+    let other = RateLimiter::with_clock(Quota::per_second(100).with_burst(1), clock.clone());
     other.try_acquire().unwrap();
     // It waits for the other limit, and holds none of the permits meanwhile.
     let mut both = pin!(AllOf::new().and(&limiter, 50).and(&other, 1).acquire());
@@ -172,7 +172,7 @@ fn a_clock_that_steps_back_leaves_what_is_parked() {
 #[test]
 fn a_new_start_leaves_nothing_parked() {
     let (limiter, per_core, _clock) = drained(0);
-    limiter.set_quota_with(Quota::per_second(1000).burst(6400).initial(0), Inherit::Reset).unwrap();
+    limiter.set_quota_with(Quota::per_second(1000).with_burst(6400).with_initial(0), Inherit::Reset).unwrap();
     assert_eq!(limiter.available(), 0);
     assert!(!take(&per_core, 0, 1));
 }
@@ -184,7 +184,7 @@ fn what_never_fits_is_named_as_it_was_asked_for() {
     let mut local = per_core.local();
     local.try_acquire().unwrap();
     assert_eq!(local.try_acquire_n(6000), never(6000));
-    assert_eq!(local.acquire_n_blocking(6000), never(6000));
+    assert_eq!(local.blocking_acquire_n(6000), never(6000));
     assert_eq!(poll(pin!(local.acquire_n(6000))), Poll::Ready(never(6000)));
     assert_eq!(local.held(), 100.into());
 }
@@ -192,14 +192,14 @@ fn what_never_fits_is_named_as_it_was_asked_for() {
 #[test]
 fn a_larger_quota_leaves_what_is_parked_where_it_is() {
     let (limiter, per_core, _clock) = drained(7);
-    limiter.set_quota(Quota::per_second(1000).burst(64_000)).unwrap();
+    limiter.set_quota(Quota::per_second(1000).with_burst(64_000)).unwrap();
     assert_eq!((per_core.report()[0].parked, limiter.available()), (100.into(), 107));
 }
 
 #[test]
 fn a_debt_by_a_smaller_quota_is_paid_by_what_is_parked() {
     let (limiter, per_core, _clock) = drained(0);
-    limiter.set_quota_with(Quota::per_second(1000).burst(6360), Inherit::Additively).unwrap();
+    limiter.set_quota_with(Quota::per_second(1000).with_burst(6360), Inherit::Additively).unwrap();
     // 100 of 6400 are 60 of 6360, however much of either is set aside.
     assert_eq!((per_core.report()[0].parked, limiter.available()), (60.into(), 60));
 }

@@ -25,7 +25,7 @@ impl Clock for Counted {
 
 fn per_core(slots: usize, share: u64) -> (PerCore<Counted>, Counted) {
     let clock = Counted::default();
-    let limiter = RateLimiter::with_clock(Quota::per_second(1).burst(1_000_000), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).with_burst(1_000_000), clock.clone());
     (PerCore::builder(&limiter).slots(slots).share(share).build().unwrap(), clock)
 }
 
@@ -52,9 +52,9 @@ fn whoever_would_wait_takes_from_its_slot_and_reads_no_clock() {
                 ready(per_core.acquire());
                 ready(per_core.acquire_n(2)).unwrap();
                 ready(per_core.acquire_within(3, Duration::ZERO)).unwrap();
-                per_core.acquire_blocking();
-                per_core.acquire_n_blocking(4).unwrap();
-                per_core.acquire_within_blocking(5, Duration::ZERO).unwrap();
+                per_core.blocking_acquire();
+                per_core.blocking_acquire_n(4).unwrap();
+                per_core.blocking_acquire_within(5, Duration::ZERO).unwrap();
                 per_core.try_acquire_n(6).unwrap();
                 assert_eq!(before - parked(&per_core), 22);
                 assert_eq!(clock.0.load(Relaxed), readings);
@@ -72,7 +72,7 @@ fn what_is_in_hand_needs_no_clock() {
     local.try_acquire().unwrap();
     local.try_acquire_n(2).unwrap();
     ready(local.acquire());
-    local.acquire_blocking();
+    local.blocking_acquire();
     assert_eq!(held - local.held().whole(), 5);
     assert_eq!(clock.0.load(Relaxed), readings);
 }

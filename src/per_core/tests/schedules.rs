@@ -96,15 +96,15 @@ impl Model {
     fn new(quota: Quota, set_aside: u64) -> Self {
         let period = quota.period().as_nanos() as i128;
         let permit = period * i128::from(Permits::MILLION);
-        let cap = i128::from(quota.max_burst() - set_aside) * permit;
-        let level = (i128::from(quota.initial_level()) * permit).min(cap);
+        let cap = i128::from(quota.burst() - set_aside) * permit;
+        let level = (i128::from(quota.initial()) * permit).min(cap);
         Self { quota, period, level, cap }
     }
 
     /// The burst changes; the permits that are there stay.
     fn set_burst(&mut self, burst: u64, set_aside: u64) {
         let Self { quota, level, .. } = *self;
-        *self = Self { level: 0, ..Self::new(quota.burst(burst), set_aside) };
+        *self = Self { level: 0, ..Self::new(quota.with_burst(burst), set_aside) };
         self.level = level.min(self.cap);
     }
 
@@ -141,12 +141,12 @@ impl World {
         let other = RateLimiter::with_clock(Quota::per_second(1000), clock.clone());
         let mut builder = PerCore::builder(&limiter).slots(slots);
         if let Some(share) = share {
-            let largest = crate::shares::largest_share(quota.max_burst(), slots.next_power_of_two());
+            let largest = crate::shares::largest_share(quota.burst(), slots.next_power_of_two());
             builder = builder.share(share.min(largest));
         }
         let per_core = builder.build().unwrap();
         let hands = (0..HANDS).map(|_| per_core.local()).collect();
-        let set_aside = per_core.shares.capacity_of(quota.max_burst());
+        let set_aside = per_core.shares.capacity_of(quota.burst());
         let model = Model::new(quota, set_aside);
         Self {
             clock,
@@ -157,7 +157,7 @@ impl World {
             waiters: Vec::new(),
             model,
             now_ns: 0,
-            most: (quota.max_burst(), set_aside),
+            most: (quota.burst(), set_aside),
             charged: false,
             log: Vec::new(),
         }
@@ -264,7 +264,7 @@ impl World {
                 (true, true, 0)
             }
             Op::SetQuota(burst) => {
-                self.limiter.set_quota(self.model.quota.burst(burst)).unwrap();
+                self.limiter.set_quota(self.model.quota.with_burst(burst)).unwrap();
                 let set_aside = self.per_core.shares.capacity_of(burst);
                 self.most = (self.most.0.max(burst), self.most.1.max(set_aside));
                 let moved = self.model.units(parked) - self.model.units(self.elsewhere().0);
@@ -345,7 +345,7 @@ impl World {
         self.hands.clear();
         self.waiters.clear();
         self.limiter.reset();
-        let burst = self.model.quota.max_burst();
+        let burst = self.model.quota.burst();
         let parked = self.per_core.shares.parked();
         let set_aside = self.per_core.shares.capacity_of(burst);
         drop(self.per_core);
@@ -367,7 +367,7 @@ proptest! {
         share in prop::option::of(0..200_u64),
         ops in prop::collection::vec(op(), 1..120),
     ) {
-        let mut world = World::new(Quota::per_second(permits).burst(burst), slots, share);
+        let mut world = World::new(Quota::per_second(permits).with_burst(burst), slots, share);
         for op in &ops {
             world.run(op)?;
         }
@@ -383,7 +383,7 @@ proptest! {
         share in prop::option::of(0..200_u64),
         ops in prop::collection::vec(any_op(), 1..120),
     ) {
-        let mut world = World::new(Quota::per_second(permits).burst(burst), slots, share);
+        let mut world = World::new(Quota::per_second(permits).with_burst(burst), slots, share);
         for op in &ops {
             world.run(op)?;
         }

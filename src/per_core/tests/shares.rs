@@ -61,7 +61,7 @@ fn a_burst_too_small_to_split_is_not() {
 /// Eight slots, fixed shares of 100, of a burst of 6,400.
 pub(super) fn eight() -> (RateLimiter<ManualClock>, PerCore<ManualClock>, ManualClock) {
     let clock = ManualClock::new();
-    let limiter = RateLimiter::with_clock(Quota::per_second(1000).burst(6400), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_second(1000).with_burst(6400), clock.clone());
     let per_core = PerCore::builder(&limiter).slots(8).share(100).build().unwrap();
     (limiter, per_core, clock)
 }
@@ -167,7 +167,7 @@ fn a_smaller_quota_makes_shares_smaller() {
     for slot in 0..8 {
         assert!(take(&per_core, slot, 1));
     }
-    limiter.set_quota(Quota::per_second(1000).burst(640)).unwrap();
+    limiter.set_quota(Quota::per_second(1000).with_burst(640)).unwrap();
     // The word has 560 of the new burst; nothing is left of the 800 that were parked.
     assert_eq!(limiter.available(), 560);
     assert!(limiter.try_acquire_n(561).unwrap_err().is_never());
@@ -176,7 +176,7 @@ fn a_smaller_quota_makes_shares_smaller() {
         assert_eq!((per_core.report()[slot].share, per_core.report()[slot].parked), (10, 10.into()));
     }
     assert_eq!(limiter.available(), 560 - 8);
-    limiter.set_quota_with(Quota::per_second(1000).burst(100), Inherit::Reset).unwrap();
+    limiter.set_quota_with(Quota::per_second(1000).with_burst(100), Inherit::Reset).unwrap();
     assert_eq!(limiter.available(), 100, "shares of none");
 }
 

@@ -85,8 +85,7 @@ impl Core {
         refused: &mut Vec<Waker>,
     ) -> Result<(), QuotaError> {
         let old = *self.frame.scale();
-        let full =
-            |quota: &Quota, scale: &Scale| i128::from(quota.max_burst()) * i128::from(scale.per_permit);
+        let full = |quota: &Quota, scale: &Scale| i128::from(quota.burst()) * i128::from(scale.per_permit);
         let convert = |ticks| proportion(ticks, scale.per_permit, old.per_permit);
         let ahead = i128::from(self.tat.max(self.floor)) - i128::from(self.now);
         let level = i128::from(old.limit) - ahead;
@@ -95,7 +94,7 @@ impl Core {
             // Of the whole burst: what is set aside may have been used before it was.
             Inherit::Additively => full(&quota, &scale) + convert(level - full(&self.quota, &old)),
             Inherit::Proportionally => proportion(level, scale.limit, old.limit),
-            Inherit::Reset => i128::from(quota.initial_level()) * i128::from(scale.per_permit),
+            Inherit::Reset => i128::from(quota.initial()) * i128::from(scale.per_permit),
         };
         // The credit of a busy queue may go beyond a full burst.
         let credit = if ahead < 0 { scale.catch_up } else { 0 };

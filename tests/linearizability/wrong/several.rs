@@ -13,7 +13,7 @@ use super::{
 /// Bursts of three, of which so many are there at first. A permit takes 1000 ns to come to the first, 300 to the
 /// second.
 fn assert_order<const N: usize>(levels: [u64; 2], threads: [&[Row<Spec>]; N], there_is_one: bool) {
-    let quota = |(ns, level)| Quota::new(1, Duration::from_nanos(ns)).burst(3).initial(level);
+    let quota = |(ns, level)| Quota::new(1, Duration::from_nanos(ns)).with_burst(3).with_initial(level);
     let quotas = [(1_000, levels[0]), (300, levels[1])].map(quota);
     assert_order_by(&Spec::new(&quotas), threads, there_is_one);
 }

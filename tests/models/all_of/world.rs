@@ -87,8 +87,8 @@ impl World {
         let clock = TestClock::starting_at(3_600_000_000_000);
         let limit = |&(permit_ns, burst)| {
             let quota = Quota::new(1, Duration::from_nanos(permit_ns))
-                .burst(burst)
-                .catch_up(Duration::from_nanos(catch_up_ns));
+                .with_burst(burst)
+                .with_catch_up(Duration::from_nanos(catch_up_ns));
             let limiter = RateLimiter::with_clock(quota, clock.clone());
             Limit { limiter, permit_ns, burst, used: Window::new(1) }
         };

@@ -19,8 +19,8 @@ pub(super) const MS: u64 = 1_000_000;
 
 pub(super) fn quota(every_ms: i64, burst: i64, catch_up_ns: u64) -> Quota {
     Quota::new(1, Duration::from_millis(every_ms as u64))
-        .burst(burst as u64)
-        .catch_up(Duration::from_nanos(catch_up_ns))
+        .with_burst(burst as u64)
+        .with_catch_up(Duration::from_nanos(catch_up_ns))
 }
 
 /// What went back of what could have, in units.
@@ -54,7 +54,7 @@ impl<'a> History<'a> {
         let initial = pick(random, &[burst, burst, burst / 2, 0]);
         let catch_up_ns = pick(random, &[0, 3, 10, 30]) * MS;
         let clock = TestClock::starting_at(pick(random, &[0, MS, 3_600_000 * MS]));
-        let quota = quota(every_ms, burst, catch_up_ns).initial(initial as u64);
+        let quota = quota(every_ms, burst, catch_up_ns).with_initial(initial as u64);
         Self {
             random,
             rule,

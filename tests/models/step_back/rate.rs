@@ -28,8 +28,8 @@ impl Rate {
 
     pub(super) fn quota(self, catch_up_ns: u64) -> Quota {
         Quota::new(1, Duration::from_nanos(self.permit_ns))
-            .burst(self.burst as u64)
-            .catch_up(Duration::from_nanos(catch_up_ns))
+            .with_burst(self.burst as u64)
+            .with_catch_up(Duration::from_nanos(catch_up_ns))
     }
 
     /// The units of a nanosecond.

@@ -118,7 +118,7 @@ pub(super) fn measure<P: Party>(cell: Cell, measured: Duration) -> Outcome {
     runtime.shutdown_timeout(Duration::from_secs(5));
 
     let (mut share, mut excess) = (0.0_f64, f64::MIN);
-    let slack = Tidegate::quota(cell).max_catch_up();
+    let slack = Tidegate::quota(cell).catch_up();
     for reading in &readings {
         let grants = reading.counts.iter().sum::<u64>() as f64;
         let time = reading.taken.duration_since(starts);

@@ -31,7 +31,7 @@ pub(super) struct Tidegate(tidegate::RateLimiter);
 
 impl Tidegate {
     pub(super) fn quota(cell: Cell) -> tidegate::Quota {
-        tidegate::Quota::per_second(cell.rate.into()).burst(cell.burst.into()).initial(0)
+        tidegate::Quota::per_second(cell.rate.into()).with_burst(cell.burst.into()).with_initial(0)
     }
 }
 
@@ -81,7 +81,7 @@ impl Party for LeakyBucket {
         let refill = (cell.rate / 1000).max(1);
         let limiter = leaky_bucket::RateLimiter::builder()
             .max(refill.max(cell.burst) as usize)
-            .initial(0)
+            .with_initial(0)
             .refill(refill as usize)
             .interval(Duration::from_secs(1) * refill / cell.rate)
             .build();

@@ -185,7 +185,7 @@ fn waiters_of_all_kinds_are_served_in_one_queue() {
         .collect();
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| limiter.acquire_blocking());
+            scope.spawn(|| limiter.blocking_acquire());
         }
         scope.spawn(|| current.block_on(limiter.acquire()));
     });

@@ -77,7 +77,7 @@ impl Model {
             limit: 0,
             origin_ns: 0,
             now_ns,
-            ahead: i128::from(quota.max_burst() - quota.initial_level()) * PERMIT,
+            ahead: i128::from(quota.burst() - quota.initial()) * PERMIT,
             other: 0,
             left: 0,
             left_ahead: 0,
@@ -101,7 +101,7 @@ impl Model {
         self.quota = quota;
         self.rate = i128::from(quota.permits());
         self.unit = PERMIT / i128::from(scale.per_permit);
-        self.limit = i128::from(quota.max_burst()) * PERMIT;
+        self.limit = i128::from(quota.burst()) * PERMIT;
     }
 
     /// A frame begins here. No TAT lies before its origin.
@@ -275,7 +275,7 @@ impl Model {
                 Inherit::AsIs => tick(level),
                 Inherit::Additively => new_limit + tick(level - limit),
                 Inherit::Proportionally => (level * new_limit).div_euclid(limit * unit) * unit,
-                Inherit::Reset => i128::from(quota.initial_level()) * PERMIT,
+                Inherit::Reset => i128::from(quota.initial()) * PERMIT,
             };
             new_limit - level.min(most)
         };

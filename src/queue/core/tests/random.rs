@@ -26,8 +26,8 @@ fn random_quota(random: &mut Random) -> Quota {
     let permits = random.one_of(&[1, 2, 7, 10, 100, 1000]);
     let burst = random.one_of(&[1, 1, 2, 3, 5, 12]);
     let catch_up = random.one_of(&[0, MS, 10 * MS, 10 * MS, 200 * MS, 2 * SECOND]);
-    let quota = Quota::per_second(permits).burst(burst).initial(random.below(burst + 1));
-    quota.catch_up(Duration::from_nanos(catch_up))
+    let quota = Quota::per_second(permits).with_burst(burst).with_initial(random.below(burst + 1));
+    quota.with_catch_up(Duration::from_nanos(catch_up))
 }
 
 impl History {
@@ -91,7 +91,7 @@ impl History {
 
     fn move_clock(&mut self) {
         let permit_ns = SECOND / self.rig.core.quota().permits();
-        let burst_ns = permit_ns * self.rig.core.quota().max_burst();
+        let burst_ns = permit_ns * self.rig.core.quota().burst();
         let mut some = |of: u64| self.random.below(of + 1);
         let choices = [
             0,
@@ -116,7 +116,7 @@ impl History {
 
     /// An amount in millionths: mostly whole permits, of up to a burst.
     fn amount(&mut self) -> Permits {
-        let burst = self.rig.core.quota().max_burst();
+        let burst = self.rig.core.quota().burst();
         let whole = 1 + self.random.below(burst);
         match self.random.below(10) {
             0 => Permits::ZERO,
@@ -226,7 +226,7 @@ impl History {
     }
 
     fn charge_or_refund(&mut self) {
-        let burst = self.rig.core.quota().max_burst();
+        let burst = self.rig.core.quota().burst();
         let permits = Permits::from(self.random.below(2 * burst + 1));
         let per_permit = self.rig.core.frame.scale().per_permit;
         let ticks = permits.ticks(per_permit) as u64;

@@ -22,7 +22,7 @@ fn threads_and_tasks_are_served_in_order() {
     let (limiter, clock) = manual("1/s burst 3 initial 0");
     let mut first = queued(&limiter, 1);
     thread::scope(|scope| {
-        let thread = scope.spawn(|| limiter.acquire_n_blocking(2));
+        let thread = scope.spawn(|| limiter.blocking_acquire_n(2));
         until_waiting(&limiter, 2);
         let mut last = queued(&limiter, 1);
         clock.advance(secs(2));
@@ -40,9 +40,9 @@ fn threads_and_tasks_are_served_in_order() {
 fn a_thread_that_can_no_longer_be_served_is_told_so() {
     let (limiter, _clock) = manual("1/s burst 3 initial 0");
     let denied = Err(Denied::NotYet { retry_after: secs(1) });
-    assert_eq!(limiter.acquire_within_blocking(2, secs(1)), denied);
+    assert_eq!(limiter.blocking_acquire_within(2, secs(1)), denied);
     thread::scope(|scope| {
-        let thread = scope.spawn(|| limiter.acquire_within_blocking(2, secs(86_400)));
+        let thread = scope.spawn(|| limiter.blocking_acquire_within(2, secs(86_400)));
         until_waiting(&limiter, 1);
         limiter.charge(86_399).unwrap();
         assert_eq!(thread.join().unwrap(), denied);
@@ -55,7 +55,7 @@ fn a_thread_that_can_no_longer_be_served_is_told_so() {
 fn a_thread_out_of_time_is_served_now_or_never() {
     let (limiter, clock) = dialed("1/s burst 3 initial 0");
     thread::scope(|scope| {
-        let thread = scope.spawn(|| limiter.acquire_within_blocking(1, Duration::from_millis(1_010)));
+        let thread = scope.spawn(|| limiter.blocking_acquire_within(1, Duration::from_millis(1_010)));
         until_waiting(&limiter, 1);
         clock.advance(1_010_000_000);
         assert_eq!(thread.join().unwrap(), Ok(()));
@@ -70,7 +70,7 @@ fn a_thread_whose_clock_panics_leaves_the_queue() {
         clock.panic_after(readings);
         let outcome = thread::scope(|scope| {
             let blocked = scope.spawn(|| {
-                catch_unwind(AssertUnwindSafe(|| limiter.acquire_within_blocking(1, secs(1)))).is_ok()
+                catch_unwind(AssertUnwindSafe(|| limiter.blocking_acquire_within(1, secs(1)))).is_ok()
             });
             let start = Instant::now();
             while !blocked.is_finished() && (limiter.waiting() == 0 || clock.is_set_to_panic()) {

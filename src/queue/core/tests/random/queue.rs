@@ -98,7 +98,7 @@ impl History {
     // === gates ===
 
     pub(super) fn join_front(&mut self) {
-        let permits = 1 + self.random.below(self.rig.core.quota().max_burst());
+        let permits = 1 + self.random.below(self.rig.core.quota().burst());
         let place = self.rig.place();
         let places = core::mem::take(&mut self.rig.places);
         let cost = self.rig.core.cost(permits.into()).unwrap();
