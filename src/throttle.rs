@@ -3,6 +3,7 @@
 use core::{
     fmt,
     future::Future,
+    iter::Fuse,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -55,7 +56,8 @@ where
 {
     Throttle {
         limiter,
-        rest: futures.into_iter(),
+        // The list ends once: an iterator may go on after its end.
+        rest: futures.into_iter().fuse(),
         next: None,
         permit: None,
         running: FuturesUnordered::new(),
@@ -73,7 +75,7 @@ pin_project! {
         C: Clock,
     {
         limiter: &'a RateLimiter<C>,
-        rest: I,
+        rest: Fuse<I>,
         next: Option<I::Item>,
         #[pin]
         permit: Option<Acquire<'a, C>>,

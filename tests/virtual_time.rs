@@ -74,6 +74,16 @@ async fn throttle_starts_in_order_and_finishes_as_it_comes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn throttle_stops_at_the_first_end_of_its_list() {
+    let limiter = RateLimiter::with_clock(Quota::per_second(10), TokioClock::new());
+    // An iterator may go on after its end.
+    let mut calls = [Some(1), Some(2), None, Some(3)].into_iter();
+    let list = std::iter::from_fn(move || calls.next().flatten().map(std::future::ready));
+    assert_eq!(throttle(list, &limiter).all().await, [1, 2]);
+    assert_eq!(limiter.available(), 8);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_throttle_takes_no_permits_for_the_rest() {
     let limiter = limiter(Quota::per_second(1).with_burst(2));
     let list = throttle((0..10).map(|_| sleep(Duration::from_secs(100))), &limiter);
