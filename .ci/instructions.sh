@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The hot calls take no more instructions than benches/instructions/limits says: a regression that no noise hides. Counted
+# by valgrind: the difference between many calls and twice as many, for each call.
+source "$(dirname "$0")/lib.sh"
+
+if ! valgrind --version >/dev/null 2>&1; then
+    { apt-get update -qq && apt-get install -y -qq valgrind >/dev/null; } || skip "no valgrind here, and none can be fetched"
+fi
+cargo build --release --manifest-path benches/instructions/Cargo.toml --target-dir "$base/instructions"
+binary=$base/instructions/release/tidegate-instructions
+log=$base/instructions/log
+count=2000
+
+# The instructions of a whole run.
+instructions() {
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$binary" "$@" 2>"$log" || { cat "$log"; return 1; }
+    sed -n 's/^.*Collected : \([0-9]*\).*$/\1/p' "$log"
+}
+
+status=0
+printf '%-24s %8s %8s\n' call instructions limit
+while read -r call; do
+    limit=$(awk -v call="$call" '$1 == call { print $2 }' benches/instructions/limits)
+    once=$(instructions "$call" "$count")
+    twice=$(instructions "$call" $((2 * count)))
+    each=$(((twice - once) / count))
+    verdict=
+    if [ "$each" -gt "${limit:-0}" ]; then
+        verdict="too many"
+        status=1
+    fi
+    printf '%-24s %8d %8d %s\n' "$call" "$each" "${limit:-0}" "$verdict"
+done < <("$binary")
+exit "$status"
