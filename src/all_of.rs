@@ -138,11 +138,7 @@ fn take_all<C: Clock>(members: &[Member<C>], refusals: &mut Refusals, look: &mut
     let mut step = member.driver.step();
     let cost = match step.cost(member.permits) {
         Ok(cost) => {
-            if step.is_empty()
-                && let Some(shares) = member.driver.shares()
-            {
-                shares.reclaim_for(&mut step, cost);
-            }
+            member.driver.reclaim_parked(&mut step, cost);
             if let Err(tick) = step.look(cost, Caller::Try) {
                 let due_ns = step.frame().instant(tick);
                 refusals.note(member.index, not_yet(due_ns, step.now_ns()));

@@ -22,9 +22,13 @@
 //! 2. `now <= MAX_TAT - 2 * limit` for every clock reading within the horizon of a frame.
 //! 3. An admission leaves `tat <= now + limit`, so that a charge of a full burst always has room.
 
-use core::time::Duration;
+use core::{num::NonZeroU64, time::Duration};
 
-use crate::{error::QuotaError, permits::Permits, quota::Quota};
+use crate::{
+    error::{NotYet, QuotaError},
+    permits::Permits,
+    quota::Quota,
+};
 
 /// The largest theoretical arrival time: 62 bits of the word.
 pub(crate) const MAX_TAT: u64 = u64::MAX >> 2;
@@ -113,6 +117,16 @@ impl Scale {
     pub(crate) const fn tick(&self, elapsed_ns: u64) -> u64 {
         // Bound 2: the sum is below 2^62.
         self.rate_whole * elapsed_ns + high_half(elapsed_ns, self.rate_fraction)
+    }
+
+    /// The wait for so many ticks from a clock reading on; `None` if the scale is not exact. On an exact scale every
+    /// reading is a whole number of ticks, and the division is left to the caller that asks for the time.
+    #[inline]
+    pub(crate) const fn exact_wait(&self, ticks: u64) -> Option<NotYet> {
+        match NonZeroU64::new(self.rate_whole) {
+            Some(rate) if self.rate_fraction == 0 => Some(NotYet::in_ticks(ticks, rate)),
+            _ => None,
+        }
     }
 
     /// The longest time in which at most so many ticks pass, in nanoseconds; saturates at `u64::MAX`.

@@ -23,11 +23,11 @@ mod models;
 pub use self::{
     all_of::{AcquireAll, AllOf, AllOfDenied},
     clock::{Clock, ManualClock, Monotonic, QuantaClock},
-    error::{Denied, QuotaError},
+    error::{AcquireError, ChargeError, Denied, NotYet, QuotaError, TooMany},
     limiter::RateLimiter,
     per_core::{Local, PerCore, PerCoreBuilder, PerCoreError, SlotReport},
     permits::{Amount, InvalidPermits, Permits},
-    queue::{Acquire, AcquireN, AcquireNOwned, AcquireOwned, Reservation},
+    queue::{Acquire, AcquireN, AcquireNOwned, AcquireOwned, AcquireWithin, AcquireWithinOwned, Reservation},
     quota::{Inherit, Quota},
     throttle::{Throttle, throttle},
 };

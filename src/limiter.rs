@@ -2,11 +2,16 @@
 
 mod waiting;
 
-use core::{fmt, time::Duration};
+use core::{
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+    time::Duration,
+};
 use std::sync::Arc;
 
 use crate::{
-    Amount, Clock, Denied, Inherit, QuantaClock, Quota, QuotaError, Reservation, gcra::Scale, queue::Driver,
+    AcquireError, Amount, ChargeError, Clock, Denied, Inherit, InvalidPermits, QuantaClock, Quota,
+    QuotaError, Reservation, gcra::Scale, queue::Driver,
 };
 
 /// A rate limiter that threads and tasks share.
@@ -171,7 +176,7 @@ impl<C: Clock> RateLimiter<C> {
     /// Takes `n` permits if all are available and no caller waits; else none.
     ///
     /// # Errors
-    /// [`Denied::NotYet`] as [`try_acquire`](Self::try_acquire); [`Denied::Never`] if `n` is more than the
+    /// [`Denied::NotYet`] as [`try_acquire`](Self::try_acquire); [`Denied::TooMany`] if `n` is more than the
     /// burst; [`Denied::Invalid`] if it is negative or not a number.
     ///
     /// ```
@@ -220,8 +225,8 @@ impl<C: Clock> RateLimiter<C> {
     /// refused. Waiters that are due by now are granted first.
     ///
     /// # Errors
-    /// [`Denied::DebtTooDeep`] if the limiter cannot hold such a debt. It can always hold a debt of one burst, and far
-    /// more for usual quotas. [`Denied::Invalid`] if `n` is negative or not a number. Nothing is taken then.
+    /// [`ChargeError::DebtTooDeep`] if the limiter cannot hold such a debt. It can always hold a debt of one burst, and far
+    /// more for usual quotas. [`ChargeError::Invalid`] if `n` is negative or not a number. Nothing is taken then.
     ///
     /// ```
     /// use std::time::Duration;
@@ -230,7 +235,7 @@ impl<C: Clock> RateLimiter<C> {
     /// assert_eq!(limiter.charge(15), Ok(Duration::from_millis(500)));
     /// assert_eq!(limiter.available(), -5);
     /// ```
-    pub fn charge(&self, n: impl Amount) -> Result<Duration, Denied> {
+    pub fn charge(&self, n: impl Amount) -> Result<Duration, ChargeError> {
         self.driver.charge(n.permits()?)
     }
 
@@ -245,7 +250,7 @@ impl<C: Clock> RateLimiter<C> {
     /// write a millionth is a whole number of ticks.
     ///
     /// # Errors
-    /// [`Denied::Invalid`] if `n` is negative or not a number.
+    /// If `n` is negative or not a number.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -254,7 +259,7 @@ impl<C: Clock> RateLimiter<C> {
     /// limiter.refund(4).unwrap();
     /// assert_eq!(limiter.available(), 4);
     /// ```
-    pub fn refund(&self, n: impl Amount) -> Result<(), Denied> {
+    pub fn refund(&self, n: impl Amount) -> Result<(), InvalidPermits> {
         self.driver.refund(n.permits()?);
         Ok(())
     }
@@ -281,7 +286,7 @@ impl<C: Clock> RateLimiter<C> {
     /// decided by the old quota or by the new one.
     ///
     /// # Waiters
-    /// The order stays. A waiter for more than the new burst is refused with [`Denied::Never`]. A waiter that can no longer
+    /// The order stays. A waiter for more than the new burst is refused with [`Denied::TooMany`]. A waiter that can no longer
     /// be granted [within](Self::acquire_within) its longest wait is refused with [`Denied::NotYet`]. Nothing is taken for
     /// either. A waiter for [one permit](Self::acquire) always stays.
     ///
@@ -348,7 +353,7 @@ impl<C: Clock> RateLimiter<C> {
     /// are available now. Takes nothing.
     ///
     /// # Errors
-    /// [`Denied::Never`] if `n` is more than the burst; [`Denied::Invalid`] if it is negative or not a
+    /// [`AcquireError::TooMany`] if `n` is more than the burst; [`AcquireError::Invalid`] if it is negative or not a
     /// number.
     ///
     /// ```
@@ -358,8 +363,8 @@ impl<C: Clock> RateLimiter<C> {
     /// limiter.try_acquire_n(3).unwrap();
     /// assert_eq!(limiter.time_until(1), Ok(Duration::from_nanos(333_333_334)));
     /// ```
-    pub fn time_until(&self, n: impl Amount) -> Result<Duration, Denied> {
-        self.driver.time_until(n.permits()?)
+    pub fn time_until(&self, n: impl Amount) -> Result<Duration, AcquireError> {
+        self.driver.time_until(n.permits()?).map_err(AcquireError::of)
     }
 
     /// How long until the full burst is available again if nobody takes any, rounded up to a nanosecond.
@@ -391,6 +396,10 @@ impl<C: Clock> Clone for RateLimiter<C> {
         Self { driver: Arc::clone(&self.driver) }
     }
 }
+
+/// A panic under the lock can come of a clock alone, and leaves the limiter as it was before the call.
+impl<C: Clock> RefUnwindSafe for RateLimiter<C> {}
+impl<C: Clock> UnwindSafe for RateLimiter<C> {}
 
 impl<C: Clock> fmt::Debug for RateLimiter<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,7 @@
 use crossbeam_utils::CachePadded;
 
 use crate::{
+    error::NotYet,
     frame::{Frame, Published},
     gcra::{Decision, MAX_TAT, SKEW_NS, Scale, decide},
     permits::Permits,
@@ -22,8 +23,8 @@ pub(crate) const UNTOLD: u64 = u64::MAX;
 pub(crate) enum Taken {
     /// They were taken, and so many whole permits more.
     Yes(u64),
-    /// They conform after so many nanoseconds, if nobody else comes.
-    NotYet(u64),
+    /// They do not conform yet.
+    NotYet(NotYet),
     /// It has to be decided under the lock.
     Slow,
 }
@@ -71,6 +72,10 @@ impl Meter {
         self.word.load().is_owned()
     }
 
+    pub(crate) fn word(&self) -> State {
+        self.word.load()
+    }
+
     /// The word as a number: two that are equal mean that nothing has been taken in between.
     pub(crate) fn bits(&self) -> u64 {
         self.word.load().to_bits()
@@ -79,58 +84,75 @@ impl Meter {
     /// Takes permits if they conform at `now_ns`, and up to `most` whole permits more, as many as conform.
     #[inline]
     pub(crate) fn draw(&self, permits: Permits, most: u64, now_ns: u64) -> Taken {
-        self.exchange(permits, most, now_ns, |_, now, _| now)
+        self.take(permits, most, now_ns, false)
     }
 
     /// Takes permits for a caller that would wait otherwise: the credit that a drained queue has left is for it.
     #[inline]
     pub(crate) fn take_as_waiter(&self, permits: Permits, now_ns: u64) -> bool {
-        let taken = self.exchange(permits, 0, now_ns, |state, now, frame| {
-            if state.has_credit() && now_ns < self.credit_until_ns() { frame.waiters_floor(now) } else { now }
-        });
-        taken == Taken::Yes(0)
+        self.take(permits, 0, now_ns, true) == Taken::Yes(0)
     }
 
-    #[inline]
-    fn exchange(
-        &self,
-        permits: Permits,
-        most: u64,
-        now_ns: u64,
-        floor: impl Fn(State, u64, &Frame) -> u64,
-    ) -> Taken {
-        self.word.transition(|state| {
-            if state.is_owned() {
-                return Change::Keep(Taken::Slow);
-            }
-            // After the state, so that the frame is at least as new.
-            let Some(frame) = self.published.read() else { return Change::Keep(Taken::Slow) };
-            let scale = frame.scale();
-            let (Some(now), Some(cost)) = (frame.tick(now_ns), scale.cost(permits)) else {
-                return Change::Keep(Taken::Slow);
-            };
-            if cost == 0 {
-                return Change::Keep(Taken::Yes(0));
-            }
-            match decide(state.tat(), now, floor(state, now, &frame), cost, scale.limit) {
-                Decision::Admit(tat) => {
-                    let more = scale.whole_permits(now + scale.limit - tat, most);
-                    Change::Set(state.with_tat(tat + more * scale.per_permit), Taken::Yes(more))
-                }
-                Decision::NotBefore(tick) => Change::Keep(self.refuse(frame, state, (now, now_ns), tick)),
-            }
-        })
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "so that the fast path keeps all of it in registers")]
+    fn take(&self, permits: Permits, most: u64, now_ns: u64, waits: bool) -> Taken {
+        let state = self.word.load();
+        match self.change(state, permits, most, now_ns, waits) {
+            Change::Keep(taken) => taken,
+            Change::Set(new, taken) if self.word.exchange(state, new) => taken,
+            Change::Set(..) => self.take_again(permits, most, now_ns, waits),
+        }
     }
 
-    /// A request that conforms from `tick` on is refused, unless the clock seems to have stepped back.
+    /// As `take`, for a call that has met another thread.
     #[cold]
     #[inline(never)]
-    #[allow(clippy::large_types_passed_by_value, reason = "only the cold path writes it to memory")]
-    fn refuse(&self, frame: Frame, state: State, (now, now_ns): (u64, u64), tick: u64) -> Taken {
-        if self.is_suspect(&frame, state, now, now_ns) {
-            return Taken::Slow;
+    fn take_again(&self, permits: Permits, most: u64, now_ns: u64, waits: bool) -> Taken {
+        self.word.transition(|state| self.change(state, permits, most, now_ns, waits))
+    }
+
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "so that the fast path keeps all of it in registers")]
+    fn change(&self, state: State, permits: Permits, most: u64, now_ns: u64, waits: bool) -> Change<Taken> {
+        if permits == Permits::ZERO {
+            return Change::Keep(Taken::Yes(0));
         }
-        Taken::NotYet(frame.instant(tick).saturating_sub(now_ns).max(1))
+        if state.is_owned() {
+            return Change::Keep(Taken::Slow);
+        }
+        // After the state, so that the frame is at least as new.
+        let Some(frame) = self.published.read() else { return Change::Keep(Taken::Slow) };
+        let scale = frame.scale();
+        let (Some(now), Some(cost)) = (frame.tick(now_ns), scale.cost(permits)) else {
+            return Change::Keep(Taken::Slow);
+        };
+        let has_credit = waits && state.has_credit() && now_ns < self.credit_until_ns();
+        let floor = if has_credit { frame.waiters_floor(now) } else { now };
+        match decide(state.tat(), now, floor, cost, scale.limit) {
+            Decision::Admit(tat) => {
+                let more = scale.whole_permits(now + scale.limit - tat, most);
+                Change::Set(state.with_tat(tat + more * scale.per_permit), Taken::Yes(more))
+            }
+            Decision::NotBefore(tick) => match scale.exact_wait(tick - now) {
+                Some(not_yet) if state.tat() <= now + scale.limit => Change::Keep(Taken::NotYet(not_yet)),
+                _ => Change::Keep(self.refuse_slow(permits, now_ns)),
+            },
+        }
+    }
+
+    /// A refusal by an inexact scale, or of a limiter that is in debt, unless the clock seems to have stepped back.
+    #[cold]
+    #[inline(never)]
+    fn refuse_slow(&self, permits: Permits, now_ns: u64) -> Taken {
+        let Some(Snapshot { frame, tat, now }) = self.snapshot(now_ns) else { return Taken::Slow };
+        let Some(cost) = frame.scale().cost(permits) else { return Taken::Slow };
+        match decide(tat, now, now, cost, frame.scale().limit) {
+            // The word has changed.
+            Decision::Admit(_) => Taken::Slow,
+            Decision::NotBefore(tick) => {
+                Taken::NotYet(NotYet::after_ns(frame.instant(tick).saturating_sub(now_ns)))
+            }
+        }
     }
 
     /// Takes as many whole permits as conform, up to `most`; `None` if that has to be decided under the lock.
@@ -139,7 +161,7 @@ impl Meter {
             if state.is_owned() {
                 return Change::Keep(None);
             }
-            // After the state, as in `exchange`.
+            // After the state, as in `change`.
             let Some(frame) = self.published.read() else { return Change::Keep(None) };
             let Some(now) = frame.tick(now_ns) else { return Change::Keep(None) };
             let scale = frame.scale();
@@ -157,7 +179,7 @@ impl Meter {
             if state.is_owned() {
                 return Change::Keep(false);
             }
-            // After the state, as in `exchange`.
+            // After the state, as in `change`.
             let Some(frame) = self.published.read() else { return Change::Keep(false) };
             let scale = frame.scale();
             let (Some(now), Some(cost)) = (frame.tick(now_ns), scale.cost(permits)) else {
@@ -223,6 +245,12 @@ impl Meter {
     }
 
     // === with the lock ===
+
+    /// The frame, for the holder of the queue's lock, who alone replaces it.
+    pub(crate) fn frame(&self) -> Frame {
+        let Some(frame) = self.published.read() else { unreachable!("the lock holder is not replacing it") };
+        frame
+    }
 
     /// Freezes the word, and returns it as it was. The caller holds the queue's lock, and thaws.
     pub(crate) fn freeze(&self) -> State {

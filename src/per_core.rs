@@ -21,7 +21,7 @@ pub use self::{
     report::SlotReport,
 };
 use crate::{
-    Amount, Clock, Denied, Permits, QuantaClock, RateLimiter,
+    AcquireError, Amount, Clock, Denied, Permits, QuantaClock, RateLimiter,
     queue::{Shares, poll_proceed},
     shares::{Sizing, Slot, Slots, default_slots},
 };
@@ -43,7 +43,7 @@ use crossbeam_utils::CachePadded;
 /// counted that are parked. To that end an eighth of the burst is set aside for them while there is a `PerCore`
 /// or a `Local`:
 /// - A single request can be for at most seven eighths of the burst ([`RateLimiter::largest_request`]). One for more is
-///   [`Denied::Never`], also for callers that use the limiter directly. Waiters for more that were there before keep
+///   [`Denied::TooMany`], also for callers that use the limiter directly. Waiters for more that were there before keep
 ///   their places: nothing is set aside, and nothing parked, until they have been served.
 /// - After a pause, between seven eighths of the burst and all of it are there at once.
 /// - The rate is delivered in full.
@@ -140,7 +140,7 @@ impl<C: Clock> PerCore<C> {
     /// Takes `n` permits if all are there and nobody waits; else none.
     ///
     /// # Errors
-    /// As [`RateLimiter::try_acquire_n`]; [`Denied::Never`] if `n` is more than what of the burst has not
+    /// As [`RateLimiter::try_acquire_n`]; [`Denied::TooMany`] if `n` is more than what of the burst has not
     /// been set aside.
     ///
     /// ```
@@ -193,7 +193,7 @@ impl<C: Clock> PerCore<C> {
     /// Waits for `n` permits, as [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// As [`RateLimiter::acquire_n`]; [`Denied::Never`] as [`try_acquire_n`](Self::try_acquire_n).
+    /// As [`RateLimiter::acquire_n`]; [`AcquireError::TooMany`] as [`try_acquire_n`](Self::try_acquire_n).
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
@@ -204,7 +204,7 @@ impl<C: Clock> PerCore<C> {
     /// per_core.acquire_n(5).await.unwrap();
     /// # });
     /// ```
-    pub async fn acquire_n(&self, n: impl Amount) -> Result<(), Denied> {
+    pub async fn acquire_n(&self, n: impl Amount) -> Result<(), AcquireError> {
         let permits = n.permits()?;
         if self.take_in_budget(permits).await {
             return Ok(());
@@ -215,7 +215,7 @@ impl<C: Clock> PerCore<C> {
     /// Waits for `n` permits if they can be had within `max_wait`, as [`RateLimiter::acquire_within`].
     ///
     /// # Errors
-    /// As [`RateLimiter::acquire_within`]; [`Denied::Never`] as [`try_acquire_n`](Self::try_acquire_n).
+    /// As [`RateLimiter::acquire_within`]; [`Denied::TooMany`] as [`try_acquire_n`](Self::try_acquire_n).
     ///
     /// ```
     /// use std::time::Duration;
@@ -272,7 +272,7 @@ impl<C: Clock> PerCore<C> {
     /// use tidegate::{PerCore, Quota, RateLimiter};
     /// PerCore::new(&RateLimiter::new(Quota::per_second(1000))).blocking_acquire_n(5).unwrap();
     /// ```
-    pub fn blocking_acquire_n(&self, n: impl Amount) -> Result<(), Denied> {
+    pub fn blocking_acquire_n(&self, n: impl Amount) -> Result<(), AcquireError> {
         let permits = n.permits()?;
         if self.take_at_once(permits) { Ok(()) } else { self.limiter.blocking_acquire_n(permits) }
     }

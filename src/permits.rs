@@ -1,6 +1,10 @@
 //! Amounts of permits: whole numbers, or fractions down to a millionth.
 
-use core::{error::Error, fmt};
+use core::{
+    error::Error,
+    fmt,
+    num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize},
+};
 
 const MILLION: u64 = 1_000_000;
 
@@ -54,7 +58,7 @@ impl Permits {
         let millionths = u64::from(self.millionths) + u64::from(other.millionths);
         let whole = u128::from(self.whole) + u128::from(other.whole) + u128::from(millionths / MILLION);
         let Ok(whole) = u64::try_from(whole) else {
-            return Err(InvalidPermits::integer(whole as i128));
+            return Err(InvalidPermits(Number::Beyond((whole - (1 << 64)) as u64)));
         };
         Ok(Self { whole, millionths: (millionths % MILLION) as u32 })
     }
@@ -107,7 +111,7 @@ impl TryFrom<f64> for Permits {
         const LIMIT: f64 = u64::MAX as f64;
         // NaN is in no range.
         if !(0.0..LIMIT).contains(&amount) {
-            return Err(InvalidPermits::float(amount));
+            return Err(InvalidPermits(Number::Float(amount)));
         }
         let whole = amount.trunc() as u64;
         let mut millionths = (amount.fract() * MILLION as f64).round() as u32;
@@ -147,17 +151,9 @@ pub struct InvalidPermits(Number);
 #[derive(Clone, Copy, Debug)]
 enum Number {
     Float(f64),
-    Integer(i128),
-}
-
-impl InvalidPermits {
-    pub(crate) const fn float(value: f64) -> Self {
-        Self(Number::Float(value))
-    }
-
-    pub(crate) const fn integer(value: i128) -> Self {
-        Self(Number::Integer(value))
-    }
+    Negative(i64),
+    /// So many above 2^64.
+    Beyond(u64),
 }
 
 impl PartialEq for InvalidPermits {
@@ -165,7 +161,8 @@ impl PartialEq for InvalidPermits {
         match (self.0, other.0) {
             // By bits, so that a NaN equals itself and `Eq` holds.
             (Number::Float(a), Number::Float(b)) => a.to_bits() == b.to_bits(),
-            (Number::Integer(a), Number::Integer(b)) => a == b,
+            (Number::Negative(a), Number::Negative(b)) => a == b,
+            (Number::Beyond(a), Number::Beyond(b)) => a == b,
             _ => false,
         }
     }
@@ -177,7 +174,8 @@ impl fmt::Display for InvalidPermits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Number::Float(value) => write!(f, "{value:?}")?,
-            Number::Integer(value) => write!(f, "{value}")?,
+            Number::Negative(value) => write!(f, "{value}")?,
+            Number::Beyond(value) => write!(f, "{}", (1 << 64) + u128::from(value))?,
         }
         f.write_str(" is not an amount of permits: it must be from 0 to below 2^64")
     }
@@ -189,9 +187,10 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What a method that takes an amount of permits accepts: any integer, an `f64`, or [`Permits`].
+/// What a method that takes an amount of permits accepts: an integer of up to 64 bits, one of the `NonZero` types of
+/// them without a sign, an `f32`, an `f64`, or [`Permits`].
 ///
-/// Integers are exact. An `f64` is rounded to the nearest millionth of a permit. A negative number or
+/// Integers are exact. A float is rounded to the nearest millionth of a permit. A negative number or
 /// a NaN is refused with an error by the method it is handed to; nothing is taken then.
 ///
 /// The trait is sealed: it cannot be implemented outside this crate.
@@ -212,36 +211,37 @@ pub trait Amount: sealed::Sealed {
     fn permits(self) -> Result<Permits, InvalidPermits>;
 }
 
-impl sealed::Sealed for Permits {}
-impl Amount for Permits {
-    #[inline]
-    fn permits(self) -> Result<Permits, InvalidPermits> {
-        Ok(self)
-    }
-}
-
-impl sealed::Sealed for f64 {}
-impl Amount for f64 {
-    #[inline]
-    fn permits(self) -> Result<Permits, InvalidPermits> {
-        Permits::try_from(self)
-    }
-}
-
-macro_rules! integer_amounts {
-    ($($t:ty),*) => {$(
+macro_rules! amounts {
+    ($($t:ty: $self:ident => $permits:expr;)*) => {$(
         impl sealed::Sealed for $t {}
         impl Amount for $t {
             #[inline]
-            fn permits(self) -> Result<Permits, InvalidPermits> {
-                u64::try_from(self)
-                    .map(Permits::from)
-                    .map_err(|_| InvalidPermits::integer(self as i128))
+            fn permits($self) -> Result<Permits, InvalidPermits> {
+                $permits
             }
         }
     )*};
 }
-integer_amounts!(u8, u16, u32, u64, usize, i32, i64);
+amounts! {
+    Permits: self => Ok(self);
+    u8: self => Ok(Permits::from(u64::from(self)));
+    u16: self => Ok(Permits::from(u64::from(self)));
+    u32: self => Ok(Permits::from(u64::from(self)));
+    u64: self => Ok(Permits::from(self));
+    usize: self => Ok(Permits::from(self as u64));
+    NonZeroU8: self => Ok(Permits::from(u64::from(self.get())));
+    NonZeroU16: self => Ok(Permits::from(u64::from(self.get())));
+    NonZeroU32: self => Ok(Permits::from(u64::from(self.get())));
+    NonZeroU64: self => Ok(Permits::from(self.get()));
+    NonZeroUsize: self => Ok(Permits::from(self.get() as u64));
+    i8: self => i64::from(self).permits();
+    i16: self => i64::from(self).permits();
+    i32: self => i64::from(self).permits();
+    i64: self => u64::try_from(self).map(Permits::from).map_err(|_| InvalidPermits(Number::Negative(self)));
+    isize: self => (self as i64).permits();
+    f32: self => Permits::try_from(f64::from(self));
+    f64: self => Permits::try_from(self);
+}
 
 #[cfg(test)]
 mod tests {

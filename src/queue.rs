@@ -16,6 +16,7 @@ mod core;
 mod deque;
 mod driver;
 mod entry;
+mod guarded;
 mod ledger;
 mod list;
 mod paused;
@@ -40,5 +41,5 @@ pub(crate) use self::{
 };
 pub use self::{
     reservation::Reservation,
-    waiter::{Acquire, AcquireN, AcquireNOwned, AcquireOwned},
+    waiter::{Acquire, AcquireN, AcquireNOwned, AcquireOwned, AcquireWithin, AcquireWithinOwned},
 };

@@ -122,11 +122,8 @@ impl Slots {
     /// Takes so many millionths from a single slot, whichever has them. If all are empty, that is remembered until
     /// something is parked.
     fn steal_from_one(&self, millionths: u64) -> Stolen {
-        // Acquire: pairs with the Release of `note_parked`: what was parked before that is seen by the scan.
-        let parked = self.parked.load(Ordering::Acquire);
-        // Acquire: pairs with the Release below, for what that scan has seen. It is a number that a scan has left, equal to
-        // `parked` only if nothing was parked since it began.
-        if self.empty_since.load(Ordering::Acquire) == parked {
+        let (parked, known_empty) = self.look_for_parked();
+        if known_empty {
             return Stolen::Nothing;
         }
         let mut seen = Stolen::Nothing;
@@ -148,15 +145,23 @@ impl Slots {
         seen
     }
 
+    /// How often anything was parked so far, and whether all slots have been found to be empty since.
+    fn look_for_parked(&self) -> (u64, bool) {
+        // Acquire: pairs with the Release of `note_parked`: what was parked before that is seen by the scan that follows.
+        let parked = self.parked.load(Ordering::Acquire);
+        // Acquire: pairs with the Release in `steal_from_one`, for what that scan has seen. It is a number that a scan has
+        // left, equal to `parked` only if nothing was parked since it began.
+        (parked, self.empty_since.load(Ordering::Acquire) == parked)
+    }
+
     /// Whether all slots are known to be empty.
     pub(crate) fn are_known_empty(&self) -> bool {
-        // Relaxed, both of them: see `steal_from_one`. Something that is being parked at this moment counts as parked later.
-        self.empty_since.load(Ordering::Relaxed) == self.parked.load(Ordering::Relaxed)
+        self.look_for_parked().1
     }
 
     /// Permits are there again: slots are to be filled by the next call.
     pub(crate) fn forget_empty(&self) {
-        // Relaxed: see `steal_from_one`.
+        // Relaxed: a scan that is under way may be remembered all the same, and is right.
         self.empty_since.store(UNKNOWN, Ordering::Relaxed);
     }
 
@@ -186,9 +191,8 @@ impl Slots {
         let mut brought = 0;
         if wanted > demand.claim {
             demand.claim += self.pool.claim(wanted - demand.claim);
-            if demand.claim < wanted
-                && let Some((claim, parked)) = self.take_over(now_ns)
-            {
+            let lacking = demand.claim < wanted;
+            if let Some((claim, parked)) = lacking.then(|| self.take_over(now_ns)).flatten() {
                 demand.claim += claim;
                 brought = parked;
             }

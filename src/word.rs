@@ -128,26 +128,25 @@ impl Word {
     /// Applies `change` to the state until the state it saw is the one it replaced.
     ///
     /// A change that keeps the state writes nothing.
-    #[inline]
     pub(crate) fn transition<T>(&self, mut change: impl FnMut(State) -> Change<T>) -> T {
-        let mut seen = self.load();
         let mut pauses = FIRST_PAUSES;
         loop {
+            let seen = self.load();
             match change(seen) {
                 Change::Keep(outcome) => return outcome,
-                Change::Set(new, outcome) => {
-                    // Release: pairs with the Acquire of `freeze`. Relaxed on failure: what it saw is not looked at.
-                    let set =
-                        self.0.compare_exchange_weak(seen.0, new.0, Ordering::Release, Ordering::Relaxed);
-                    if set.is_ok() {
-                        return outcome;
-                    }
-                    (0..pauses).for_each(|_| spin_loop());
-                    pauses = (pauses * 2).min(MOST_PAUSES);
-                    seen = self.load();
-                }
+                Change::Set(new, outcome) if self.exchange(seen, new) => return outcome,
+                Change::Set(..) => {}
             }
+            (0..pauses).for_each(|_| spin_loop());
+            pauses = (pauses * 2).min(MOST_PAUSES);
         }
+    }
+
+    /// Replaces the state if it is still the one that was seen; whether it was. May fail by chance.
+    #[inline]
+    pub(crate) fn exchange(&self, seen: State, new: State) -> bool {
+        // Release: pairs with the Acquire of `freeze`. Relaxed on failure: what it saw is not looked at.
+        self.0.compare_exchange_weak(seen.0, new.0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// Sets OWNED, so that the caller, who holds the queue's lock, is the only writer. Returns the state

@@ -13,7 +13,7 @@ use std::{
 };
 
 use late_clock::LateClock;
-use tidegate::{AcquireOwned, Denied, Inherit, Quota, RateLimiter};
+use tidegate::{AcquireOwned, Denied, Inherit, NotYet, Quota, RateLimiter};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -76,7 +76,7 @@ fn a_refusal_behind_a_late_alarm_says_when_to_come_back() {
     }
     clock.now.store(150_000_000, Relaxed);
     let retry_after = limiter.time_until(1).unwrap();
-    assert_eq!(limiter.try_acquire(), Err(Denied::NotYet { retry_after }));
+    assert_eq!(limiter.try_acquire(), Err(Denied::NotYet(NotYet::after(retry_after))));
     let until = 150_000_000 + retry_after.as_nanos() as u64;
     for now in (150_000_000..=until).step_by(10_000_000) {
         clock.now.store(now, Relaxed);

@@ -25,7 +25,7 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{ToPrimitive, Zero};
 use proptest::prelude::*;
-use tidegate::{Clock, Denied, ManualClock, Quota, RateLimiter};
+use tidegate::{ChargeError, Clock, ManualClock, Quota, RateLimiter};
 
 use self::promises::{
     oracle,
@@ -136,7 +136,7 @@ fn charge(limiter: &RateLimiter<ManualClock>, model: &mut Model, n: u64) -> Resu
     };
     let (requested, most) = match limiter.charge(n) {
         Ok(paid) => return charged(n, paid),
-        Err(Denied::DebtTooDeep { requested, most }) => (requested, most.whole()),
+        Err(ChargeError::DebtTooDeep { requested, most }) => (requested, most),
         Err(denied) => return Err(TestCaseError::fail(denied.to_string())),
     };
     prop_assert_eq!(requested, n.into());

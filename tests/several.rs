@@ -13,7 +13,7 @@ use std::{
 };
 
 use tidegate::{
-    AcquireAll, AcquireNOwned, AllOf, Clock, Denied, ManualClock, QuantaClock, Quota, RateLimiter,
+    AcquireAll, AcquireNOwned, AllOf, Clock, Denied, ManualClock, NotYet, QuantaClock, Quota, RateLimiter,
 };
 
 #[path = "several/chains.rs"]
@@ -72,9 +72,10 @@ where
     E: Debug + PartialEq,
 {
     fn look(&mut self, now_ms: u64) {
-        if self.served.is_none()
-            && let Some(outcome) = self.poll()
-        {
+        if self.served.is_some() {
+            return;
+        }
+        if let Some(outcome) = self.poll() {
             outcome.unwrap();
             self.served = Some(now_ms);
         }
@@ -106,6 +107,11 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+/// How a limiter with this burst refuses a request for more.
+fn too_many(requested: u64, burst: u64) -> Denied {
+    limiter(&ManualClock::new(), 1, burst, 0).try_acquire_n(requested).unwrap_err()
+}
+
 #[test]
 fn all_or_nothing() {
     let clock = ManualClock::new();
@@ -114,7 +120,7 @@ fn all_or_nothing() {
     both(1, 2).try_acquire().unwrap();
     // The longest wait of all, and nothing taken.
     let denied = both(5, 1).try_acquire().unwrap_err();
-    assert_eq!(denied.denied(), Denied::NotYet { retry_after: ms(1_000) });
+    assert_eq!(denied.denied(), Denied::NotYet(NotYet::after(ms(1_000))));
     assert_eq!((a.available(), b.available()), (4, 0));
     clock.advance(ms(1_000));
     both(5, 1).try_acquire().unwrap();

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate::{AcquireNOwned, Clock, Denied, ManualClock, Quota, RateLimiter};
+use tidegate::{AcquireError, AcquireNOwned, Clock, ManualClock, Quota, RateLimiter};
 
 use self::hooked::{Hooked, On};
 
@@ -47,7 +47,7 @@ fn limiter(burst: u64) -> (Limiter, ManualClock) {
     (RateLimiter::with_clock(quota, clock.clone()), clock)
 }
 
-fn poll<C: Clock>(waiter: &mut Waiter<C>, waker: &Waker) -> Poll<Result<(), Denied>> {
+fn poll<F: Future>(waiter: &mut Pin<Box<F>>, waker: &Waker) -> Poll<F::Output> {
     waiter.as_mut().poll(&mut Context::from_waker(waker))
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use num_bigint::BigInt;
 use num_integer::Integer;
-use tidegate::{Clock, Denied, ManualClock, Permits, Quota, QuotaError, RateLimiter};
+use tidegate::{ChargeError, Clock, Denied, ManualClock, Permits, Quota, QuotaError, RateLimiter};
 
 use super::{
     decode,
@@ -207,10 +207,9 @@ impl Run {
             }
             Some(tick) => self.oracle.clone().within(tick).wait_within(millionths, tick),
         };
-        // As far as a clock can show them.
+        // It need not be told beyond the end of time.
         let now = self.clock.now();
-        let longest = BigInt::from(u64::MAX - now);
-        let (least, most) = (least.min(longest.clone()), most.min(longest));
+        let least = least.min(BigInt::from(u64::MAX - now));
         let told = BigInt::from(told.as_nanos());
         let right = least <= told && told <= most;
         assert!(right, "{what}: {told} ns, not {least} to {most}; {:?} at {now}", self.limiter);
@@ -226,8 +225,9 @@ impl Run {
                 }
                 self.oracle.take(cost.millionths);
             }
-            Err(Denied::Never { .. }) => assert!(never, "never, but it is no more than a burst"),
-            Err(Denied::NotYet { retry_after }) => {
+            Err(Denied::TooMany(_)) => assert!(never, "never, but it is no more than a burst"),
+            Err(Denied::NotYet(not_yet)) => {
+                let retry_after = not_yet.retry_after();
                 assert!(!never, "not yet, but it is never");
                 assert!(!retry_after.is_zero(), "to come back at once");
                 self.is_right(retry_after, cost.millionths, "to retry after");
@@ -251,7 +251,7 @@ impl Run {
                 self.is_right(paid, 0, "until the debt is paid");
                 self.retry_ns = paid.as_nanos() as u64;
             }
-            Err(Denied::DebtTooDeep { .. }) => {
+            Err(ChargeError::DebtTooDeep { .. }) => {
                 assert!(charged.available() < deepest, "there is room for a burst of debt");
             }
             Err(other) => panic!("{other}"),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use num_bigint::BigInt;
 use num_traits::Zero;
-use tidegate::{Clock, Denied, Inherit, ManualClock, Permits, QuotaError, RateLimiter};
+use tidegate::{ChargeError, Clock, Denied, Inherit, ManualClock, Permits, QuotaError, RateLimiter};
 
 use super::{
     Extended, decode,
@@ -181,8 +181,9 @@ impl Run {
                 assert!(agrees(true), "admitted too early");
                 self.oracle.take(millionths);
             }
-            Err(Denied::Never { .. }) => assert!(never, "never, but it is no more than a burst"),
-            Err(Denied::NotYet { retry_after }) => {
+            Err(Denied::TooMany(_)) => assert!(never, "never, but it is no more than a burst"),
+            Err(Denied::NotYet(not_yet)) => {
+                let retry_after = not_yet.retry_after();
                 assert!(!never, "not yet, but it is never");
                 if self.exact() {
                     assert!(agrees(false), "refused, but it is there");
@@ -216,9 +217,9 @@ impl Run {
                 }
             }
             // A limiter whose clock is behind by hours may have no room in its word.
-            Err(Denied::DebtTooDeep { .. }) if !self.exact() => {}
+            Err(ChargeError::DebtTooDeep { .. }) if !self.exact() => {}
             // Just before its origin is moved, the limiter may refuse a debt that it takes elsewhere.
-            Err(Denied::DebtTooDeep { .. }) => {
+            Err(ChargeError::DebtTooDeep { .. }) => {
                 let mut charged = self.oracle.clone();
                 charged.take(millionths);
                 assert!(charged.available() < BigInt::zero(), "refused, but it is no debt");

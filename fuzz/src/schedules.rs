@@ -201,7 +201,7 @@ impl Run {
         let recorder = Recorder { id, clock: self.clock.clone(), woken: self.woken.clone() };
         let future = match within_ns {
             Some(ns) => self.limiter.acquire_within_owned(n, Duration::from_nanos(ns)),
-            None => self.limiter.acquire_n_owned(n),
+            None => self.limiter.acquire_within_owned(n, Duration::MAX),
         };
         let waker = Waker::from(Arc::new(recorder));
         let patient = within_ns.is_none();
@@ -213,8 +213,9 @@ impl Run {
             let late_ns = within_ns.map_or(0, |within_ns| wait_ns.saturating_sub(within_ns));
             match outcome {
                 Poll::Ready(Ok(())) => assert!(line.take(n), "granted, and it is not there"),
-                Poll::Ready(Err(Denied::Never { .. })) => assert!(never, "it is never"),
-                Poll::Ready(Err(Denied::NotYet { retry_after })) => {
+                Poll::Ready(Err(Denied::TooMany(_))) => assert!(never, "it is never"),
+                Poll::Ready(Err(Denied::NotYet(not_yet))) => {
+                    let retry_after = not_yet.retry_after();
                     assert!(!never, "not yet, and it is never");
                     assert_eq!(retry_after.as_nanos(), late_ns.into(), "too late by another time");
                     assert!(late_ns > 0, "refused, and it is in time");
@@ -252,9 +253,9 @@ impl Run {
             match (outcome, self.settled(id)) {
                 (Poll::Pending, None)
                 | (Poll::Ready(Ok(())), Some((_, Settled::Granted)))
-                | (Poll::Ready(Err(Denied::Never { .. })), Some((_, Settled::Never))) => {}
-                (Poll::Ready(Err(Denied::NotYet { retry_after })), Some((_, Settled::Late(ns)))) => {
-                    assert_eq!(retry_after.as_nanos(), ns.into(), "late by another time");
+                | (Poll::Ready(Err(Denied::TooMany(_))), Some((_, Settled::Never))) => {}
+                (Poll::Ready(Err(Denied::NotYet(not_yet))), Some((_, Settled::Late(ns)))) => {
+                    assert_eq!(not_yet.retry_after().as_nanos(), ns.into(), "late by another time");
                 }
                 (outcome, settled) => panic!("{id}: {outcome:?}, and by right {settled:?}"),
             }
@@ -301,7 +302,7 @@ impl Run {
             let wait_ns = line.time_until(n);
             match outcome {
                 Ok(()) => assert!(line.take(n), "taken, and it is not there"),
-                Err(Denied::Never { .. }) => assert!(line.is_never(n)),
+                Err(Denied::TooMany(_)) => assert!(line.is_never(n)),
                 Err(denied) => {
                     assert!(!line.is_never(n), "{denied}, and it is never");
                     let told = denied.retry_after().expect("not yet").as_nanos();

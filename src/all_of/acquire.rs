@@ -57,8 +57,8 @@ impl<C: Clock> AllOf<C> {
     /// [`RateLimiter::acquire`](crate::RateLimiter::acquire) do.
     ///
     /// # Errors
-    /// At once, [`Denied::Never`] if one of the limits cannot ever admit it, or [`Denied::Invalid`] for an
-    /// amount that is none; later, `Never` if a [quota](crate::RateLimiter::set_quota) has become too small.
+    /// At once, [`Denied::TooMany`] if one of the limits cannot ever admit it, or [`Denied::Invalid`] for an
+    /// amount that is none; later, `TooMany` if a [quota](crate::RateLimiter::set_quota) has become too small.
     ///
     /// # Panics
     /// As [`RateLimiter::acquire`](crate::RateLimiter::acquire).
@@ -111,11 +111,7 @@ impl<C: Clock> AcquireAll<C> {
         let mut all = true;
         for (step, member) in steps.iter_mut().zip(&self.members) {
             let cost = step.cost(member.permits).map_err(|denied| member.denied(denied))?;
-            if step.is_empty()
-                && let Some(shares) = member.driver.shares()
-            {
-                shares.reclaim_for(step, cost);
-            }
+            member.driver.reclaim_parked(step, cost);
             let look = step.look(cost, Caller::Waiter);
             all &= look.is_ok();
             let due_ns = look.map_or_else(|tick| step.frame().instant(tick), |()| 0);

@@ -157,9 +157,7 @@ impl<C: Clock> Round<C> {
             return Some(Stage::Denied(i, denied));
         }
         for (step, part) in steps_and_parts(steps, parts) {
-            if let Some(shares) = part.driver.shares()
-                && let Some(cost) = step.cost_of(part.place.as_ref())
-            {
+            if let (Some(shares), Some(cost)) = (part.driver.shares(), step.cost_of(part.place.as_ref())) {
                 shares.reclaim_for(step, cost);
             }
         }

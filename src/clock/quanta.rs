@@ -55,7 +55,19 @@ struct Process {
 /// The clocks of the machine.
 struct Machine {
     counter: quanta::Clock,
+    /// Nanoseconds to a tick of the counter, as a fraction of 2^64: one multiplication takes less time than quanta's
+    /// multiplication and shift. Zero if a tick is a nanosecond or longer.
+    per_tick: u64,
     start: Instant,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let counter = quanta::Clock::new();
+        // 2^64 ticks in nanoseconds, to a part in 2^60.
+        let per_tick = u128::from(counter.delta_as_nanos(0, 1 << 60)) << 4;
+        Self { counter, per_tick: per_tick.try_into().unwrap_or(0), start: Instant::now() }
+    }
 }
 
 impl QuantaClock {
@@ -68,7 +80,7 @@ impl QuantaClock {
     /// See the example of [`QuantaClock`].
     pub fn new() -> Self {
         Self(PROCESS.get_or_init(|| {
-            let machine = Machine { counter: quanta::Clock::new(), start: Instant::now() };
+            let machine = Machine::new();
             let discipline = Discipline::new(&machine);
             CachePadded::new(Process { machine, discipline })
         }))
@@ -80,7 +92,11 @@ impl Sources for Machine {
     fn counter(&self) -> u64 {
         // Since zero: quanta takes a negative difference for none, which would stop the clock where a counter has
         // gone back. The discipline takes differences itself.
-        self.counter.delta_as_nanos(0, self.counter.raw())
+        let raw = self.counter.raw();
+        if self.per_tick == 0 {
+            return self.counter.delta_as_nanos(0, raw);
+        }
+        ((u128::from(raw) * u128::from(self.per_tick)) >> 64) as u64
     }
 
     fn system(&self) -> u64 {

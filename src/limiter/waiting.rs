@@ -4,7 +4,10 @@ use core::{future::Future, time::Duration};
 use std::sync::Arc;
 
 use super::RateLimiter;
-use crate::{Acquire, AcquireN, AcquireNOwned, AcquireOwned, Amount, Clock, Denied, Reservation};
+use crate::{
+    Acquire, AcquireError, AcquireN, AcquireNOwned, AcquireOwned, AcquireWithin, AcquireWithinOwned, Amount,
+    Clock, Denied, Reservation,
+};
 
 impl<C: Clock> RateLimiter<C> {
     /// Waits for one permit, on any executor.
@@ -63,9 +66,9 @@ impl<C: Clock> RateLimiter<C> {
     /// Fairness, cancel safety, paused time and panics are as for [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// - At once, [`Denied::Never`] if `n` is more than the [largest request](Self::largest_request), or
-    ///   [`Denied::Invalid`] if it is negative or not a number.
-    /// - Later, [`Denied::Never`] if another [quota](Self::set_quota) has a burst below `n`.
+    /// - At once, [`AcquireError::TooMany`] if `n` is more than the [largest request](Self::largest_request), or
+    ///   [`AcquireError::Invalid`] if it is negative or not a number.
+    /// - Later, [`AcquireError::TooMany`] if another [quota](Self::set_quota) has a burst below `n`.
     ///
     /// # Examples
     /// ```
@@ -75,7 +78,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # rt.block_on(async {
     /// let limiter = RateLimiter::new(Quota::per_second(1000));
     /// limiter.acquire_n(250).await.unwrap();
-    /// assert!(limiter.acquire_n(1001).await.unwrap_err().is_never());
+    /// assert!(limiter.acquire_n(1001).await.is_err());
     /// # });
     /// ```
     pub fn acquire_n(&self, n: impl Amount) -> AcquireN<'_, C> {
@@ -130,7 +133,7 @@ impl<C: Clock> RateLimiter<C> {
     /// - The same later, as soon as it is known that the request cannot be granted in time any more: because of
     ///   another [quota](Self::set_quota), a [charge](Self::charge), a timer that was later than the catch-up, a
     ///   clock that has stepped back, or a call ahead that waits for [other limits as well](crate::AllOf).
-    /// - [`Denied::Never`] and [`Denied::Invalid`] as [`acquire_n`](Self::acquire_n).
+    /// - [`Denied::TooMany`] and [`Denied::Invalid`] as [`acquire_n`](Self::acquire_n).
     ///
     /// # Examples
     /// ```
@@ -146,8 +149,8 @@ impl<C: Clock> RateLimiter<C> {
     /// assert!(denied.retry_after() > Some(Duration::from_secs(3_000)));
     /// # });
     /// ```
-    pub fn acquire_within(&self, n: impl Amount, max_wait: Duration) -> AcquireN<'_, C> {
-        AcquireN::new(&self.driver, n.permits(), Some(max_wait))
+    pub fn acquire_within(&self, n: impl Amount, max_wait: Duration) -> AcquireWithin<'_, C> {
+        AcquireWithin::new(&self.driver, n.permits(), Some(max_wait))
     }
 
     /// As [`acquire_within`](Self::acquire_within), with a future that owns its handle on the limiter.
@@ -166,8 +169,8 @@ impl<C: Clock> RateLimiter<C> {
     /// tokio::spawn(call).await.unwrap().unwrap();
     /// # });
     /// ```
-    pub fn acquire_within_owned(&self, n: impl Amount, max_wait: Duration) -> AcquireNOwned<C> {
-        AcquireNOwned::new(Arc::clone(&self.driver), n.permits(), Some(max_wait))
+    pub fn acquire_within_owned(&self, n: impl Amount, max_wait: Duration) -> AcquireWithinOwned<C> {
+        AcquireWithinOwned::new(Arc::clone(&self.driver), n.permits(), Some(max_wait))
     }
 
     /// Waits for `n` permits as [`acquire_n`](Self::acquire_n). They go back on drop unless they are
@@ -190,7 +193,7 @@ impl<C: Clock> RateLimiter<C> {
     /// assert_eq!(limiter.available(), 10);
     /// # });
     /// ```
-    pub async fn reserve(&self, n: impl Amount) -> Result<Reservation<C>, Denied> {
+    pub async fn reserve(&self, n: impl Amount) -> Result<Reservation<C>, AcquireError> {
         let permits = n.permits()?;
         Reservation::wait(&self.driver, permits).await
     }
@@ -234,10 +237,10 @@ impl<C: Clock> RateLimiter<C> {
     /// use tidegate::{Quota, RateLimiter};
     /// let limiter = RateLimiter::new(Quota::per_second(1000));
     /// limiter.blocking_acquire_n(250).unwrap();
-    /// assert!(limiter.blocking_acquire_n(1001).unwrap_err().is_never());
+    /// assert!(limiter.blocking_acquire_n(1001).is_err());
     /// ```
-    pub fn blocking_acquire_n(&self, n: impl Amount) -> Result<(), Denied> {
-        self.driver.wait_blocking(n.permits()?, None)
+    pub fn blocking_acquire_n(&self, n: impl Amount) -> Result<(), AcquireError> {
+        self.driver.wait_blocking(n.permits()?, None).map_err(AcquireError::of)
     }
 
     /// Blocks the thread until it has `n` permits, if they can be had within `max_wait`; else fails at once.

@@ -1,7 +1,5 @@
 //! The lock-free half on its own.
 
-use core::cell::Cell;
-
 use super::*;
 
 const NOW: u64 = 100_000_000_000;
@@ -31,7 +29,7 @@ fn a_draw_brings_as_many_whole_permits_as_there_are() {
     // Half a permit is left over.
     assert_eq!(meter.draw(Permits::of_millionths(1_500_000), 9, NOW), Taken::Yes(3));
     assert_eq!(tat(&meter), now + 9 * cost + cost / 2);
-    assert_eq!(meter.draw(1.into(), 9, NOW), Taken::NotYet(MS / 2));
+    assert_eq!(meter.draw(1.into(), 9, NOW), Taken::NotYet(NotYet::after_ns(MS / 2)));
     assert_eq!(meter.draw(11.into(), 0, NOW), Taken::Slow, "more than a burst");
 }
 
@@ -39,8 +37,8 @@ fn a_draw_brings_as_many_whole_permits_as_there_are() {
 fn a_call_is_admitted_when_it_was_told() {
     let (meter, ..) = meter("1000/s burst 1", 0);
     assert_eq!(meter.draw(1.into(), 0, NOW), Taken::Yes(0));
-    assert_eq!(meter.draw(1.into(), 0, NOW), Taken::NotYet(MS));
-    assert_eq!(meter.draw(1.into(), 0, NOW + MS - 1), Taken::NotYet(1));
+    assert_eq!(meter.draw(1.into(), 0, NOW), Taken::NotYet(NotYet::after_ns(MS)));
+    assert_eq!(meter.draw(1.into(), 0, NOW + MS - 1), Taken::NotYet(NotYet::after_ns(1)));
     assert_eq!(meter.draw(1.into(), 0, NOW + MS), Taken::Yes(0));
 }
 
@@ -172,14 +170,14 @@ fn a_refusal_by_a_clock_that_seems_to_have_stepped_back_is_left_to_the_lock() {
         assert_eq!(slow, meter.snapshot(NOW).is_none(), "{ahead}");
         taken
     };
-    assert_eq!(refused(limit), Taken::NotYet(MS));
-    assert_eq!(refused(limit + skew), Taken::NotYet(2 * MS));
+    assert_eq!(refused(limit), Taken::NotYet(NotYet::after_ns(MS)));
+    assert_eq!(refused(limit + skew), Taken::NotYet(NotYet::after_ns(2 * MS)));
     assert_eq!(refused(limit + skew + 1), Taken::Slow);
     // A debt is known by its word and the reading of the thaw that left it.
     let deep = State::new(now + 9 * limit, false, false);
     let debt = Thaw { in_debt: true, ..thaw(deep, NOW) };
     meter.thaw(&debt);
-    assert_eq!(meter.draw(1.into(), 0, NOW), Taken::NotYet(41 * MS));
+    assert_eq!(meter.draw(1.into(), 0, NOW), Taken::NotYet(NotYet::after_ns(41 * MS)));
     meter.thaw(&Thaw { now_ns: NOW + SKEW_NS, ..debt });
     assert!(matches!(meter.draw(1.into(), 0, NOW), Taken::NotYet(_)));
     meter.thaw(&Thaw { now_ns: NOW + SKEW_NS + 1, ..debt });
@@ -204,33 +202,24 @@ fn a_report_tells_an_old_word_from_a_new_one() {
     assert_eq!(meter.snapshot(NOW).unwrap().frame, frame);
 }
 
-/// The lock holder publishes between the look and the exchange, once or many times; the numbers of the word do not repeat.
+/// The lock holder publishes between the decision and the exchange, once or many times; the numbers of the word do not repeat.
 #[test]
 fn no_permits_are_taken_by_a_frame_that_has_been_replaced() {
     for publications in [1, 2, 3, 4, 9] {
-        let (meter, frame, now) = meter("1000/s burst 5", 0);
-        let (looks, after) = (Cell::new(0), Cell::new(now));
-        let taken = meter.exchange(1.into(), 0, NOW, |state, now, _| {
-            looks.set(looks.get() + 1);
-            if looks.get() == 1 {
-                let mut highest = state.tat();
-                meter.freeze();
-                for _ in 0..publications {
-                    let (next, now) = Frame::next(*frame.scale(), NOW, highest, 0);
-                    highest = now;
-                    after.set(now);
-                    meter.published.publish(&next, || {});
-                }
-                meter.thaw_unchanged(State::new(highest, false, false));
-            }
-            now
-        });
-        assert_eq!(
-            (taken, tat(&meter)),
-            (Taken::Yes(0), after.get() + frame.scale().per_permit),
-            "{publications}"
-        );
-        assert!(looks.get() >= 2, "{publications}");
+        let (meter, frame, mut now) = meter("1000/s burst 5", 0);
+        let state = meter.word.load();
+        let Change::Set(new, _) = meter.change(state, 1.into(), 0, NOW, false) else { panic!() };
+        let mut highest = meter.freeze().tat();
+        for _ in 0..publications {
+            let next;
+            (next, now) = Frame::next(*frame.scale(), NOW, highest, 0);
+            highest = now;
+            meter.published.publish(&next, || {});
+        }
+        meter.thaw_unchanged(State::new(highest, false, false));
+        assert!(!meter.word.exchange(state, new), "{publications}");
+        assert_eq!(meter.take_again(1.into(), 0, NOW, false), Taken::Yes(0));
+        assert_eq!(tat(&meter), now + frame.scale().per_permit, "{publications}");
     }
 }
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 use loom::thread;
 
 use super::{ModelClock, SECOND, check, limiter};
-use crate::meter::Taken;
+use crate::{NotYet, meter::Taken};
 
 const OWNED: u64 = 1;
 
@@ -23,7 +23,7 @@ fn a_call_that_finds_a_debt_needs_no_lock() {
                 let found = meter.bits();
                 if found != before && found & OWNED == 0 {
                     // Nobody changes it any more.
-                    assert_eq!(meter.draw(1.into(), 0, 0), Taken::NotYet(5 * SECOND));
+                    assert_eq!(meter.draw(1.into(), 0, 0), Taken::NotYet(NotYet::after_ns(5 * SECOND)));
                 }
             })
         };

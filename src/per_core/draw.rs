@@ -33,18 +33,20 @@ fn draw_or_steal<C: Clock>(
     sizing: Sizing,
 ) -> Result<(), Denied> {
     let now_ns = driver.clock().now();
+    let word = driver.meter().bits();
     if slots.are_known_empty() {
-        // Permits are scarce: nothing is there to be stolen, and no share to be drawn.
-        let taken = driver.meter().draw(permits, 0, now_ns);
-        if matches!(taken, Taken::Yes(_)) {
-            slots.forget_empty();
-        }
-        return if let Taken::Yes(_) = taken { Ok(()) } else { driver.try_take_slow(permits, now_ns, taken) };
+        // Permits are scarce: none can be stolen, and no share be drawn.
+        return match driver.meter().draw(permits, 0, now_ns) {
+            Taken::Yes(_) => {
+                slots.forget_empty();
+                Ok(())
+            }
+            // As in `try_steal`: the slots were empty while the word had too little.
+            Taken::NotYet(not_yet) if driver.meter().bits() == word => Err(not_yet.into()),
+            Taken::NotYet(_) | Taken::Slow => driver.settle(permits, now_ns, Taken::Slow),
+        };
     }
-    match draw_share(driver, slots, slot, permits, sizing, now_ns) {
-        Taken::Yes(_) => Ok(()),
-        refused => driver.try_take_slow(permits, now_ns, refused),
-    }
+    driver.settle(permits, now_ns, draw_share(driver, slots, slot, permits, sizing, now_ns))
 }
 
 /// As [`take_shared`], for callers that wait if that fails.
@@ -127,7 +129,7 @@ impl Hand {
     ) -> Result<(), Denied> {
         let now_ns = driver.clock().now();
         if let Err((missing, refused)) = self.draw(driver, slots, permits, sizing, now_ns) {
-            driver.try_take_slow(missing, now_ns, refused)?;
+            driver.settle(missing, now_ns, refused)?;
             self.take_all_but(permits, missing);
         }
         Ok(())

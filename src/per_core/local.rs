@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{PerCore, draw::Hand};
-use crate::{Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, queue::poll_proceed};
+use crate::{AcquireError, Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, queue::poll_proceed};
 
 /// Permits in the hands of one thread or task: to take one is a plain subtraction.
 ///
@@ -131,12 +131,12 @@ impl<C: Clock> Local<C> {
     /// local.acquire_n(5).await.unwrap();
     /// # });
     /// ```
-    pub async fn acquire_n(&mut self, n: impl Amount) -> Result<(), Denied> {
+    pub async fn acquire_n(&mut self, n: impl Amount) -> Result<(), AcquireError> {
         let permits = n.permits()?;
         // The budget of a task is charged whenever it takes permits, in hand or not.
         core::future::poll_fn(|cx| poll_proceed(cx).map(|budget| budget.made_progress())).await;
         if let Err(missing) = self.take_at_once(permits) {
-            self.per_core.limiter.acquire_n(missing).await.map_err(|denied| asked_for(permits, denied))?;
+            self.per_core.limiter.acquire_n(missing).await.map_err(|error| error.of_request(permits))?;
             self.hand.take_all_but(permits, missing);
         }
         Ok(())
@@ -165,10 +165,10 @@ impl<C: Clock> Local<C> {
     /// let mut local = PerCore::new(&RateLimiter::new(Quota::per_second(1000))).local();
     /// local.blocking_acquire_n(5).unwrap();
     /// ```
-    pub fn blocking_acquire_n(&mut self, n: impl Amount) -> Result<(), Denied> {
+    pub fn blocking_acquire_n(&mut self, n: impl Amount) -> Result<(), AcquireError> {
         let permits = n.permits()?;
         if let Err(missing) = self.take_at_once(permits) {
-            self.per_core.limiter.blocking_acquire_n(missing).map_err(|denied| asked_for(permits, denied))?;
+            self.per_core.limiter.blocking_acquire_n(missing).map_err(|error| error.of_request(permits))?;
             self.hand.take_all_but(permits, missing);
         }
         Ok(())
@@ -226,7 +226,7 @@ impl<C: Clock> Local<C> {
     fn take_elsewhere(&mut self, permits: Permits) -> Result<(), Denied> {
         let PerCore { limiter, shares, sizing, .. } = &self.per_core;
         let taken = self.hand.take(limiter.driver(), shares, permits, *sizing);
-        taken.map_err(|denied| asked_for(permits, denied))
+        taken.map_err(|denied| denied.of_request(permits))
     }
 
     /// Takes permits that are there; else how many are missing.
@@ -236,14 +236,6 @@ impl<C: Clock> Local<C> {
         }
         let PerCore { limiter, shares, sizing, .. } = &self.per_core;
         self.hand.take_at_once(limiter.driver(), shares, permits, *sizing)
-    }
-}
-
-/// Why so many were refused, of which a part was in hand.
-fn asked_for(requested: Permits, denied: Denied) -> Denied {
-    match denied {
-        Denied::Never { burst, .. } => Denied::Never { requested, burst },
-        other => other,
     }
 }
 

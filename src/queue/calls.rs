@@ -3,14 +3,14 @@
 use core::time::Duration;
 
 use super::{
-    core::{Caller, Core, never, not_yet},
+    core::{Caller, Core, not_yet},
     driver::Driver,
     entry::Grant,
     shares::Stolen,
 };
 use crate::{
     clock::Clock,
-    error::Denied,
+    error::{ChargeError, Denied, TooMany},
     frame::Frame,
     gcra::nanos,
     meter::{Snapshot, Taken},
@@ -19,35 +19,37 @@ use crate::{
 };
 
 impl<C: Clock> Driver<C> {
-    /// Takes permits if they are there and nobody waits.
+    /// Takes permits if they are available and nobody waits.
     #[inline]
     pub(crate) fn try_take(&self, permits: Permits) -> Result<(), Denied> {
         let now_ns = self.clock().now();
-        match self.meter().draw(permits, 0, now_ns) {
+        self.settle(permits, now_ns, self.meter().draw(permits, 0, now_ns))
+    }
+
+    /// Ends a call that has tried to take permits without the lock.
+    #[inline]
+    pub(crate) fn settle(&self, permits: Permits, now_ns: u64, taken: Taken) -> Result<(), Denied> {
+        match taken {
             Taken::Yes(_) => Ok(()),
-            refused => self.try_take_slow(permits, now_ns, refused),
+            Taken::NotYet(not_yet) if self.shares().is_none() => Err(Denied::NotYet(not_yet)),
+            Taken::NotYet(_) => self.try_steal(permits, now_ns),
+            Taken::Slow => self.try_take_slow(permits, now_ns),
         }
     }
 
-    /// As [`try_take`](Self::try_take), for a call that has met with this without the lock.
     #[cold]
     #[inline(never)]
-    pub(crate) fn try_take_slow(&self, permits: Permits, now_ns: u64, met: Taken) -> Result<(), Denied> {
-        match met {
-            Taken::Yes(_) => Ok(()),
-            Taken::NotYet(wait_ns) if self.shares().is_none() => {
-                Err(Denied::NotYet { retry_after: nanos(wait_ns) })
-            }
-            Taken::NotYet(_) => self.try_steal(permits, now_ns),
-            Taken::Slow => match self.refusal(permits, now_ns) {
-                Some(denied) => Err(denied),
-                None => self.try_take_locked(permits).map(drop),
-            },
+    fn try_take_slow(&self, permits: Permits, now_ns: u64) -> Result<(), Denied> {
+        match self.refusal(permits, now_ns) {
+            Some(denied) => Err(denied),
+            None => self.try_take_locked(permits).map(drop),
         }
     }
 
     /// The word has not enough: takes what is parked. It is refused only if all that was parked is gone, and the word
     /// has not changed since before that was seen: else something may have been parked behind its back.
+    #[cold]
+    #[inline(never)]
     fn try_steal(&self, permits: Permits, now_ns: u64) -> Result<(), Denied> {
         let Some(shares) = self.shares() else { return self.try_take_locked(permits).map(drop) };
         let mut word = self.meter().bits();
@@ -59,11 +61,11 @@ impl<C: Clock> Driver<C> {
             }
             match self.meter().draw(permits, 0, now_ns) {
                 Taken::Yes(_) => return Ok(()),
-                Taken::Slow => return self.try_take_slow(permits, now_ns, Taken::Slow),
-                Taken::NotYet(wait_ns) => {
+                Taken::Slow => return self.try_take_slow(permits, now_ns),
+                Taken::NotYet(not_yet) => {
                     let before = core::mem::replace(&mut word, self.meter().bits());
                     if before == word {
-                        return Err(Denied::NotYet { retry_after: nanos(wait_ns) });
+                        return Err(Denied::NotYet(not_yet));
                     }
                 }
             }
@@ -81,7 +83,7 @@ impl<C: Clock> Driver<C> {
         fence(Ordering::Acquire);
         let behind = self.meter().behind_waiters(now_ns);
         let Snapshot { frame, tat, now } = behind.or_else(|| self.meter().snapshot(now_ns))?;
-        let Some(cost) = frame.scale().cost(permits) else { return Some(never(&frame, permits)) };
+        let Some(cost) = frame.scale().cost(permits) else { return self.too_many(&frame, permits) };
         if cost == 0 {
             return None;
         }
@@ -91,6 +93,13 @@ impl<C: Clock> Driver<C> {
         let moved = self.shares().is_some() && self.meter().bits() != word;
         // A first waiter that is due, and late, is served under the lock.
         (due_ns > now_ns && !moved).then(|| not_yet(due_ns, now_ns))
+    }
+
+    /// The refusal of a request for more than one is granted. `None` while shares may set a part of the burst aside: the
+    /// lock holder knows how much.
+    pub(super) fn too_many(&self, frame: &Frame, requested: Permits) -> Option<Denied> {
+        let burst = frame.scale().limit / frame.scale().per_permit;
+        self.shares().is_none().then(|| TooMany::new(requested, burst, burst).into())
     }
 
     /// As [`try_take`](Self::try_take), for permits that can be given back.
@@ -143,8 +152,13 @@ impl<C: Clock> Driver<C> {
 
     /// As many as the word has.
     fn take_up_to(&self, most: u64) -> u64 {
-        if let Some(count) = self.meter().take_up_to(most, self.clock().now()) {
+        let now_ns = self.clock().now();
+        if let Some(count) = self.meter().take_up_to(most, now_ns) {
             return count;
+        }
+        // Behind waiters, none of whom is due.
+        if self.refusal(1.into(), now_ns).is_some() {
+            return 0;
         }
         self.serve_due();
         self.with(|core| {
@@ -159,7 +173,7 @@ impl<C: Clock> Driver<C> {
     }
 
     /// Takes permits whether they are there or not; how long until the debt is paid.
-    pub(crate) fn charge(&self, permits: Permits) -> Result<Duration, Denied> {
+    pub(crate) fn charge(&self, permits: Permits) -> Result<Duration, ChargeError> {
         if self.meter().charge(permits, self.clock().now()) {
             return Ok(Duration::ZERO);
         }
@@ -169,16 +183,12 @@ impl<C: Clock> Driver<C> {
             let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
             let charged = core.charge(cost);
             // A debt comes out of what is parked first.
-            if charged.is_ok()
-                && let Some(shares) = self.shares()
-            {
+            if let (Ok(()), Some(shares)) = (&charged, self.shares()) {
                 shares.reclaim_for(core, 0);
             }
             match charged {
                 Ok(()) => Ok(nanos(core.paid_ns().saturating_sub(core.now_ns()))),
-                Err(most) => {
-                    Err(Denied::DebtTooDeep { requested: permits, most: (most / per_permit).into() })
-                }
+                Err(most) => Err(ChargeError::DebtTooDeep { requested: permits, most: most / per_permit }),
             }
         });
         // It goes ahead of the waiters, some of which may be too late now.

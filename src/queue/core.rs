@@ -44,9 +44,9 @@ use super::{
     list::{List, ListId},
 };
 use crate::{
-    error::Denied,
+    error::{Denied, NotYet},
     frame::Frame,
-    gcra::{Decision, MAX_TAT, SKEW_NS, Scale, decide, nanos},
+    gcra::{Decision, MAX_TAT, SKEW_NS, Scale, decide},
     meter::{Thaw, UNTOLD},
     permits::Permits,
     quota::Quota,
@@ -103,30 +103,28 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(quota: Quota, scale: Scale, now_ns: u64) -> Self {
-        let (frame, now) = Frame::first(scale, now_ns);
-        let missing = quota.burst() - quota.initial();
-        let tat = now + missing * scale.per_permit;
+    /// The core of a limiter that has never been locked, with the word as it is now.
+    pub(super) fn new(quota: Quota, frame: Frame, word: State, list: ListId) -> Self {
         Self {
             quota,
             frame,
-            list: List::new(),
+            list: List::new(list),
             sum: Sum::default(),
             gates_due_ns: 0,
             ledger: Ledger::new(),
-            highest: tat,
-            left: State::new(tat, false, false),
-            left_ahead: tat - now,
+            highest: 0,
+            left: word,
+            left_ahead: 0,
             handles: 0,
             deferred: 0,
-            latest_ns: now_ns,
+            latest_ns: 0,
             credit_until_ns: 0,
             recheck: false,
             rearm: false,
-            now_ns,
-            now,
-            tat,
-            floor: now,
+            now_ns: 0,
+            now: 0,
+            tat: 0,
+            floor: 0,
             reframed: false,
         }
     }
@@ -233,10 +231,6 @@ impl Core {
     }
 
     // === waiting ===
-
-    pub(super) const fn list_id(&self) -> ListId {
-        self.list.id()
-    }
 
     pub(crate) const fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -370,15 +364,10 @@ impl Core {
     }
 }
 
-/// More than a burst.
-pub(super) fn never(frame: &Frame, requested: Permits) -> Denied {
-    Denied::Never { requested, burst: Permits::from(frame.scale().limit / frame.scale().per_permit) }
-}
-
 /// Due only then, which is after the latest time that would do: now, or a deadline. The same call made so much
 /// later would just be in time. At least a nanosecond: a waiter that is due, and late, still comes first.
-pub(crate) fn not_yet(due_ns: u64, latest_ns: u64) -> Denied {
-    Denied::NotYet { retry_after: nanos(due_ns.saturating_sub(latest_ns).max(1)) }
+pub(crate) const fn not_yet(due_ns: u64, latest_ns: u64) -> Denied {
+    Denied::NotYet(NotYet::after_ns(due_ns.saturating_sub(latest_ns)))
 }
 
 /// The clock reading so much later.

@@ -3,7 +3,7 @@
 use core::pin::Pin;
 use std::collections::VecDeque;
 
-use super::list::{List, Node, Verdict};
+use super::list::{List, ListId, Node, Verdict};
 
 type TestNode = Node<u32, u32>;
 
@@ -27,7 +27,8 @@ struct Run {
 
 /// Runs the operations that the bytes stand for, two bytes each.
 pub(crate) fn against_a_deque(bytes: &[u8]) {
-    let mut run = Run { list: List::new(), model: VecDeque::new(), nodes: Vec::new(), next: 0 };
+    let mut run =
+        Run { list: List::new(ListId::unique()), model: VecDeque::new(), nodes: Vec::new(), next: 0 };
     for operation in bytes.as_chunks::<2>().0 {
         run.step(operation[0], operation[1]);
         assert_eq!(run.list.len(), run.model.len());

@@ -43,21 +43,15 @@ use std::{
 };
 
 use super::{
-    alarm::{Alarm, Armed, Home},
+    alarm::Armed,
     core::{Core, Next},
     entry::{NEVER, Place},
+    guarded::{Guard, Guarded, HandOff, SlowPath},
     list::{ListId, Node},
     shares::Shares,
     wake_batch::WakeBatch,
 };
-use crate::{
-    clock::Clock,
-    gcra::Scale,
-    meter::Meter,
-    quota::Quota,
-    sync::{Mutex, MutexGuard},
-    word::State,
-};
+use crate::{clock::Clock, frame::Frame, gcra::Scale, meter::Meter, quota::Quota, word::State};
 
 /// A limiter's whole state.
 #[derive(Debug)]
@@ -65,36 +59,18 @@ pub(crate) struct Driver<C> {
     meter: Meter,
     clock: C,
     list: ListId,
-    guarded: Mutex<Guarded>,
-    /// Woken by the alarm.
-    bell: Waker,
+    guarded: Guarded,
+    /// For the bell.
+    this: Weak<Self>,
     /// What is parked at cores, once there is anything.
     shares: OnceLock<Arc<dyn Shares>>,
-}
-
-/// What the lock guards.
-#[derive(Debug)]
-struct Guarded {
-    core: Core,
-    hand_off: HandOff,
-    home: Home,
-    alarm: Alarm,
-    /// The clock reading for which the alarm is set.
-    armed: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HandOff {
-    Idle,
-    Running,
-    Called,
 }
 
 /// A step of the core, with the lock held and the word frozen. It ends when it is dropped, also by a panic.
 #[derive(Debug)]
 pub(crate) struct Step<'a> {
     meter: &'a Meter,
-    guarded: MutexGuard<'a, Guarded>,
+    guarded: Guard<'a>,
     /// The word as it was, until the clock has been read.
     unread: Option<State>,
 }
@@ -145,7 +121,7 @@ impl<C: Clock> Wake for Bell<C> {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(driver) = self.0.upgrade() {
-            driver.guarded.lock().armed = None;
+            driver.lock().armed = None;
             driver.drive();
         }
     }
@@ -153,21 +129,32 @@ impl<C: Clock> Wake for Bell<C> {
 
 impl<C: Clock> Driver<C> {
     pub(crate) fn new(quota: Quota, scale: Scale, clock: C) -> Arc<Self> {
-        let core = Core::new(quota, scale, clock.now());
-        Arc::new_cyclic(|weak| Self {
-            meter: Meter::new(core.frame(), core.level().0),
+        let (frame, now) = Frame::first(scale, clock.now());
+        let missing = quota.burst() - quota.initial();
+        Arc::new_cyclic(|this| Self {
+            meter: Meter::new(&frame, now + missing * scale.per_permit),
             clock,
-            list: core.list_id(),
-            guarded: Mutex::new(Guarded {
-                core,
-                hand_off: HandOff::Idle,
-                home: Home::default(),
-                alarm: Alarm::default(),
-                armed: None,
-            }),
-            bell: Waker::from(Arc::new(Bell(weak.clone()))),
+            list: ListId::unique(),
+            guarded: Guarded::new(quota),
+            this: this.clone(),
             shares: OnceLock::new(),
         })
+    }
+
+    fn lock(&self) -> Guard<'_> {
+        self.guarded.lock(|quota| {
+            let core = Core::new(quota, self.meter.frame(), self.meter.word(), self.list);
+            SlowPath::new(core, Waker::from(Arc::new(Bell(self.this.clone()))))
+        })
+    }
+
+    pub(crate) fn quota(&self) -> Quota {
+        self.guarded.read(|slow| slow.core.quota()).unwrap_or_else(|quota| quota)
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.guarded.read(|slow| slow.core.waiting()).unwrap_or(0)
     }
 
     pub(crate) const fn clock(&self) -> &C {
@@ -192,6 +179,13 @@ impl<C: Clock> Driver<C> {
         self.shares.get()
     }
 
+    /// Takes back from the shares the permits that a request for `cost` ticks lacks, if nobody waits.
+    pub(crate) fn reclaim_parked(&self, step: &mut Step<'_>, cost: u64) {
+        if let Some(shares) = self.shares().filter(|_| step.is_empty()) {
+            shares.reclaim_for(step, cost);
+        }
+    }
+
     /// As [`shares`](Self::shares), made by `make` if there were none.
     pub(crate) fn shares_or_init(&self, make: impl FnOnce() -> Arc<dyn Shares>) -> &Arc<dyn Shares> {
         self.shares.get_or_init(make)
@@ -201,7 +195,7 @@ impl<C: Clock> Driver<C> {
     pub(crate) fn refresh(&self, place: Pin<&Place>, waker: &Waker) {
         let mut spare: Option<Waker> = None;
         let (replaced, look) = loop {
-            let mut guarded = self.guarded.lock();
+            let mut guarded = self.lock();
             let Some(entry) = guarded.core.entry_mut(place) else { return };
             let replaced = if entry.has_waker(waker) {
                 None
@@ -230,7 +224,7 @@ impl<C: Clock> Driver<C> {
 
     /// Begins a step. The caller calls [`drive`](Self::drive) afterwards if [`Core::wants_alarm`] holds.
     pub(crate) fn step(&self) -> Step<'_> {
-        let guarded = self.guarded.lock();
+        let guarded = self.lock();
         let state = self.meter.freeze();
         let mut step = Step { meter: &self.meter, guarded, unread: Some(state) };
         // After the freeze: no exchange that has succeeded had a later reading. If it panics, the word is thawed.
@@ -254,7 +248,7 @@ impl<C: Clock> Driver<C> {
 
     /// What needs neither the word nor the clock.
     pub(crate) fn without_clock<T>(&self, run: impl FnOnce(&mut Core) -> T) -> T {
-        let mut guarded = self.guarded.lock();
+        let mut guarded = self.lock();
         let result = run(&mut guarded.core);
         self.meter.set_queued(guarded.core.queued());
         result
@@ -263,7 +257,7 @@ impl<C: Clock> Driver<C> {
     /// Whether the alarm goes by real time, rather than by alarms of the clock.
     #[cfg(all(feature = "tokio", debug_assertions))]
     pub(super) fn is_real_time(&self) -> bool {
-        self.guarded.lock().alarm.is_real()
+        self.lock().alarm.is_real()
     }
 
     // === the hand-off ===
@@ -278,14 +272,14 @@ impl<C: Clock> Driver<C> {
     /// Grants what is due and sets the alarm for the next.
     pub(crate) fn drive(&self) {
         {
-            let mut guarded = self.guarded.lock();
+            let mut guarded = self.lock();
             if guarded.hand_off != HandOff::Idle {
                 guarded.hand_off = HandOff::Called;
                 return;
             }
             guarded.hand_off = HandOff::Running;
         }
-        let reset = Reset(&self.guarded);
+        let reset = Reset(self);
         while self.round() {}
         // The last round has left it idle.
         core::mem::forget(reset);
@@ -340,17 +334,18 @@ impl<C: Clock> Driver<C> {
         }
         step.guarded.armed = Some(due_ns);
         let home = step.guarded.home;
+        let bell = step.guarded.bell.clone();
         let mut alarm = core::mem::take(&mut step.guarded.alarm);
         drop(step);
         batch.wake();
 
         let mut kept = home;
-        let armed = if self.clock.wake_at(due_ns, &self.bell) {
+        let armed = if self.clock.wake_at(due_ns, &bell) {
             Armed::Until(due_ns)
         } else {
-            alarm.set(&mut kept, due_ns, now_ns, &self.bell)
+            alarm.set(&mut kept, due_ns, now_ns, &bell)
         };
-        let mut guarded = self.guarded.lock();
+        let mut guarded = self.lock();
         guarded.alarm = alarm;
         let moved = guarded.home != home;
         if !moved {
@@ -387,9 +382,9 @@ impl<C: Clock> Driver<C> {
 const LATE_NS: u64 = 2_000_000;
 
 /// Makes the hand-off idle again on the way out of a panic: of a clock, or because no thread can be spawned.
-struct Reset<'a>(&'a Mutex<Guarded>);
+struct Reset<'a, C: Clock>(&'a Driver<C>);
 
-impl Drop for Reset<'_> {
+impl<C: Clock> Drop for Reset<'_, C> {
     fn drop(&mut self) {
         let mut guarded = self.0.lock();
         guarded.hand_off = HandOff::Idle;

@@ -2,14 +2,10 @@
 
 use core::time::Duration;
 
-use super::{core::never, driver::Driver};
-use crate::{clock::Clock, error::Denied, gcra::nanos, meter::Snapshot, permits::Permits, quota::Quota};
+use super::driver::Driver;
+use crate::{clock::Clock, error::Denied, gcra::nanos, meter::Snapshot, permits::Permits};
 
 impl<C: Clock> Driver<C> {
-    pub(crate) fn quota(&self) -> Quota {
-        self.without_clock(|core| core.quota())
-    }
-
     /// The whole permits there are, rounded down; negative in debt.
     pub(crate) fn available(&self) -> i64 {
         let (Snapshot { frame, tat, now }, _) = self.snapshot();
@@ -23,11 +19,15 @@ impl<C: Clock> Driver<C> {
         let now_ns = self.clock().now();
         let parked = self.parked();
         if let Some(Snapshot { frame, tat, now }) = self.meter().snapshot(now_ns) {
-            let Some(cost) = frame.scale().cost(permits) else { return Err(never(&frame, permits)) };
-            let there = u128::from(frame.scale().parked(parked));
-            let all = u128::from(tat.max(now)) + u128::from(cost);
-            let due_ns = if cost == 0 { 0 } else { frame.instant_of(all.saturating_sub(there)) };
-            return Ok(nanos(due_ns.saturating_sub(now_ns)));
+            if let Some(cost) = frame.scale().cost(permits) {
+                let there = u128::from(frame.scale().parked(parked));
+                let all = u128::from(tat.max(now)) + u128::from(cost);
+                let due_ns = if cost == 0 { 0 } else { frame.instant_of(all.saturating_sub(there)) };
+                return Ok(nanos(due_ns.saturating_sub(now_ns)));
+            }
+            if let Some(denied) = self.too_many(&frame, permits) {
+                return Err(denied);
+            }
         }
         self.with(|core| {
             let cost = core.cost(permits)?;
@@ -43,11 +43,6 @@ impl<C: Clock> Driver<C> {
     pub(crate) fn time_until_full(&self) -> Duration {
         let (Snapshot { frame, tat, now }, now_ns) = self.snapshot();
         if tat <= now { Duration::ZERO } else { nanos(frame.instant(tat).saturating_sub(now_ns)) }
-    }
-
-    /// How many wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.without_clock(|core| core.waiting())
     }
 
     /// What is parked in slots, in millionths of a permit.

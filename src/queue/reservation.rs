@@ -4,7 +4,11 @@ use core::{fmt, future::poll_fn, pin::pin};
 use std::sync::Arc;
 
 use super::{driver::Driver, entry::Grant, waiter::Waiter};
-use crate::{clock::Clock, error::Denied, permits::Permits};
+use crate::{
+    clock::{Clock, QuantaClock},
+    error::{AcquireError, Denied},
+    permits::Permits,
+};
 
 /// Permits that have been taken, and go back on drop unless they are [spent](Self::spend): for calls that may
 /// not take place after all.
@@ -39,7 +43,7 @@ use crate::{clock::Clock, error::Denied, permits::Permits};
 /// assert_eq!(limiter.available(), 6);
 /// ```
 #[must_use = "dropping a reservation gives the permits back"]
-pub struct Reservation<C: Clock> {
+pub struct Reservation<C: Clock = QuantaClock> {
     driver: Arc<Driver<C>>,
     permits: Permits,
     /// None once it is spent.
@@ -54,9 +58,9 @@ impl<C: Clock> Reservation<C> {
     }
 
     /// Waits for permits.
-    pub(crate) async fn wait(driver: &Arc<Driver<C>>, permits: Permits) -> Result<Self, Denied> {
+    pub(crate) async fn wait(driver: &Arc<Driver<C>>, permits: Permits) -> Result<Self, AcquireError> {
         let mut waiter = pin!(Waiter::new(&**driver, Ok(permits), None));
-        let grant = poll_fn(|cx| waiter.as_mut().poll_grant(cx, true)).await?;
+        let grant = poll_fn(|cx| waiter.as_mut().poll_grant(cx, true)).await.map_err(AcquireError::of)?;
         Ok(Self { driver: Arc::clone(driver), permits, grant })
     }
 

@@ -30,12 +30,25 @@ use super::{
     paused::Since,
 };
 use crate::{
-    clock::Clock,
-    error::Denied,
+    clock::{Clock, QuantaClock},
+    error::{AcquireError, Denied},
     permits::{InvalidPermits, Permits},
 };
 
 impl<C: Clock> Driver<C> {
+    /// Takes permits without the lock, unless the task has used up its cooperative budget.
+    fn take_in_budget(&self, permits: Permits, cx: &mut Context<'_>) -> bool {
+        if self.meter().is_owned() {
+            return false;
+        }
+        let Poll::Ready(budget) = poll_proceed(cx) else { return false };
+        let taken = self.meter().take_as_waiter(permits, self.clock().now());
+        if taken {
+            budget.made_progress();
+        }
+        taken
+    }
+
     /// Joins the queue; or takes the permits, if nobody is in it and they are there.
     pub(super) fn enter(
         &self,
@@ -48,9 +61,7 @@ impl<C: Clock> Driver<C> {
         let cost = step.cost(permits)?;
         let first = step.is_empty();
         let tick = if first || cost == 0 {
-            if let Some(shares) = self.shares() {
-                shares.reclaim_for(&mut step, cost);
-            }
+            self.reclaim_parked(&mut step, cost);
             match step.take(cost, Caller::Waiter) {
                 Ok(grant) => return Ok(Some(grant)),
                 Err(tick) => tick,
@@ -167,12 +178,7 @@ impl<D: Deref<Target = Driver<C>>, C: Clock> Waiter<D, C> {
                 };
                 // Without the lock only if it can be reported at once: a grant that is held has to be one that
                 // can be given back.
-                if !hold
-                    && !this.driver.meter().is_owned()
-                    && let Poll::Ready(budget) = poll_proceed(cx)
-                    && this.driver.meter().take_as_waiter(permits, this.driver.clock().now())
-                {
-                    budget.made_progress();
+                if !hold && this.driver.take_in_budget(permits, cx) {
                     *this.stage = Stage::Done;
                     return Poll::Ready(Ok(None));
                 }
@@ -221,7 +227,7 @@ macro_rules! futures {
         pin_project! {
             $(#[$doc])*
             #[must_use = "futures do nothing unless polled or awaited"]
-            pub struct $name<$($life,)? C: Clock> {
+            pub struct $name<$($life,)? C: Clock = QuantaClock> {
                 #[pin]
                 waiter: Waiter<$driver, C>,
             }
@@ -258,6 +264,10 @@ fn one(granted: Result<(), Denied>) {
     debug_assert!(granted.is_ok(), "one permit was refused");
 }
 
+fn without_deadline(granted: Result<(), Denied>) -> Result<(), AcquireError> {
+    granted.map_err(AcquireError::of)
+}
+
 futures! {
     /// The future of [`RateLimiter::acquire`](crate::RateLimiter::acquire).
     ///
@@ -268,14 +278,18 @@ futures! {
     /// ```
     Acquire<'a, C>(&'a Driver<C>) -> (), one;
 
-    /// The future of [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n) and
-    /// [`acquire_within`](crate::RateLimiter::acquire_within).
-    AcquireN<'a, C>(&'a Driver<C>) -> Result<(), Denied>, core::convert::identity;
+    /// The future of [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n).
+    AcquireN<'a, C>(&'a Driver<C>) -> Result<(), AcquireError>, without_deadline;
+
+    /// The future of [`RateLimiter::acquire_within`](crate::RateLimiter::acquire_within).
+    AcquireWithin<'a, C>(&'a Driver<C>) -> Result<(), Denied>, core::convert::identity;
 
     /// The future of [`RateLimiter::acquire_owned`](crate::RateLimiter::acquire_owned).
     AcquireOwned<C>(Arc<Driver<C>>) -> (), one;
 
-    /// The future of [`RateLimiter::acquire_n_owned`](crate::RateLimiter::acquire_n_owned) and
-    /// [`acquire_within_owned`](crate::RateLimiter::acquire_within_owned).
-    AcquireNOwned<C>(Arc<Driver<C>>) -> Result<(), Denied>, core::convert::identity;
+    /// The future of [`RateLimiter::acquire_n_owned`](crate::RateLimiter::acquire_n_owned).
+    AcquireNOwned<C>(Arc<Driver<C>>) -> Result<(), AcquireError>, without_deadline;
+
+    /// The future of [`RateLimiter::acquire_within_owned`](crate::RateLimiter::acquire_within_owned).
+    AcquireWithinOwned<C>(Arc<Driver<C>>) -> Result<(), Denied>, core::convert::identity;
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use num_rational::BigRational;
-use tidegate::{Amount, Clock, Denied, ManualClock, Permits, Quota, RateLimiter};
+use tidegate::{AcquireError, Amount, Clock, Denied, ManualClock, Permits, Quota, RateLimiter};
 
 use super::timeline::{Acquired, N, Subject};
 
@@ -179,10 +179,8 @@ impl<const LATEST: bool> Subject for Limiter<LATEST> {
     fn wait_needed(&mut self, n: N) -> Option<u64> {
         match self.handle.time_until(n.permits().ok()?) {
             Ok(wait) => Some(self.since_asked(nanos(wait))),
-            Err(denied) => {
-                assert!(denied.is_never(), "{denied:?}");
-                None
-            }
+            Err(AcquireError::TooMany(_)) => None,
+            Err(error) => panic!("{error:?}"),
         }
     }
 
@@ -195,12 +193,14 @@ impl<const LATEST: bool> Subject for Limiter<LATEST> {
     }
 
     fn force_take(&mut self, n: N) -> Result<u64, String> {
-        let paid = n.permits().and_then(|n| self.handle.charge(n));
-        paid.map(|wait| self.since_asked(nanos(wait))).map_err(|denied| denied.to_string())
+        let n = n.permits().map_err(|denied| denied.to_string())?;
+        let paid = self.handle.charge(n).map_err(|error| error.to_string())?;
+        Ok(self.since_asked(nanos(paid)))
     }
 
     fn refund(&mut self, n: N) -> Result<(), String> {
-        n.permits().and_then(|n| self.handle.refund(n)).map_err(|denied| denied.to_string())
+        let n = n.permits().map_err(|denied| denied.to_string())?;
+        self.handle.refund(n).map_err(|invalid| invalid.to_string())
     }
 
     fn reset(&mut self) {
@@ -232,13 +232,14 @@ impl<const LATEST: bool> Subject for Limiter<LATEST> {
                 Ok(())
             })
         } else {
-            Box::pin(self.handle.acquire_n_owned(n))
+            let call = self.handle.acquire_n_owned(n);
+            Box::pin(async { call.await.map_err(Denied::from) })
         };
         self.waiting.insert(id.to_owned(), (future, waker));
         match self.poll(id) {
             None => Acquired::Pending,
             Some(Ok(())) => Acquired::Ready,
-            Some(Err(denied @ Denied::NotYet { .. })) => {
+            Some(Err(denied @ Denied::NotYet(_))) => {
                 assert_eq!(denied.retry_after(), retry_after, "{denied:?}");
                 Acquired::Late
             }

@@ -27,8 +27,8 @@ struct Caller<'a> {
     plan: std::vec::IntoIter<Call>,
 }
 
-fn told(taken: Result<(), Denied>) -> Answer {
-    match taken {
+fn told(taken: Result<(), impl Into<Denied>>) -> Answer {
+    match taken.map_err(Into::into) {
         Ok(()) => Answer::Done,
         Err(denied) if denied.is_never() => Answer::Never,
         Err(_) => Answer::NotYet,
@@ -45,7 +45,8 @@ impl Caller<'_> {
             Call::Refund(i, n) => told(limiters[i].refund(n)),
             Call::Available(i) => Answer::Count(limiters[i].available()),
             Call::Join(i, n) => {
-                self.future = Some(Box::pin(limiters[i].acquire_n(n)));
+                let one = limiters[i].acquire_n(n);
+                self.future = Some(Box::pin(async { one.await.map_err(Denied::from) }));
                 self.poll()
             }
             Call::JoinAll(amounts) => {

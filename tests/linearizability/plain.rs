@@ -44,8 +44,8 @@ pub(crate) fn ask(limiter: &RateLimiter<Slow>, call: Call) -> Answer {
 }
 
 /// What came of a call that takes all or nothing.
-pub(crate) fn told(taken: Result<(), Denied>) -> Answer {
-    match taken {
+pub(crate) fn told(taken: Result<(), impl Into<Denied>>) -> Answer {
+    match taken.map_err(Into::into) {
         Ok(()) => Answer::Done,
         Err(denied) => wait_ns(&denied).map_or(Answer::Never, Answer::Wait),
     }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate::{AcquireN, Clock, Denied, ManualClock, Quota, RateLimiter};
+use tidegate::{AcquireWithin, Clock, Denied, ManualClock, Quota, RateLimiter};
 
 use super::{
     checker::{Entry, History},
@@ -66,7 +66,7 @@ struct Caller<'a> {
     limiter: &'a RateLimiter<Noted>,
     /// Half of what a permit takes to come.
     half: u64,
-    future: Option<Pin<Box<AcquireN<'a, Noted>>>>,
+    future: Option<Pin<Box<AcquireWithin<'a, Noted>>>>,
     plan: std::vec::IntoIter<Call>,
 }
 
@@ -83,8 +83,8 @@ impl Caller<'_> {
             }
             Call::Within(n) => told(self.limiter.blocking_acquire_within(n, Duration::ZERO)),
             Call::Join(n, wait) => {
-                let within = |ns| self.limiter.acquire_within(n, Duration::from_nanos(ns));
-                self.future = Some(Box::pin(wait.map_or_else(|| self.limiter.acquire_n(n), within)));
+                let wait = wait.map_or(Duration::MAX, Duration::from_nanos);
+                self.future = Some(Box::pin(self.limiter.acquire_within(n, wait)));
                 self.poll()
             }
             Call::Poll => self.poll(),
@@ -110,8 +110,8 @@ impl Caller<'_> {
 }
 
 /// What came of a call that takes all or nothing.
-pub(crate) fn told(taken: Result<(), Denied>) -> Answer {
-    match taken {
+pub(crate) fn told(taken: Result<(), impl Into<Denied>>) -> Answer {
+    match taken.map_err(Into::into) {
         Ok(()) => Answer::Done,
         Err(denied) => wait_ns(&denied).map_or(Answer::Never, Answer::Wait),
     }

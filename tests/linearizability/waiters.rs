@@ -233,6 +233,14 @@ impl checker::Spec for Spec {
     }
 }
 
+/// What came of a call that takes all or nothing.
+fn done(taken: Result<(), impl Into<Denied>>) -> Answer {
+    match taken.map_err(Into::into) {
+        Ok(()) => Answer::Done,
+        Err(denied) => wait_ns(&denied).map_or(Answer::Never, Answer::Wait),
+    }
+}
+
 /// A thread with its plan, and its future.
 struct Caller<'a> {
     limiter: &'a RateLimiter<Slow>,
@@ -242,10 +250,6 @@ struct Caller<'a> {
 
 impl Caller<'_> {
     fn make(&mut self, call: Call) -> Answer {
-        let done = |taken: Result<(), Denied>| match taken {
-            Ok(()) => Answer::Done,
-            Err(denied) => wait_ns(&denied).map_or(Answer::Never, Answer::Wait),
-        };
         match call {
             Call::Try(n) => done(self.limiter.try_acquire_n(n)),
             Call::UpTo(most) => Answer::Count(self.limiter.try_acquire_up_to(most)),

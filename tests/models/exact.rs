@@ -6,7 +6,7 @@
 use std::{task::Poll, time::Duration};
 
 use num_integer::Integer;
-use tidegate::{Denied, Permits, Quota, RateLimiter};
+use tidegate::{ChargeError, Denied, NotYet, Permits, Quota, RateLimiter};
 
 use super::{clock::TestClock, tasks::Limiter};
 use crate::{Outcome, each_seed, ensure, failures, percent, pick, random::Random};
@@ -184,7 +184,7 @@ impl<'a> History<'a> {
             self.model.level -= cost;
         } else {
             let wait = Duration::from_nanos(self.model.wait(cost) as u64);
-            ensure!(outcome == Err(Denied::NotYet { retry_after: wait }), "{n}: {outcome:?}, not {wait:?}");
+            ensure!(outcome == Err(Denied::NotYet(NotYet::after(wait))), "{n}: {outcome:?}, not {wait:?}");
         }
         Ok(())
     }
@@ -223,9 +223,9 @@ impl<'a> History<'a> {
         self.note("charge millionths", n);
         match self.limiter.charge(permits(n)) {
             Ok(paid) => self.charged(n, paid),
-            Err(Denied::DebtTooDeep { requested, most }) => {
+            Err(ChargeError::DebtTooDeep { requested, most }) => {
                 ensure!(requested == permits(n), "{requested} was not asked for");
-                self.debt_too_deep(n, most)
+                self.debt_too_deep(n, most.into())
             }
             Err(denied) => Err(format!("{n}: {denied}")),
         }

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tidegate::{AcquireNOwned, Denied, RateLimiter, Reservation};
+use tidegate::{AcquireError, AcquireNOwned, RateLimiter, Reservation};
 
 use super::clock::TestClock;
 
@@ -15,7 +15,7 @@ pub(super) type Limiter = RateLimiter<TestClock>;
 /// A call that waits.
 pub(super) enum Call {
     Acquire(Pin<Box<AcquireNOwned<TestClock>>>),
-    Reserve(Pin<Box<dyn Future<Output = Result<Reservation<TestClock>, Denied>>>>),
+    Reserve(Pin<Box<dyn Future<Output = Result<Reservation<TestClock>, AcquireError>>>>),
 }
 
 /// What it comes to: the permits, or a reservation of them.
@@ -31,7 +31,7 @@ impl Call {
         Self::Reserve(Box::pin(async move { limiter.reserve(n).await }))
     }
 
-    pub(super) fn poll(&mut self) -> Poll<Result<Granted, Denied>> {
+    pub(super) fn poll(&mut self) -> Poll<Result<Granted, AcquireError>> {
         let mut cx = Context::from_waker(Waker::noop());
         match self {
             Self::Acquire(call) => call.as_mut().poll(&mut cx).map_ok(|()| None),

@@ -14,9 +14,9 @@ fn nothing_is_had_at_once() {
         let (level, waiting) = (limiter.available(), limiter.waiting());
         assert!(limiter.try_acquire_n(0).is_ok() && limiter.has_capacity(0), "{case}");
         assert_eq!(limiter.time_until(0), Ok(Duration::ZERO), "{case}");
-        for waiter in [limiter.acquire_n_owned(0), limiter.acquire_within_owned(0, Duration::ZERO)] {
-            assert!(line.join(async { waiter.await.unwrap() }).1, "{case}: it waits");
-        }
+        let (waiter, in_time) = (limiter.acquire_n_owned(0), limiter.acquire_within_owned(0, Duration::ZERO));
+        assert!(line.join(async { waiter.await.unwrap() }).1, "{case}: it waits");
+        assert!(line.join(async { in_time.await.unwrap() }).1, "{case}: it waits");
         limiter.blocking_acquire_n(0).unwrap();
         limiter.refund(0).unwrap();
         limiter.charge(0).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use num_bigint::BigInt;
 use proptest::prelude::*;
-use tidegate::{Clock, Denied, Inherit, ManualClock, Quota, QuotaError, RateLimiter};
+use tidegate::{ChargeError, Clock, Inherit, ManualClock, Quota, QuotaError, RateLimiter};
 
 use super::{
     exact::{self, SMALL_STEP_NS, permits},
@@ -194,7 +194,7 @@ impl<S: Subject> Pair<S> {
                     let mut deeper = self.oracle.clone();
                     deeper.take(self.amount(n));
                     let burst = BigInt::from(self.subject.limiter().quota().burst());
-                    prop_assert!(matches!(denied, Denied::DebtTooDeep { .. }), "{denied}");
+                    prop_assert!(matches!(denied, ChargeError::DebtTooDeep { .. }), "{denied}");
                     prop_assert!(deeper.available() < -burst, "room for a burst of debt");
                 }
             },

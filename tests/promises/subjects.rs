@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate::{Denied, Local, ManualClock, PerCore, Permits, RateLimiter};
+use tidegate::{AcquireError, Denied, Local, ManualClock, PerCore, Permits, RateLimiter};
 
 use super::{
     oracle::{MILLION, Oracle},
@@ -36,7 +36,7 @@ pub(crate) trait Subject {
     fn most(&self) -> u64 {
         let burst = self.limiter().quota().burst();
         match self.limiter().time_until(burst) {
-            Err(Denied::Never { burst: most, .. }) => most.whole(),
+            Err(AcquireError::TooMany(too_many)) => too_many.largest(),
             _ => burst,
         }
     }
@@ -225,7 +225,9 @@ impl Queued {
                 assert!(oracle.agrees(n, true), "served, and not due");
                 oracle.take_in_turn(n);
             }
-            Poll::Ready(Err(denied)) => assert!(too_many && denied.is_never(), "{denied}"),
+            Poll::Ready(Err(denied)) => {
+                assert!(too_many && matches!(denied, AcquireError::TooMany(_)), "{denied}")
+            }
         }
         self.waiter = None;
     }

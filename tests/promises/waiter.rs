@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use tidegate::{AcquireNOwned, Clock, Denied, RateLimiter};
+use tidegate::{AcquireError, AcquireNOwned, Clock, RateLimiter};
 
 const NEVER: u64 = u64::MAX;
 
@@ -52,7 +52,7 @@ impl<C: Clock + Clone> Waiter<C> {
         self.told_at().is_some()
     }
 
-    pub(crate) fn poll(&mut self) -> Poll<Result<(), Denied>> {
+    pub(crate) fn poll(&mut self) -> Poll<Result<(), AcquireError>> {
         let (waker, told) = (Waker::from(Arc::clone(&self.told)), self.is_told());
         let outcome = self.future.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(!told || outcome.is_ready(), "woken for nothing");

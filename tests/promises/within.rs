@@ -10,12 +10,12 @@ use std::{
 };
 
 use proptest::prelude::*;
-use tidegate::{AcquireNOwned, Denied, ManualClock, Quota, RateLimiter};
+use tidegate::{AcquireWithinOwned, Denied, ManualClock, NotYet, Quota, RateLimiter};
 
 /// 1,000 permits a second.
 const QUARTER: Duration = Duration::from_micros(250);
 
-type Waiter = Pin<Box<AcquireNOwned<ManualClock>>>;
+type Waiter = Pin<Box<AcquireWithinOwned<ManualClock>>>;
 
 /// Times are in quarters.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +110,7 @@ proptest! {
                     match model.join(id, n * 4, within) {
                         Err(late) => {
                             let retry_after = QUARTER * late as u32;
-                            prop_assert_eq!(polled, Poll::Ready(Err(Denied::NotYet { retry_after })));
+                            prop_assert_eq!(polled, Poll::Ready(Err(Denied::NotYet(NotYet::after(retry_after)))));
                         }
                         Ok(()) if model.served.contains(&id) => prop_assert_eq!(polled, Poll::Ready(Ok(()))),
                         Ok(()) => {

@@ -75,7 +75,7 @@ fn nobody_passes_it() {
 fn a_refusal_counts_what_it_is_going_to_take() {
     let clock = ManualClock::new();
     let (a, b, mut group) = at_the_front(&clock);
-    let denied = Denied::NotYet { retry_after: ms(1_100) };
+    let denied = Denied::NotYet(tidegate::NotYet::after(ms(1_100)));
     assert_eq!(a.try_acquire(), Err(denied));
     assert_eq!(a.try_reserve(1).map(drop), Err(denied));
     assert_eq!(AllOf::new().and(&a, 1).try_acquire().unwrap_err().denied(), denied);
@@ -91,11 +91,11 @@ fn a_refusal_counts_what_it_is_going_to_take() {
 fn many_behind_it_are_refused_at_once() {
     let clock = ManualClock::new();
     let (a, _b, _group) = at_the_front(&clock);
-    let mut behind: Vec<_> = (0..100).map(|_| Single::new(a.acquire_within_owned(1, ms(20_000)))).collect();
+    let mut behind: Vec<_> = (0..100).map(|_| Waiter::new(a.acquire_within_owned(1, ms(20_000)))).collect();
     a.charge(250).unwrap();
     assert_eq!(a.waiting(), 1);
-    let late = behind.iter_mut().map(Single::poll);
-    assert!(late.into_iter().all(|outcome| matches!(outcome, Some(Err(Denied::NotYet { .. })))));
+    let late = behind.iter_mut().map(Waiter::poll);
+    assert!(late.into_iter().all(|outcome| matches!(outcome, Some(Err(Denied::NotYet(_))))));
 }
 
 #[test]
@@ -123,10 +123,10 @@ fn a_waiter_behind_it_is_refused_when_it_comes() {
     // It goes at 26,000 ms.
     let (a, _b, _group) = at_the_front_after(&clock, |a, b| {
         b.charge(20).unwrap();
-        waiter = Some(Single::new(a.acquire_within_owned(1, ms(400))));
+        waiter = Some(Waiter::new(a.acquire_within_owned(1, ms(400))));
     });
     assert_eq!(a.waiting(), 1);
-    let denied = Denied::NotYet { retry_after: ms(20_700) };
+    let denied = Denied::NotYet(tidegate::NotYet::after(ms(20_700)));
     assert_eq!(waiter.unwrap().poll(), Some(Err(denied)));
 }
 
@@ -137,7 +137,7 @@ fn a_refusal_counts_for_how_long_it_was_put_off() {
     // It goes at 16,000 ms.
     b.charge(10).unwrap();
     let wait = ms(11_100);
-    assert_eq!(a.try_acquire(), Err(Denied::NotYet { retry_after: wait }));
+    assert_eq!(a.try_acquire(), Err(Denied::NotYet(tidegate::NotYet::after(wait))));
     clock.advance(wait);
     assert_eq!(a.try_acquire(), Ok(()));
 }
@@ -147,12 +147,12 @@ fn a_waiter_behind_it_is_refused_when_it_is_put_off() {
     let clock = ManualClock::new();
     let (a, b, _group) = at_the_front(&clock);
     // It goes at 6,000 ms, and one more of `a` comes at 6,100.
-    let mut waiter = Single::new(a.acquire_within_owned(1, ms(1_200)));
+    let mut waiter = Waiter::new(a.acquire_within_owned(1, ms(1_200)));
     b.charge(10).unwrap();
     clock.advance(ms(1_300));
     let outcome = waiter.poll().expect("its longest wait is over");
     // The same call made so much later would be granted at 16,100 ms, in time.
-    let denied = Denied::NotYet { retry_after: ms(9_900) };
+    let denied = Denied::NotYet(tidegate::NotYet::after(ms(9_900)));
     assert_eq!(outcome, Err(denied));
 }
 
@@ -168,10 +168,7 @@ fn another_quota_is_its_quota_too() {
     let (a, b, mut group) = at_the_front(&clock);
     b.set_quota(Quota::per_second(1).with_burst(1)).unwrap();
     let denied = group.poll().unwrap().unwrap_err();
-    assert_eq!(
-        (denied.limit(), denied.denied()),
-        (1, Denied::Never { requested: 2.into(), burst: 1.into() })
-    );
+    assert_eq!((denied.limit(), denied.denied()), (1, too_many(2, 1)));
     assert_eq!((a.waiting(), b.waiting(), a.available()), (0, 0, 10));
 }
 

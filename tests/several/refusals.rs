@@ -34,7 +34,7 @@ fn a_refusal_says_so_in_words() {
     let clock = ManualClock::new();
     let (a, b) = (limiter(&clock, 1, 5, 5), limiter(&clock, 1, 5, 5));
     let never = AllOf::new().and(&a, 3).and(&b, 1).and(&a, 3).try_acquire().unwrap_err();
-    assert_eq!(never.denied(), Denied::Never { requested: 6.into(), burst: 5.into() });
+    assert_eq!(never.denied(), too_many(6, 5));
     assert_eq!(never.to_string(), format!("limit 0: {}", never.denied()));
     let source = std::error::Error::source(&never).unwrap();
     assert_eq!(source.to_string(), never.denied().to_string());
@@ -61,7 +61,7 @@ fn amounts_that_are_none_and_limits_too_small_are_errors_at_once() {
     // The first of them.
     assert_eq!(poll(AllOf::new().and(&b, f64::NAN).and(&a, -1)).limit(), 0);
     let never = poll(AllOf::new().and(&a, 1).and(&b, 6));
-    assert_eq!((never.denied(), never.limit()), (Denied::Never { requested: 6.into(), burst: 5.into() }, 1));
+    assert_eq!((never.denied(), never.limit()), (too_many(6, 5), 1));
     assert_eq!((a.waiting(), b.waiting()), (0, 0));
 }
 

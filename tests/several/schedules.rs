@@ -122,7 +122,11 @@ fn run(limiters: &[Limiter; 3], clock: &ManualClock, steps: &[Step]) -> Run {
                 let future = async { all.await.map_err(|denied| denied.denied()) };
                 join(amounts, Box::pin(future), &mut waiters);
             }
-            Step::JoinOne(i, n) => join(only(i, n), Box::pin(limiters[i].acquire_n_owned(n)), &mut waiters),
+            Step::JoinOne(i, n) => {
+                let one = limiters[i].acquire_n_owned(n);
+                let future = async { one.await.map_err(Denied::from) };
+                join(only(i, n), Box::pin(future), &mut waiters);
+            }
             Step::Poll(i) if !waiters.is_empty() => {
                 let i = i % waiters.len();
                 if waiters[i].poll(false) {

@@ -145,7 +145,7 @@ async fn task(scene: Arc<Scene>, seed: u64) -> Log {
             }
             28..34 => match limiter.acquire_within(n, Duration::from_millis(random.below(20))).await {
                 Ok(()) => request = Some(log.admitted(&scene, true, began, n)),
-                Err(denied) => assert!(matches!(denied, Denied::NotYet { .. }), "{denied}"),
+                Err(denied) => assert!(matches!(denied, Denied::NotYet(_)), "{denied}"),
             },
             _ => {
                 limiter.acquire_n(n).await.unwrap();

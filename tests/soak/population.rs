@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use tidegate::{AcquireNOwned, Clock, Local, PerCore, RateLimiter, Reservation};
+use tidegate::{AcquireWithinOwned, Clock, Local, PerCore, RateLimiter, Reservation};
 
 use super::ledger::Ledger;
 use crate::late_clock::LateClock;
@@ -52,7 +52,7 @@ impl Wake for Note {
 
 /// A future that somebody owns.
 pub(crate) struct Waiter {
-    future: Pin<Box<AcquireNOwned<LateClock>>>,
+    future: Pin<Box<AcquireWithinOwned<LateClock>>>,
     note: Arc<Note>,
     millionths: u64,
     /// Nobody polls it for long.
@@ -63,7 +63,7 @@ impl Waiter {
     pub(crate) fn new(
         clock: &LateClock,
         ledger: &Arc<Mutex<Ledger>>,
-        future: AcquireNOwned<LateClock>,
+        future: AcquireWithinOwned<LateClock>,
         millionths: u64,
         forgotten: bool,
     ) -> Self {

@@ -215,11 +215,11 @@ fn blocked(scene: &Scene, random: &mut Random) -> Log {
         let call = scene.call();
         log.waited(limiter, || {
             let waited = if random.one_in(2) {
-                limiter.blocking_acquire_n(n)
+                limiter.blocking_acquire_n(n).is_ok()
             } else {
-                limiter.blocking_acquire_within(n, soon)
+                limiter.blocking_acquire_within(n, soon).is_ok()
             };
-            waited.map_or(0, |()| n)
+            if waited { n } else { 0 }
         });
         drop(call);
         if !scene.plan.hungry {

@@ -140,12 +140,12 @@ impl Soak {
             return;
         }
         let millionths = self.amount();
-        let future = if self.random.one_in(5) {
-            let within = Duration::from_millis(self.random.below(2_000));
-            self.limiter.acquire_within_owned(permits(millionths), within)
+        let within = if self.random.one_in(5) {
+            Duration::from_millis(self.random.below(2_000))
         } else {
-            self.limiter.acquire_n_owned(permits(millionths))
+            Duration::MAX
         };
+        let future = self.limiter.acquire_within_owned(permits(millionths), within);
         let forgotten = self.random.one_in(6);
         let mut waiter = Waiter::new(&self.clock, &self.ledger, future, millionths, forgotten);
         if !waiter.poll() {

@@ -14,7 +14,7 @@ fn unpolled(limiter: &Limiter) -> Shared {
     shared(Box::pin(limiter.acquire_n_owned(1)))
 }
 
-fn poll_shared(shared: &Shared) -> Option<Poll<Result<(), Denied>>> {
+fn poll_shared(shared: &Shared) -> Option<Poll<Result<(), AcquireError>>> {
     let mut waiter = shared.lock().unwrap().take()?;
     let polled = poll(&mut waiter, Waker::noop());
     *shared.lock().unwrap() = Some(waiter);

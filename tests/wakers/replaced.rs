@@ -73,12 +73,13 @@ fn a_waker_that_proves_unnecessary_is_dropped_outside_the_lock() {
                 let limiter = limiter.clone();
                 move || look_into(&limiter)
             });
-            let mut waiter = Box::pin(if within {
-                limiter.acquire_within_owned(1, 10 * SECOND)
+            if within {
+                let mut waiter = Box::pin(limiter.acquire_within_owned(1, 10 * SECOND));
+                assert_eq!(poll(&mut waiter, &waker), Poll::Ready(Ok(())));
             } else {
-                limiter.acquire_n_owned(1)
-            });
-            assert_eq!(poll(&mut waiter, &waker), Poll::Ready(Ok(())));
+                let mut waiter = Box::pin(limiter.acquire_n_owned(1));
+                assert_eq!(poll(&mut waiter, &waker), Poll::Ready(Ok(())));
+            }
             assert_eq!((hooked.alive(), hooked.left_to_do(), hooked.wakes()), (1, 0, 0));
             assert_eq!((limiter.waiting(), limiter.available()), (0, 0));
         }

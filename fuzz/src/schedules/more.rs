@@ -104,7 +104,7 @@ impl Run {
             let (wait_ns, never) = (line.time_until(n), line.is_never(n));
             match &outcome {
                 Ok(_) => assert!(line.reserve(id, n), "reserved, and it is not there"),
-                Err(Denied::Never { .. }) => assert!(never, "it is never"),
+                Err(Denied::TooMany(_)) => assert!(never, "it is never"),
                 Err(denied) => {
                     let told = denied.retry_after().map(|wait| wait.as_nanos());
                     assert!(!never && told == Some(wait_ns.into()), "{denied}, not {wait_ns} ns");

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use tidegate::{AcquireNOwned, Clock, Denied, ManualClock};
+use tidegate::{AcquireWithinOwned, Clock, Denied, ManualClock};
 
 use super::Alarms;
 
@@ -33,7 +33,7 @@ pub(super) struct Waiter {
     /// Whether it cannot be turned away.
     pub(super) patient: bool,
     pub(super) waker: Waker,
-    pub(super) future: Pin<Box<AcquireNOwned<Alarms>>>,
+    pub(super) future: Pin<Box<AcquireWithinOwned<Alarms>>>,
 }
 
 impl Waiter {

@@ -9,7 +9,7 @@ use core::{
 };
 
 use super::shares::{eight, take};
-use crate::{AllOf, Denied, Inherit, ManualClock, PerCore, Permits, Quota, RateLimiter};
+use crate::{AllOf, Denied, Inherit, ManualClock, NotYet, PerCore, Permits, Quota, RateLimiter};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -166,7 +166,7 @@ fn a_clock_that_steps_back_leaves_what_is_parked() {
     // The word goes on from empty, and what is charged comes out of what is parked.
     assert_eq!(limiter.charge(1), Ok(Duration::ZERO));
     assert!(!take(&per_core, 1, 9) && take(&per_core, 1, 8));
-    assert_eq!(limiter.try_acquire(), Err(Denied::NotYet { retry_after: Duration::from_millis(1) }));
+    assert_eq!(limiter.try_acquire(), Err(Denied::NotYet(NotYet::after(Duration::from_millis(1)))));
 }
 
 #[test]
@@ -180,12 +180,12 @@ fn a_new_start_leaves_nothing_parked() {
 #[test]
 fn what_never_fits_is_named_as_it_was_asked_for() {
     let (_limiter, per_core, _clock) = eight();
-    let never = |n: u64| Err(Denied::Never { requested: n.into(), burst: 5600.into() });
+    let never = |n: u64| Err(crate::TooMany::new(n.into(), 6400, 5600).into());
     let mut local = per_core.local();
     local.try_acquire().unwrap();
     assert_eq!(local.try_acquire_n(6000), never(6000));
-    assert_eq!(local.blocking_acquire_n(6000), never(6000));
-    assert_eq!(poll(pin!(local.acquire_n(6000))), Poll::Ready(never(6000)));
+    assert_eq!(local.blocking_acquire_n(6000).map_err(Denied::from), never(6000));
+    assert_eq!(poll(pin!(local.acquire_n(6000))).map_err(Denied::from), Poll::Ready(never(6000)));
     assert_eq!(local.held(), 100.into());
 }
 

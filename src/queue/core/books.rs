@@ -2,7 +2,7 @@
 
 use super::{Caller, Core, MOST_PARKED};
 use crate::{
-    error::Denied,
+    error::{Denied, TooMany},
     frame::Frame,
     gcra::{Decision, MAX_TAT, decide},
     meter::charged,
@@ -15,7 +15,7 @@ impl Core {
     pub(crate) fn cost(&self, permits: Permits) -> Result<u64, Denied> {
         match self.frame.scale().cost(permits) {
             Some(cost) if !self.is_above_deferred(permits) => Ok(cost),
-            _ => Err(Denied::Never { requested: permits, burst: self.largest_request().into() }),
+            _ => Err(TooMany::new(permits, self.quota.burst(), self.largest_request()).into()),
         }
     }
 

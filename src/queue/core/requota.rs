@@ -10,7 +10,7 @@ use core::task::Waker;
 
 use super::Core;
 use crate::{
-    error::QuotaError,
+    error::{QuotaError, TooMany},
     frame::Frame,
     gcra::{MAX_TAT, Scale},
     permits::Permits,
@@ -122,14 +122,14 @@ impl Core {
     }
 
     fn price_anew(&mut self, refused: &mut Vec<Waker>) {
-        let frame = self.frame;
+        let (frame, burst, largest) = (self.frame, self.quota.burst(), self.largest_request());
         self.sweep(|entry| {
             if let Some(cost) = frame.scale().cost(entry.permits) {
                 entry.cost = cost;
                 return None;
             }
             refused.extend(entry.waker.take());
-            Some(Outcome::Denied(super::never(&frame, entry.permits)))
+            Some(Outcome::Denied(TooMany::new(entry.permits, burst, largest).into()))
         });
         self.recheck = true;
         self.rearm = true;

@@ -27,6 +27,7 @@ pub(super) fn quota(text: &str) -> Quota {
 /// A core, the word that goes with it, and places for waiters.
 pub(super) struct Rig {
     pub(super) core: Core,
+    list: ListId,
     pub(super) word: State,
     pub(super) now_ns: u64,
     /// What the last step published.
@@ -38,9 +39,14 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(quota: Quota, now_ns: u64) -> Self {
-        let core = Core::new(quota, Scale::new(&quota).unwrap(), now_ns);
-        let word = State::new(core.level().0, false, false);
-        Self { core, word, now_ns, thaw: None, places: Vec::new(), highest: word.tat() }
+        let scale = Scale::new(&quota).unwrap();
+        let (frame, now) = Frame::first(scale, now_ns);
+        let word = State::new(now + (quota.burst() - quota.initial()) * scale.per_permit, false, false);
+        let list = ListId::unique();
+        let mut core = Core::new(quota, frame, word, list);
+        core.open(word, now_ns);
+        core.close();
+        Self { core, list, word, now_ns, thaw: None, places: Vec::new(), highest: word.tat() }
     }
 
     pub(super) fn of(text: &str) -> Self {
@@ -92,7 +98,7 @@ impl Rig {
 
     /// A place that is not in the queue yet.
     pub(super) fn place(&mut self) -> usize {
-        self.places.push(Box::pin(Place::new(self.core.list_id())));
+        self.places.push(Box::pin(Place::new(self.list)));
         self.places.len() - 1
     }
 

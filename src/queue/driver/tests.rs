@@ -127,11 +127,11 @@ pub(super) fn manual(text: &str) -> (RateLimiter<ManualClock>, ManualClock) {
 
 pub(super) type Waiting<'a, C> = Pin<Box<AcquireN<'a, C>>>;
 
-pub(super) fn poll<C: Clock>(waiter: &mut Waiting<'_, C>) -> Poll<Result<(), Denied>> {
+pub(super) fn poll<F: Future>(waiter: &mut Pin<Box<F>>) -> Poll<F::Output> {
     poll_with(waiter, Waker::noop())
 }
 
-pub(super) fn poll_with<C: Clock>(waiter: &mut Waiting<'_, C>, waker: &Waker) -> Poll<Result<(), Denied>> {
+pub(super) fn poll_with<F: Future>(waiter: &mut Pin<Box<F>>, waker: &Waker) -> Poll<F::Output> {
     waiter.as_mut().poll(&mut Context::from_waker(waker))
 }
 
@@ -156,7 +156,7 @@ pub(super) fn queued_with<'a, C: Clock>(
 /// What the word says, whether it is owned, the hand-off, and the clock reading for which the alarm is set.
 pub(super) fn state<C: Clock>(limiter: &RateLimiter<C>) -> (bool, HandOff, Option<u64>) {
     let driver = limiter.driver();
-    let guarded = driver.guarded.lock();
+    let guarded = driver.lock();
     (driver.meter.is_owned(), guarded.hand_off, guarded.armed)
 }
 

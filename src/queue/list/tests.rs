@@ -45,16 +45,16 @@ fn behaves_as_a_deque_on_all_that_was_kept() {
 #[test]
 #[should_panic(expected = "a node of another list")]
 fn refuses_a_node_of_another_list() {
-    let mut list = List::<u32, u32>::new();
-    let other = List::<u32, u32>::new();
+    let mut list = List::<u32, u32>::new(super::ListId::unique());
+    let other = List::<u32, u32>::new(super::ListId::unique());
     let node = Box::pin(Node::new(other.id()));
     list.push_back(node.as_ref(), 1);
 }
 
 #[test]
 fn does_not_remove_a_node_of_another_list() {
-    let mut list = List::<u32, u32>::new();
-    let mut other = List::<u32, u32>::new();
+    let mut list = List::<u32, u32>::new(super::ListId::unique());
+    let mut other = List::<u32, u32>::new(super::ListId::unique());
     let node = Box::pin(Node::new(list.id()));
     list.push_back(node.as_ref(), 1);
     assert_eq!(other.remove(node.as_ref()), None);
@@ -64,7 +64,7 @@ fn does_not_remove_a_node_of_another_list() {
 
 #[test]
 fn refuses_a_node_twice() {
-    let mut list = List::<u32, u32>::new();
+    let mut list = List::<u32, u32>::new(super::ListId::unique());
     let node = Box::pin(Node::new(list.id()));
     list.push_back(node.as_ref(), 1);
     let twice = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| list.push_back(node.as_ref(), 2)));
@@ -83,7 +83,7 @@ fn a_node_is_put_behind_those_that_lead() {
         // Only those at the front lead.
         (&[2, 1, 4], &[2, 9, 1, 4]),
     ] {
-        let mut list = List::<u32, u32>::new();
+        let mut list = List::<u32, u32>::new(super::ListId::unique());
         let nodes: Vec<_> = numbers.iter().map(|_| Box::pin(Node::new(list.id()))).collect();
         for (node, &number) in nodes.iter().zip(numbers) {
             list.push_back(node.as_ref(), number);
@@ -100,7 +100,9 @@ fn a_node_is_put_behind_those_that_lead() {
 fn a_grant_crosses_threads() {
     let rounds = if cfg!(miri) { 10 } else { 1_000 };
     for round in 0..rounds {
-        let list = std::sync::Arc::new(crate::sync::plain::Mutex::new(List::<u32, u32>::new()));
+        let list = std::sync::Arc::new(crate::sync::plain::Mutex::new(List::<u32, u32>::new(
+            super::ListId::unique(),
+        )));
         let node = Box::pin(Node::new(list.lock().id()));
         list.lock().push_back(node.as_ref(), round);
         let granter = {
@@ -126,7 +128,7 @@ fn a_grant_crosses_threads() {
 fn a_node_that_goes_while_it_is_in_a_list_ends_the_process() {
     const CHILD: &str = "TIDEGATE_DROPS_A_QUEUED_NODE";
     if std::env::var_os(CHILD).is_some() {
-        let mut list = List::<u32, u32>::new();
+        let mut list = List::<u32, u32>::new(super::ListId::unique());
         let node = Box::pin(Node::new(list.id()));
         list.push_back(node.as_ref(), 1);
         drop(node);

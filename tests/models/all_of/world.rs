@@ -118,7 +118,10 @@ impl World {
     fn set_asked(&mut self, number: usize) {
         let caller = &self.callers[number];
         let asked: Asked = match (caller.how, &*caller.parts) {
-            (_, &[(limit, n)]) => Box::pin(self.limits[limit].limiter.acquire_n_owned(n)),
+            (_, &[(limit, n)]) => {
+                let call = self.limits[limit].limiter.acquire_n_owned(n);
+                Box::pin(async move { call.await.map_err(Denied::from) })
+            }
             (How::Waits, parts) => {
                 let call = self.all_of(parts).acquire();
                 Box::pin(async move { call.await.map_err(|denied| denied.denied()) })

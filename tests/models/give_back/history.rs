@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, mem, task::Poll, time::Duration};
 
-use tidegate::{Inherit, Quota, RateLimiter};
+use tidegate::{AcquireError, Inherit, Quota, RateLimiter};
 
 use super::{
     super::{
@@ -255,7 +255,7 @@ impl<'a> History<'a> {
             } else {
                 let told = call.poll().map_ok(drop);
                 ensure!(
-                    matches!(told, Poll::Ready(Err(denied)) if denied.is_never()),
+                    matches!(told, Poll::Ready(Err(AcquireError::TooMany(_)))),
                     "{n} of {burst}: {told:?}"
                 );
             }

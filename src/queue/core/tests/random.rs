@@ -294,7 +294,7 @@ impl History {
         let places = self.model.rescale(quota, inherit);
         assert_eq!(refused.len(), places.len());
         for place in places {
-            let never = matches!(self.rig.granted(place), Some(Outcome::Denied(Denied::Never { .. })));
+            let never = matches!(self.rig.granted(place), Some(Outcome::Denied(Denied::TooMany(_))));
             assert!(never, "{:?}", self.rig.granted(place));
         }
         assert!(self.rig.core.wants_alarm());

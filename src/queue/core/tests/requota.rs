@@ -42,7 +42,7 @@ fn waiters_are_priced_anew_and_refused_if_they_ask_for_too_much() {
     let waiters = [2, 7, 3].map(|permits| rig.join(permits, NEVER));
     assert_eq!(rescale(&mut rig, "100/s burst 5", Inherit::AsIs), 1);
     assert!(rig.core.take_wants_alarm());
-    let never = Denied::Never { requested: 7.into(), burst: 5.into() };
+    let never = crate::TooMany::new(7.into(), 5, 5).into();
     assert_eq!(waiters.map(|waiter| rig.granted(waiter)), [None, Some(Outcome::Denied(never)), None]);
     assert_eq!(rig.grant_due(), Next::At(START + SECOND / 50));
     rig.now_ns += SECOND / 20;
@@ -103,7 +103,7 @@ fn what_is_set_aside_waits_for_the_waiters_that_need_it() {
     assert!(rig.step(|core| core.defer_set_aside(4)));
     assert_eq!(rig.core.largest_request(), 6);
     rig.step(|core| {
-        assert_eq!(core.cost(7.into()), Err(Denied::Never { requested: 7.into(), burst: 6.into() }));
+        assert_eq!(core.cost(7.into()), Err(crate::TooMany::new(7.into(), 10, 6).into()));
         assert!(core.cost(6.into()).is_ok());
         assert_eq!(core.take_deferred(), None);
     });

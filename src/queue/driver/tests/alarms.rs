@@ -73,7 +73,7 @@ fn a_call_that_does_not_wait_serves_waiters_that_are_late() {
     let (limiter, clock) = dialed("1/s burst 9 initial 0");
     let mut waiter = queued(&limiter, 1);
     clock.advance(2 * SECOND - 1);
-    assert_eq!(limiter.try_acquire(), Err(Denied::NotYet { retry_after: Duration::from_nanos(1) }));
+    assert_eq!(limiter.try_acquire(), Err(Denied::NotYet(crate::NotYet::after(Duration::from_nanos(1)))));
     assert!(poll(&mut waiter).is_pending());
     clock.advance(1);
     assert!(limiter.try_acquire().is_ok());

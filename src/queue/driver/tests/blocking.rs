@@ -39,7 +39,7 @@ fn threads_and_tasks_are_served_in_order() {
 #[test]
 fn a_thread_that_can_no_longer_be_served_is_told_so() {
     let (limiter, _clock) = manual("1/s burst 3 initial 0");
-    let denied = Err(Denied::NotYet { retry_after: secs(1) });
+    let denied = Err(Denied::NotYet(crate::NotYet::after(secs(1))));
     assert_eq!(limiter.blocking_acquire_within(2, secs(1)), denied);
     thread::scope(|scope| {
         let thread = scope.spawn(|| limiter.blocking_acquire_within(2, secs(86_400)));

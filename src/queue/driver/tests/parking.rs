@@ -61,7 +61,7 @@ fn nothing_is_set_aside_while_a_waiter_needs_it() {
     let mut large = queued(&limiter, 80);
     limiter.driver().attach(|| Arc::new(Slots::new(1)));
     assert_eq!((limiter.waiting(), limiter.largest_request()), (1, 70));
-    assert_eq!(limiter.try_acquire_n(71), Err(Denied::Never { requested: 71.into(), burst: 70.into() }));
+    assert_eq!(limiter.try_acquire_n(71), Err(crate::TooMany::new(71.into(), 80, 70).into()));
     clock.advance(10 * SECOND);
     clock.ring();
     assert_eq!(poll(&mut large), Poll::Ready(Ok(())));

@@ -22,7 +22,7 @@ fn calls_that_do_not_wait_are_refused_behind_waiters_and_told_when() {
     let waiter = queued(&limiter, 3);
     clock.advance(secs(1));
     // Three for the waiter and one more, of which one second has passed; the burst is no help.
-    assert_eq!(limiter.try_acquire(), Err(Denied::NotYet { retry_after: secs(3) }));
+    assert_eq!(limiter.try_acquire(), Err(Denied::NotYet(crate::NotYet::after(secs(3)))));
     assert_eq!(limiter.time_until(1), Ok(secs(3)));
     assert_eq!((limiter.has_capacity(1), limiter.try_acquire_up_to(1)), (false, 0));
     drop(waiter);
@@ -82,8 +82,8 @@ fn nothing_is_taken_for_zero_or_for_never() {
     clock.advance(secs(5));
     assert_eq!(ready(&limiter, 0), Poll::Ready(Ok(())));
     assert_eq!(limiter.try_acquire_n(1), Ok(()));
-    assert!(matches!(ready(&limiter, 3), Poll::Ready(Err(Denied::Never { .. }))));
-    assert!(matches!(ready(&limiter, -1), Poll::Ready(Err(Denied::Invalid(_)))));
+    assert!(matches!(ready(&limiter, 3), Poll::Ready(Err(crate::AcquireError::TooMany(_)))));
+    assert!(matches!(ready(&limiter, -1), Poll::Ready(Err(crate::AcquireError::Invalid(_)))));
     assert_eq!(limiter.available(), 1);
     // In debt it does not wait for that to be paid, nor behind waiters.
     limiter.charge(9).unwrap();
@@ -95,7 +95,7 @@ fn nothing_is_taken_for_zero_or_for_never() {
 
 #[test]
 fn a_deadline_is_met_to_the_nanosecond_or_refused_at_once() {
-    let late = |ns| Poll::Ready(Err(Denied::NotYet { retry_after: Duration::from_nanos(ns) }));
+    let late = |ns| Poll::Ready(Err(Denied::NotYet(crate::NotYet::after(Duration::from_nanos(ns)))));
     let (limiter, clock) = manual("1/s burst 3 initial 0");
     let within = |n: u64, ns| Box::pin(limiter.acquire_within(n, Duration::from_nanos(ns)));
     assert_eq!(poll(&mut within(1, SECOND - 1)), late(1));

@@ -84,7 +84,7 @@ impl History {
                     }
                 }
                 (Some(Outcome::Denied(denied)), Fate::Late(by_ns)) => {
-                    assert_eq!(denied, Denied::NotYet { retry_after: Duration::from_nanos(by_ns) });
+                    assert_eq!(denied, Denied::NotYet(crate::NotYet::after(Duration::from_nanos(by_ns))));
                 }
                 (outcome, fate) => panic!("{outcome:?} is not {fate:?}"),
             }

@@ -1,0 +1,106 @@
+//! What the lock of a queue guards.
+//!
+//! Most limiters of a large number are never locked. So the slow path is made when the lock is first taken.
+
+use core::ops::{Deref, DerefMut};
+use std::task::Waker;
+
+use super::{
+    alarm::{Alarm, Home},
+    core::Core,
+};
+use crate::{
+    quota::Quota,
+    sync::{Mutex, MutexGuard},
+};
+
+/// The slow path: everything that is written under the lock alone.
+#[derive(Debug)]
+pub(super) struct SlowPath {
+    pub(super) core: Core,
+    pub(super) hand_off: HandOff,
+    pub(super) home: Home,
+    pub(super) alarm: Alarm,
+    /// The clock reading for which the alarm is set.
+    pub(super) armed: Option<u64>,
+    /// Woken by the alarm.
+    pub(super) bell: Waker,
+}
+
+impl SlowPath {
+    pub(super) fn new(core: Core, bell: Waker) -> Self {
+        Self {
+            core,
+            hand_off: HandOff::Idle,
+            home: Home::default(),
+            alarm: Alarm::default(),
+            armed: None,
+            bell,
+        }
+    }
+}
+
+/// See `driver.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandOff {
+    Idle,
+    Running,
+    Called,
+}
+
+/// The lock, and the slow path behind it once it has been made.
+#[derive(Debug)]
+pub(super) struct Guarded(Mutex<State>);
+
+#[derive(Debug)]
+enum State {
+    New(Quota),
+    Made(Box<SlowPath>),
+}
+
+impl Guarded {
+    pub(super) fn new(quota: Quota) -> Self {
+        Self(Mutex::new(State::New(quota)))
+    }
+
+    /// Takes the lock. `make` makes the slow path of a limiter with this quota, if there is none yet.
+    pub(super) fn lock(&self, make: impl FnOnce(Quota) -> SlowPath) -> Guard<'_> {
+        let mut guard = self.0.lock();
+        if let State::New(quota) = *guard {
+            *guard = State::Made(Box::new(make(quota)));
+        }
+        Guard(guard)
+    }
+
+    /// Reads the slow path, if it has been made; else the quota is all there is.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&SlowPath) -> T) -> Result<T, Quota> {
+        match &*self.0.lock() {
+            State::New(quota) => Err(*quota),
+            State::Made(slow) => Ok(read(slow)),
+        }
+    }
+}
+
+/// The lock while it is held.
+#[derive(Debug)]
+pub(super) struct Guard<'a>(MutexGuard<'a, State>);
+
+impl Deref for Guard<'_> {
+    type Target = SlowPath;
+
+    fn deref(&self) -> &SlowPath {
+        match &*self.0 {
+            State::Made(slow) => slow,
+            State::New(_) => unreachable!("`lock` makes it"),
+        }
+    }
+}
+
+impl DerefMut for Guard<'_> {
+    fn deref_mut(&mut self) -> &mut SlowPath {
+        match &mut *self.0 {
+            State::Made(slow) => slow,
+            State::New(_) => unreachable!("`lock` makes it"),
+        }
+    }
+}
