@@ -1,15 +1,36 @@
 #!/usr/bin/env bash
-# The library compiles with the Rust version that Cargo.toml promises.
+# The published package builds and passes its tests with the oldest Rust that Cargo.toml promises. That is the compiler of
+# Debian's packages rustc-web and cargo-web; else rustup fetches it.
 source "$(dirname "$0")/lib.sh"
 
 msrv=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 echo "rust-version = $msrv"
-default=$(rustc --version | sed -E 's/^rustc ([0-9]+\.[0-9]+).*/\1/')
-if [ "$default" = "$msrv" ]; then
-    echo "the default toolchain is $msrv"
-    cargo check --all-features --target-dir "$base/msrv"
-elif cargo "+$msrv" --version >/dev/null 2>&1 || rustup toolchain install "$msrv" --profile minimal; then
-    cargo "+$msrv" check --all-features --target-dir "$base/msrv"
-else
-    skip "Rust $msrv is not here and cannot be fetched; the default is $default"
+
+# Whether this compiler is the one that is looked for.
+is_msrv() { "$@" --version 2>/dev/null | grep -q "^rustc $msrv\."; }
+
+if ! is_msrv /usr/bin/rustc && [ "$msrv" = 1.85 ] && command -v apt-get >/dev/null; then
+    { apt-get update -qq && apt-get install -y -qq rustc-web cargo-web >/dev/null; } || true
 fi
+if is_msrv /usr/bin/rustc && /usr/bin/cargo --version >/dev/null 2>&1; then
+    export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc
+    cargo=(/usr/bin/cargo)
+elif rustup run "$msrv" rustc --version >/dev/null 2>&1 || rustup toolchain install "$msrv" --profile minimal; then
+    cargo=(rustup run "$msrv" cargo)
+else
+    skip "Rust $msrv is not here and cannot be fetched"
+fi
+"${cargo[@]}" --version
+
+# What a user gets: the package, unpacked elsewhere, with the versions that its lock file names.
+target=$(realpath -m "$base/msrv")
+cargo package --allow-dirty --no-verify --quiet
+unpacked=$target/unpacked
+rm -rf "$unpacked"
+mkdir -p "$unpacked"
+tar -xzf "$base"/package/tidegate-*.crate -C "$unpacked" --strip-components 1
+cd "$unpacked"
+# Default features, as Debian's users have them. Long random tests run with the newest compiler only.
+export CARGO_TARGET_DIR=$target PROPTEST_CASES=16
+"${cargo[@]}" build --locked
+"${cargo[@]}" test --locked --lib --test conformance --test reservation --test threads --test virtual_time --test several

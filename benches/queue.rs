@@ -3,6 +3,7 @@
 //! Each task asks again as soon as it is served. A grant cannot come faster than the rate, so the time per
 //! grant that is reported here is at best the emission interval (1 µs at a million a second): what lies
 //! above it is allowance that was not delivered. The processor time per grant is in `benches/peers`.
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::{
     sync::{

@@ -1,6 +1,7 @@
 //! What does a call cost that does not wait?
 //!
 //! The floor under these numbers, and the peers, are in `benches/peers`.
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::{
     hint::black_box,

@@ -1,7 +1,7 @@
 //! Several limits at once, all or nothing.
 
 mod acquire;
-mod round;
+mod final_round;
 
 use core::{error::Error, fmt, time::Duration};
 use std::{
@@ -114,7 +114,7 @@ impl<C: Clock> AllOf<C> {
             }
         }
         refusals.result()?;
-        self.members.iter().for_each(|member| member.driver.serve_due());
+        self.members.iter().for_each(|member| member.driver.drive_if_waiters());
         let mut look = false;
         take_all(&self.members, &mut refusals, &mut look);
         if look {
@@ -155,7 +155,7 @@ fn take_all<C: Clock>(members: &[Member<C>], refusals: &mut Refusals, look: &mut
         let taken = step.take(cost, Caller::Try);
         debug_assert!(taken.is_ok(), "it conformed, and the lock was held since");
     }
-    *look |= step.wants_alarm();
+    *look |= step.is_alarm_void();
 }
 
 /// Does it for all, also if it panics for one, because of a clock. The first panic goes on when all are done.

@@ -112,7 +112,7 @@ impl Frame {
     }
 
     /// The first clock reading at which an admission that makes this the TAT conforms.
-    pub(crate) fn instant_of(&self, tat: u128) -> u64 {
+    pub(crate) fn conforms_at(&self, tat: u128) -> u64 {
         let tick = tat.saturating_sub(u128::from(self.scale.limit));
         u64::try_from(tick).map_or(u64::MAX, |tick| self.instant(tick))
     }

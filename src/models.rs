@@ -87,7 +87,7 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Alarms {
-    /// One for each bell: a limiter has one.
+    /// One for each alarm waker: a limiter has one.
     set: Vec<(u64, Waker)>,
     done: bool,
 }

@@ -78,7 +78,7 @@ impl Weight {
 
 /// So many millionths of a permit; fractions only below 2^32 of them.
 pub(super) fn permits(millionths: u64) -> Permits {
-    if millionths.is_multiple_of(MILLION) {
+    if millionths % MILLION == 0 {
         return Permits::from(millionths / MILLION);
     }
     // The nearest millionth to the quotient is the one meant: it is below 2^32 / 10^6.

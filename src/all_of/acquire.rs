@@ -22,7 +22,7 @@ use core::{
 };
 use std::sync::Arc;
 
-use super::{AllOf, AllOfDenied, Member, for_each, round::Round};
+use super::{AllOf, AllOfDenied, Member, final_round::FinalRound, for_each};
 use crate::{
     clock::{Clock, QuantaClock},
     error::Denied,
@@ -89,7 +89,7 @@ enum Stage<C: Clock> {
     Collecting(usize, Pin<Box<Waiter<Arc<Driver<C>>, C>>>),
     /// A member has granted its part, and it has not been looked at what is missing.
     Collected,
-    Final(Arc<Round<C>>),
+    Final(Arc<FinalRound<C>>),
     /// It holds the parts of all members.
     Held,
     Done,
@@ -162,7 +162,7 @@ impl<C: Clock> AcquireAll<C> {
         for (step, grant) in steps.iter_mut().zip(grants) {
             step.give_back(grant);
         }
-        Stage::Final(Round::join(&self.members, steps))
+        Stage::Final(FinalRound::join(&self.members, steps))
     }
 
     /// Gives back what is held.
@@ -204,7 +204,7 @@ impl<C: Clock> Future for AcquireAll<C> {
                     let started = this.start();
                     let started = started.map(|stage| this.stage = stage);
                     // A step may have found that a clock has stepped back.
-                    this.members.iter().for_each(|member| member.driver.drive_if_wanted());
+                    this.members.iter().for_each(|member| member.driver.drive_if_alarm_void());
                     if let Err(denied) = started {
                         this.stage = Stage::Done;
                         return Poll::Ready(Err(denied));

@@ -16,12 +16,12 @@ use std::{sync::Arc, task::Wake};
 
 /// Counts how often it is woken.
 #[derive(Debug, Default)]
-struct Bell(AtomicU64);
+struct AlarmWaker(AtomicU64);
 
-impl Bell {
+impl AlarmWaker {
     fn new() -> (Arc<Self>, Waker) {
-        let bell = Arc::new(Self::default());
-        (Arc::clone(&bell), bell.into())
+        let alarm_waker = Arc::new(Self::default());
+        (Arc::clone(&alarm_waker), alarm_waker.into())
     }
 
     fn rings(&self) -> u64 {
@@ -29,7 +29,7 @@ impl Bell {
     }
 }
 
-impl Wake for Bell {
+impl Wake for AlarmWaker {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }

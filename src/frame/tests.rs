@@ -96,9 +96,9 @@ fn ticks_count_from_the_base_up_to_the_horizon() {
 fn a_tat_conforms_a_burst_before() {
     let frame = frame("1/s burst 2", 100 * SECOND);
     let limit = u128::from(frame.scale.limit);
-    assert_eq!([frame.instant_of(0), frame.instant_of(limit)], [frame.origin_ns; 2]);
-    assert_eq!(frame.instant_of(limit + u128::from(frame.scale.per_permit)), frame.origin_ns + SECOND);
-    assert_eq!(frame.instant_of(u128::MAX), u64::MAX);
+    assert_eq!([frame.conforms_at(0), frame.conforms_at(limit)], [frame.origin_ns; 2]);
+    assert_eq!(frame.conforms_at(limit + u128::from(frame.scale.per_permit)), frame.origin_ns + SECOND);
+    assert_eq!(frame.conforms_at(u128::MAX), u64::MAX);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use loom::{
 use super::{Limiter, ModelClock, SECOND, check, limiter, spawn_try};
 use crate::{
     Permits, Quota,
-    per_core::draw::{Hand, take_shared},
+    per_core::draw::{LocalShare, take_shared},
     queue::Shares,
     shares::{Sizing, Slots},
 };
@@ -49,7 +49,7 @@ impl Shared {
         thread::spawn(move || shared.take(slot))
     }
 
-    fn take_by_hand(&self, hand: &mut Hand) -> bool {
+    fn take_by_hand(&self, hand: &mut LocalShare) -> bool {
         // A hand takes what it holds first.
         if hand.held >= Permits::MILLION {
             hand.held -= Permits::MILLION;
@@ -58,9 +58,9 @@ impl Shared {
         hand.take(self.limiter.driver(), &self.slots, 1.into(), SHARE).is_ok()
     }
 
-    fn spawn_lay_down(&self, mut hand: Hand) -> thread::JoinHandle<()> {
+    fn spawn_lay_down(&self, mut hand: LocalShare) -> thread::JoinHandle<()> {
         let shared = self.clone();
-        thread::spawn(move || hand.lay_down(shared.limiter.driver(), &shared.slots))
+        thread::spawn(move || hand.give_back(shared.limiter.driver(), &shared.slots))
     }
 
     fn parked(&self) -> i64 {
@@ -196,7 +196,7 @@ fn what_is_parked_by_the_last_draw_goes_to_a_blocked_thread() {
 fn what_a_hand_gives_back_goes_to_a_waiter() {
     check(2, || {
         let shared = shared(1, 2, &ModelClock::new());
-        let mut hand = Hand::default();
+        let mut hand = LocalShare::default();
         assert!(shared.take_by_hand(&mut hand));
         assert_eq!((hand.held, shared.limiter.available()), (Permits::MILLION, 0));
         let giver = shared.spawn_lay_down(hand);
@@ -210,7 +210,7 @@ fn what_a_hand_gives_back_goes_to_a_waiter() {
 fn what_a_hand_gives_back_is_added_to_what_is_there() {
     check(2, || {
         let shared = shared(1, 4, &ModelClock::new());
-        let mut hand = Hand::default();
+        let mut hand = LocalShare::default();
         assert!(shared.take_by_hand(&mut hand));
         // One in the word and two in hand.
         let giver = shared.spawn_lay_down(hand);
@@ -247,7 +247,7 @@ fn a_claim_that_is_taken_over_brings_what_is_parked() {
         // The slot is idle, and has all the capacity.
         clock.set(SECOND / 2);
         let other = shared.spawn_take(0);
-        let mut hand = Hand::default();
+        let mut hand = LocalShare::default();
         let mine = shared.take_by_hand(&mut hand);
         let other = other.join().unwrap();
         shared.check_claims(hand.demand.claim);

@@ -110,13 +110,13 @@ fn take_parked(slot: &Slot, permits: Permits) -> bool {
 
 /// What a single thread or task has drawn for itself alone.
 #[derive(Debug, Default)]
-pub(crate) struct Hand {
+pub(crate) struct LocalShare {
     /// In millionths of a permit.
     pub(crate) held: u64,
     pub(crate) demand: Demand,
 }
 
-impl Hand {
+impl LocalShare {
     /// Takes permits from the hand, or else with a share for it from the word, or else from wherever they are.
     /// The hand holds less than that.
     #[inline(never)]
@@ -179,7 +179,7 @@ impl Hand {
     }
 
     /// Gives back what the hand holds, and on to the waiters.
-    pub(crate) fn lay_down<C: Clock>(&mut self, driver: &Driver<C>, slots: &Slots) {
+    pub(crate) fn give_back<C: Clock>(&mut self, driver: &Driver<C>, slots: &Slots) {
         let Self { held, demand } = core::mem::take(self);
         // Given up last, also if a clock panics: the permits are there by the right of the claim.
         let _claim = Claim(slots, demand.claim);

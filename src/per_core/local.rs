@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{PerCore, draw::Hand};
+use super::{PerCore, draw::LocalShare};
 use crate::{AcquireError, Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, queue::poll_proceed};
 
 /// Permits in the hands of one thread or task: to take one is a plain subtraction.
@@ -37,7 +37,7 @@ use crate::{AcquireError, Amount, Clock, Denied, Permits, QuantaClock, RateLimit
 /// });
 /// ```
 pub struct Local<C: Clock = QuantaClock> {
-    pub(super) hand: Hand,
+    pub(super) share: LocalShare,
     per_core: PerCore<C>,
 }
 
@@ -57,7 +57,7 @@ impl<C: Clock> PerCore<C> {
 
 impl<C: Clock> Local<C> {
     pub(super) fn new(per_core: PerCore<C>) -> Self {
-        Self { hand: Hand::default(), per_core }
+        Self { share: LocalShare::default(), per_core }
     }
 
     /// Takes one permit if it is there, and if nobody waits or it is in hand.
@@ -137,7 +137,7 @@ impl<C: Clock> Local<C> {
         core::future::poll_fn(|cx| poll_proceed(cx).map(|budget| budget.made_progress())).await;
         if let Err(missing) = self.take_at_once(permits) {
             self.per_core.limiter.acquire_n(missing).await.map_err(|error| error.of_request(permits))?;
-            self.hand.take_all_but(permits, missing);
+            self.share.take_all_but(permits, missing);
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ impl<C: Clock> Local<C> {
         let permits = n.permits()?;
         if let Err(missing) = self.take_at_once(permits) {
             self.per_core.limiter.blocking_acquire_n(missing).map_err(|error| error.of_request(permits))?;
-            self.hand.take_all_but(permits, missing);
+            self.share.take_all_but(permits, missing);
         }
         Ok(())
     }
@@ -186,7 +186,7 @@ impl<C: Clock> Local<C> {
     /// assert_eq!((local.held(), limiter.available()), (0.into(), 874));
     /// ```
     pub const fn held(&self) -> Permits {
-        Permits::of_millionths(self.hand.held)
+        Permits::of_millionths(self.share.held)
     }
 
     /// Gives back what is in hand, and on to those who wait: for one that will not be used for a while. The
@@ -194,7 +194,7 @@ impl<C: Clock> Local<C> {
     ///
     /// See the example of [`held`](Self::held).
     pub fn give_back(&mut self) {
-        self.hand.lay_down(self.per_core.limiter.driver(), &self.per_core.shares);
+        self.share.give_back(self.per_core.limiter.driver(), &self.per_core.shares);
     }
 
     /// The limiter whose quota it is.
@@ -210,9 +210,9 @@ impl<C: Clock> Local<C> {
 
     #[inline]
     const fn take(&mut self, millionths: u64) -> bool {
-        let there = self.hand.held >= millionths;
+        let there = self.share.held >= millionths;
         if there {
-            self.hand.held -= millionths;
+            self.share.held -= millionths;
         }
         there
     }
@@ -225,7 +225,7 @@ impl<C: Clock> Local<C> {
     #[inline(never)]
     fn take_elsewhere(&mut self, permits: Permits) -> Result<(), Denied> {
         let PerCore { limiter, shares, sizing, .. } = &self.per_core;
-        let taken = self.hand.take(limiter.driver(), shares, permits, *sizing);
+        let taken = self.share.take(limiter.driver(), shares, permits, *sizing);
         taken.map_err(|denied| denied.of_request(permits))
     }
 
@@ -235,7 +235,7 @@ impl<C: Clock> Local<C> {
             return Ok(());
         }
         let PerCore { limiter, shares, sizing, .. } = &self.per_core;
-        self.hand.take_at_once(limiter.driver(), shares, permits, *sizing)
+        self.share.take_at_once(limiter.driver(), shares, permits, *sizing)
     }
 }
 

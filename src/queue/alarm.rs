@@ -1,4 +1,4 @@
-//! The alarm of a queue: it wakes a bell at a clock reading, or a little later.
+//! The alarm of a queue: it wakes a waker at a clock reading, or a little later.
 //!
 //! A limiter depends on no one runtime. While all its waiters are tasks that were last polled on one multi-thread tokio
 //! runtime, a timer of that runtime serves: its workers drive it, and a tick costs no other thread. In every other
@@ -17,8 +17,8 @@ use core::task::Poll;
 use core::{task::Waker, time::Duration};
 
 #[cfg(feature = "tokio")]
-use self::runtime::{RuntimeId, Timer};
-use self::thread::Ring;
+use self::runtime::{RuntimeAlarm, RuntimeId};
+use self::thread::ThreadAlarm;
 
 /// The longest single wait in nanoseconds: one day. The hand-off looks again after it.
 const LONGEST_NS: u64 = 86_400_000_000_000;
@@ -26,7 +26,7 @@ const LONGEST_NS: u64 = 86_400_000_000_000;
 /// What became of an attempt to set the alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Armed {
-    /// The bell will be woken at about this clock reading.
+    /// The alarm waker will be woken at about this clock reading.
     Until(u64),
     /// The time has come already.
     Elapsed,
@@ -42,7 +42,7 @@ pub(super) struct Home {
 impl Home {
     /// The caller waits, or is about to: as the first in the queue, or as one among others. Whether that changes the home.
     #[cfg(feature = "tokio")]
-    pub(super) fn note_caller(&mut self, first: bool) -> bool {
+    pub(super) fn note_runtime(&mut self, first: bool) -> bool {
         if !first && self.runtime.is_none() {
             return false;
         }
@@ -53,7 +53,7 @@ impl Home {
 
     #[cfg(not(feature = "tokio"))]
     #[allow(clippy::unused_self, reason = "there are no runtimes to tell apart")]
-    pub(super) const fn note_caller(&mut self, _first: bool) -> bool {
+    pub(super) const fn note_runtime(&mut self, _first: bool) -> bool {
         false
     }
 }
@@ -61,25 +61,25 @@ impl Home {
 #[derive(Debug, Default)]
 pub(super) struct Alarm {
     #[cfg(feature = "tokio")]
-    timer: Option<Timer>,
-    ring: Option<Ring>,
+    runtime: Option<RuntimeAlarm>,
+    thread: Option<ThreadAlarm>,
 }
 
 impl Alarm {
-    /// Has the bell woken at the clock reading `due_ns`, or after a day if that is sooner. If the home is going down, there
-    /// is none any more. The caller holds no lock: the bell may be woken from in here.
+    /// Has the alarm waker woken at the clock reading `due_ns`, or after a day if that is sooner. If the home is going down, there
+    /// is none any more. The caller holds no lock: the alarm waker may be woken from in here.
     ///
     /// # Panics
     /// If the timer thread is needed and cannot be spawned.
     #[cfg_attr(not(feature = "tokio"), allow(unused_variables, reason = "there are no runtimes"))]
-    pub(super) fn set(&mut self, home: &mut Home, due_ns: u64, now_ns: u64, bell: &Waker) -> Armed {
+    pub(super) fn set(&mut self, home: &mut Home, due_ns: u64, now_ns: u64, alarm_waker: &Waker) -> Armed {
         let wait_ns = due_ns.saturating_sub(now_ns).min(LONGEST_NS);
         let wait = Duration::from_nanos(wait_ns);
         #[cfg(feature = "tokio")]
         if let Some(runtime) = home.runtime {
-            match self.set_timer(runtime, wait, bell) {
+            match self.set_on_runtime(runtime, wait, alarm_waker) {
                 Some(Poll::Pending) => {
-                    self.ring = None;
+                    self.thread = None;
                     return Armed::Until(now_ns.saturating_add(wait_ns));
                 }
                 Some(Poll::Ready(())) => return Armed::Elapsed,
@@ -88,25 +88,30 @@ impl Alarm {
         }
         #[cfg(feature = "tokio")]
         {
-            self.timer = None;
+            self.runtime = None;
         }
-        self.ring.get_or_insert_with(Ring::new).set(wait, bell);
+        self.thread.get_or_insert_with(ThreadAlarm::new).set(wait, alarm_waker);
         Armed::Until(now_ns.saturating_add(wait_ns))
     }
 
     #[cfg(feature = "tokio")]
-    fn set_timer(&mut self, runtime: RuntimeId, wait: Duration, bell: &Waker) -> Option<Poll<()>> {
-        self.timer.take_if(|timer| timer.runtime() != runtime);
-        if self.timer.is_none() {
-            self.timer = Timer::new(runtime);
+    fn set_on_runtime(
+        &mut self,
+        runtime: RuntimeId,
+        wait: Duration,
+        alarm_waker: &Waker,
+    ) -> Option<Poll<()>> {
+        self.runtime.take_if(|timer| timer.runtime() != runtime);
+        if self.runtime.is_none() {
+            self.runtime = RuntimeAlarm::new(runtime);
         }
-        self.timer.as_mut()?.set(wait, bell)
+        self.runtime.as_mut()?.set(wait, alarm_waker)
     }
 
     /// Whether it goes by real time, rather than by alarms of the clock.
     #[cfg(all(feature = "tokio", debug_assertions))]
     pub(super) const fn is_real(&self) -> bool {
-        self.timer.is_some() || self.ring.is_some()
+        self.runtime.is_some() || self.thread.is_some()
     }
 }
 

@@ -101,7 +101,7 @@ impl<C: Clock> Driver<C> {
             return Ok(());
         }
         loop {
-            match place.granted() {
+            match place.outcome() {
                 Some(outcome) => {
                     // Settled: nothing to leave.
                     core::mem::forget(leave);
@@ -112,11 +112,11 @@ impl<C: Clock> Driver<C> {
                 }
                 None => self.park(thread, deadline_ns),
             }
-            let late = deadline_ns.filter(|_| place.granted().is_none());
+            let late = deadline_ns.filter(|_| place.outcome().is_none());
             if let Some(deadline_ns) = late.filter(|&deadline_ns| deadline_ns <= self.clock().now()) {
                 // The timer thread may be held up: served now or never, and not by another thread that runs the hand-off.
                 self.serve_due_here();
-                if place.granted().is_none() {
+                if place.outcome().is_none() {
                     return Err(not_yet(deadline_ns, deadline_ns));
                 }
             }

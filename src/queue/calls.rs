@@ -88,7 +88,7 @@ impl<C: Clock> Driver<C> {
             return None;
         }
         let tat = if behind.is_some() { tat } else { tat.max(now) };
-        let due_ns = frame.instant_of(u128::from(tat) + u128::from(cost));
+        let due_ns = frame.conforms_at(u128::from(tat) + u128::from(cost));
         // What was in the word when the slots were empty may have been parked since, and the other way round.
         let moved = self.shares().is_some() && self.meter().bits() != word;
         // A first waiter that is due, and late, is served under the lock.
@@ -111,7 +111,7 @@ impl<C: Clock> Driver<C> {
     }
 
     fn try_take_locked(&self, permits: Permits) -> Result<Grant, Denied> {
-        self.serve_due();
+        self.drive_if_waiters();
         self.with(|core| {
             let cost = core.cost(permits)?;
             let tick = if cost == 0 || core.is_empty() {
@@ -130,7 +130,7 @@ impl<C: Clock> Driver<C> {
     }
 
     /// Looks after the waiters, if there are any: they come before the caller, and what it has changed may concern them.
-    pub(crate) fn serve_due(&self) {
+    pub(crate) fn drive_if_waiters(&self) {
         if self.meter().queued() > 0 {
             self.drive();
         }
@@ -160,7 +160,7 @@ impl<C: Clock> Driver<C> {
         if self.refusal(1.into(), now_ns).is_some() {
             return 0;
         }
-        self.serve_due();
+        self.drive_if_waiters();
         self.with(|core| {
             if !core.is_empty() {
                 return 0;
@@ -177,7 +177,7 @@ impl<C: Clock> Driver<C> {
         if self.meter().charge(permits, self.clock().now()) {
             return Ok(Duration::ZERO);
         }
-        self.serve_due();
+        self.drive_if_waiters();
         let paid = self.with(|core| {
             let per_permit = core.frame().scale().per_permit;
             let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
@@ -192,7 +192,7 @@ impl<C: Clock> Driver<C> {
             }
         });
         // It goes ahead of the waiters, some of which may be too late now.
-        self.serve_due();
+        self.drive_if_waiters();
         paid
     }
 
@@ -210,12 +210,12 @@ impl<C: Clock> Driver<C> {
             let ticks = ticks(core.frame());
             core.refund(ticks);
         });
-        self.serve_due();
+        self.drive_if_waiters();
     }
 
     /// Fills the bucket.
     pub(crate) fn reset(&self) {
         self.with(Core::reset);
-        self.serve_due();
+        self.drive_if_waiters();
     }
 }

@@ -29,7 +29,7 @@
 //!    make no entry. But each raises the TAT, so that a word that has changed counts as compared with *now*.
 //! 4. `sum` is the sum over the list.
 //! 5. `highest` is at least every number that the word has held (see `frame.rs`).
-//! 6. Gates stand before all other entries.
+//! 6. Final parts stand before all other entries.
 
 mod books;
 mod grants;
@@ -72,8 +72,8 @@ pub(crate) struct Core {
     list: List<Entry, Outcome>,
     /// Over the entries in the list.
     sum: Sum,
-    /// No gate in here goes later than this, as far as is known.
-    gates_due_ns: u64,
+    /// No final part in here goes later than this, as far as is known.
+    final_due_ns: u64,
     ledger: Ledger,
     highest: u64,
     /// The word as the last thaw left it, and by how much it was ahead then.
@@ -90,7 +90,7 @@ pub(crate) struct Core {
     /// Whether some deadlines may have become impossible to meet.
     recheck: bool,
     /// Whether the alarm has to be set anew.
-    rearm: bool,
+    alarm_is_void: bool,
 
     // Of the present step:
     now_ns: u64,
@@ -110,7 +110,7 @@ impl Core {
             frame,
             list: List::new(list),
             sum: Sum::default(),
-            gates_due_ns: 0,
+            final_due_ns: 0,
             ledger: Ledger::new(),
             highest: 0,
             left: word,
@@ -120,7 +120,7 @@ impl Core {
             latest_ns: 0,
             credit_until_ns: 0,
             recheck: false,
-            rearm: false,
+            alarm_is_void: false,
             now_ns: 0,
             now: 0,
             tat: 0,
@@ -173,8 +173,8 @@ impl Core {
         self.highest = self.highest.max(self.tat);
         self.left = state;
         self.left_ahead = self.tat.saturating_sub(self.now);
-        if self.sum.gates == 0 {
-            self.gates_due_ns = 0;
+        if self.sum.final_parts == 0 {
+            self.final_due_ns = 0;
         }
         Thaw {
             frame: core::mem::take(&mut self.reframed).then_some(self.frame),
@@ -205,10 +205,10 @@ impl Core {
                 true
             });
         }
-        self.gates_due_ns = self.gates_due_ns.saturating_sub(step_ns);
+        self.final_due_ns = self.final_due_ns.saturating_sub(step_ns);
         // The bucket counts as empty, so that all come later for it.
         self.recheck = true;
-        self.rearm = true;
+        self.alarm_is_void = true;
     }
 
     /// Counts by another frame from here on, with a TAT so many ticks ahead of the present. Where the scale is not exact,
@@ -256,10 +256,10 @@ impl Core {
 
     /// Puts the part of a call for several limits at the front, behind those that stand there already.
     pub(crate) fn join_front(&mut self, place: Pin<&Place>, permits: Permits, cost: u64, waker: Waker) {
-        let kind = Kind::Gate { woken: true };
+        let kind = Kind::FinalPart { woken: true };
         let entry = Entry { permits, cost, deadline_ns: NEVER, waker: Some(waker), kind };
         self.sum.add(&entry);
-        self.list.push_after_leading(place, entry, |entry| entry.kind.is_gate());
+        self.list.push_after_leading(place, entry, |entry| entry.kind.is_final());
         // It delays all that stood there.
         self.recheck = true;
     }
@@ -279,22 +279,22 @@ impl Core {
         self.list.entry_mut(place)
     }
 
-    /// What the waiters ask for, for the calls without the lock. With gates among them, or while something is to be set
+    /// What the waiters ask for, for the calls without the lock. With final parts among them, or while something is to be set
     /// aside, that is not all that newcomers have to know.
     pub(super) fn queued(&self) -> u64 {
-        let more = self.sum.gates > 0 || (self.deferred > 0 && !self.list.is_empty());
+        let more = self.sum.final_parts > 0 || (self.deferred > 0 && !self.list.is_empty());
         let told = if more { None } else { u64::try_from(self.sum.ticks).ok() };
         told.unwrap_or(UNTOLD)
     }
 
     /// Whether the alarm has to be set anew.
-    pub(crate) const fn wants_alarm(&self) -> bool {
-        self.rearm
+    pub(crate) const fn is_alarm_void(&self) -> bool {
+        self.alarm_is_void
     }
 
-    /// As [`wants_alarm`](Self::wants_alarm); asked once.
-    pub(super) const fn take_wants_alarm(&mut self) -> bool {
-        core::mem::replace(&mut self.rearm, false)
+    /// As [`is_alarm_void`](Self::is_alarm_void); asked once.
+    pub(super) const fn take_alarm_void(&mut self) -> bool {
+        core::mem::replace(&mut self.alarm_is_void, false)
     }
 
     // === reports ===
@@ -345,11 +345,11 @@ impl Core {
     /// From which tick on the waiters are dated, one after the other.
     fn first_base(&self) -> u128 {
         let base = self.tat.max(self.floor).into();
-        if self.sum.gates == 0 {
+        if self.sum.final_parts == 0 {
             return base;
         }
-        // When the last gate goes, the bucket may have been full for a while.
-        self.frame.wide_tick(self.gates_due_ns).clamp(base, base.max(MAX_TAT.into()))
+        // When the last final part goes, the bucket may have been full for a while.
+        self.frame.wide_tick(self.final_due_ns).clamp(base, base.max(MAX_TAT.into()))
     }
 
     /// When a request for `cost` ticks that comes after all waiters conforms, as a tick.

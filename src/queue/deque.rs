@@ -14,7 +14,7 @@ const fn grant_of(number: u32) -> u32 {
 
 /// Which numbers lead, if they stand at the front.
 const fn leads(number: u32) -> bool {
-    number.is_multiple_of(3)
+    number % 3 == 0
 }
 
 /// A list, what it should hold, and the nodes of those who are in it.
@@ -29,7 +29,7 @@ struct Run {
 pub(crate) fn against_a_deque(bytes: &[u8]) {
     let mut run =
         Run { list: List::new(ListId::unique()), model: VecDeque::new(), nodes: Vec::new(), next: 0 };
-    for operation in bytes.as_chunks::<2>().0 {
+    for operation in bytes.chunks_exact(2) {
         run.step(operation[0], operation[1]);
         assert_eq!(run.list.len(), run.model.len());
         assert_eq!(run.list.is_empty(), run.model.is_empty());
@@ -77,7 +77,7 @@ impl Run {
 
     fn grant(&mut self) {
         let number = self.model.pop_front();
-        let granted = self.list.grant_front(grant_of(number.unwrap_or(0)));
+        let granted = self.list.settle_front(grant_of(number.unwrap_or(0)));
         assert_eq!(granted, number);
         if let Some(number) = number {
             self.check_granted(number);
@@ -88,14 +88,14 @@ impl Run {
     fn check_granted(&mut self, number: u32) {
         let at = self.nodes.iter().position(|&(_, held)| held == number).expect("it was in the list");
         let (node, _) = self.nodes.swap_remove(at);
-        assert_eq!(node.granted(), Some(grant_of(number)));
+        assert_eq!(node.outcome(), Some(grant_of(number)));
         assert_eq!(self.list.remove(node.as_ref()), None, "granted and in it");
         assert_eq!(self.list.entry_mut(node.as_ref()), None, "granted and in it");
     }
 
     fn remove(&mut self, which: usize) {
         let (node, number) = self.nodes.swap_remove(which);
-        assert_eq!(node.granted(), None);
+        assert_eq!(node.outcome(), None);
         assert_eq!(self.list.is_front(node.as_ref()), self.model.front() == Some(&number));
         assert_eq!(self.list.remove(node.as_ref()), Some(number));
         assert_eq!(self.list.remove(node.as_ref()), None, "removed twice");

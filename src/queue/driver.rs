@@ -60,7 +60,7 @@ pub(crate) struct Driver<C> {
     clock: C,
     list: ListId,
     guarded: Guarded,
-    /// For the bell.
+    /// For the alarm waker.
     this: Weak<Self>,
     /// What is parked at cores, once there is anything.
     shares: OnceLock<Arc<dyn Shares>>,
@@ -89,7 +89,7 @@ impl Step<'_> {
     /// not set yet, it would ring on another runtime, or it is late.
     pub(crate) fn note_caller(&mut self, first: bool) -> bool {
         let guarded = &mut *self.guarded;
-        if guarded.home.note_caller(first) {
+        if guarded.home.note_runtime(first) {
             guarded.armed = None;
         }
         let late = |armed: u64| armed.saturating_add(LATE_NS) <= guarded.core.now_ns();
@@ -112,9 +112,9 @@ impl DerefMut for Step<'_> {
 }
 
 /// What the alarm wakes. Weak: it must not keep alive what keeps it.
-struct Bell<C>(Weak<Driver<C>>);
+struct AlarmWaker<C>(Weak<Driver<C>>);
 
-impl<C: Clock> Wake for Bell<C> {
+impl<C: Clock> Wake for AlarmWaker<C> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -144,7 +144,7 @@ impl<C: Clock> Driver<C> {
     fn lock(&self) -> Guard<'_> {
         self.guarded.lock(|quota| {
             let core = Core::new(quota, self.meter.frame(), self.meter.word(), self.list);
-            SlowPath::new(core, Waker::from(Arc::new(Bell(self.this.clone()))))
+            SlowPath::new(core, Waker::from(Arc::new(AlarmWaker(self.this.clone()))))
         })
     }
 
@@ -207,7 +207,7 @@ impl<C: Clock> Driver<C> {
                 };
                 entry.replace_waker(clone)
             };
-            let moved = guarded.home.note_caller(false);
+            let moved = guarded.home.note_runtime(false);
             if moved {
                 guarded.armed = None;
             }
@@ -222,7 +222,7 @@ impl<C: Clock> Driver<C> {
 
     // === steps ===
 
-    /// Begins a step. The caller calls [`drive`](Self::drive) afterwards if [`Core::wants_alarm`] holds.
+    /// Begins a step. The caller calls [`drive`](Self::drive) afterwards if [`Core::is_alarm_void`] holds.
     pub(crate) fn step(&self) -> Step<'_> {
         let guarded = self.lock();
         let state = self.meter.freeze();
@@ -238,7 +238,7 @@ impl<C: Clock> Driver<C> {
     pub(crate) fn with<T>(&self, run: impl FnOnce(&mut Core) -> T) -> T {
         let mut step = self.step();
         let result = run(&mut step);
-        let look = step.wants_alarm();
+        let look = step.is_alarm_void();
         drop(step);
         if look {
             self.drive();
@@ -263,8 +263,8 @@ impl<C: Clock> Driver<C> {
     // === the hand-off ===
 
     /// Drives the queue if a step wants the alarm set anew: for steps that were not run by `with`.
-    pub(crate) fn drive_if_wanted(&self) {
-        if self.without_clock(|core| core.wants_alarm()) {
+    pub(crate) fn drive_if_alarm_void(&self) {
+        if self.without_clock(|core| core.is_alarm_void()) {
             self.drive();
         }
     }
@@ -311,7 +311,7 @@ impl<C: Clock> Driver<C> {
             next = self.grant_due(&mut step, &mut batch);
         }
         let now_ns = step.now_ns();
-        if step.take_wants_alarm() {
+        if step.take_alarm_void() {
             step.guarded.armed = None;
         }
         let due_ns = match next {
@@ -320,7 +320,7 @@ impl<C: Clock> Driver<C> {
                 batch.wake();
                 return true;
             }
-            Next::Empty | Next::Gate => NEVER,
+            Next::Empty | Next::FinalPart => NEVER,
             Next::At(due_ns) => due_ns,
         };
         // At the end of time no alarm rings: no clock goes on from there.
@@ -334,16 +334,16 @@ impl<C: Clock> Driver<C> {
         }
         step.guarded.armed = Some(due_ns);
         let home = step.guarded.home;
-        let bell = step.guarded.bell.clone();
+        let alarm_waker = step.guarded.alarm_waker.clone();
         let mut alarm = core::mem::take(&mut step.guarded.alarm);
         drop(step);
         batch.wake();
 
         let mut kept = home;
-        let armed = if self.clock.wake_at(due_ns, &bell) {
+        let armed = if self.clock.wake_at(due_ns, &alarm_waker) {
             Armed::Until(due_ns)
         } else {
-            alarm.set(&mut kept, due_ns, now_ns, &bell)
+            alarm.set(&mut kept, due_ns, now_ns, &alarm_waker)
         };
         let mut guarded = self.lock();
         guarded.alarm = alarm;

@@ -44,15 +44,15 @@ pub(super) enum Kind {
     Single,
     /// It stands at the front of the queues of several limits, and takes its part of all at once. When it is due, its
     /// waker is woken to look at the other limits.
-    Gate {
+    FinalPart {
         /// Whether it was due when it was last looked at, and its waker has been woken since it was not.
         woken: bool,
     },
 }
 
 impl Kind {
-    pub(super) const fn is_gate(self) -> bool {
-        matches!(self, Self::Gate { .. })
+    pub(super) const fn is_final(self) -> bool {
+        matches!(self, Self::FinalPart { .. })
     }
 }
 
@@ -79,20 +79,20 @@ pub(super) struct Sum {
     pub(super) ticks: u128,
     /// How many have a deadline.
     pub(super) deadlines: usize,
-    /// How many are gates.
-    pub(super) gates: usize,
+    /// How many are final parts.
+    pub(super) final_parts: usize,
 }
 
 impl Sum {
     pub(super) fn add(&mut self, entry: &Entry) {
         self.ticks += u128::from(entry.cost);
         self.deadlines += usize::from(entry.deadline_ns != NEVER);
-        self.gates += usize::from(entry.kind.is_gate());
+        self.final_parts += usize::from(entry.kind.is_final());
     }
 
     pub(super) fn subtract(&mut self, entry: &Entry) {
         self.ticks -= u128::from(entry.cost);
         self.deadlines -= usize::from(entry.deadline_ns != NEVER);
-        self.gates -= usize::from(entry.kind.is_gate());
+        self.final_parts -= usize::from(entry.kind.is_final());
     }
 }

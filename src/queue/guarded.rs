@@ -24,18 +24,18 @@ pub(super) struct SlowPath {
     /// The clock reading for which the alarm is set.
     pub(super) armed: Option<u64>,
     /// Woken by the alarm.
-    pub(super) bell: Waker,
+    pub(super) alarm_waker: Waker,
 }
 
 impl SlowPath {
-    pub(super) fn new(core: Core, bell: Waker) -> Self {
+    pub(super) fn new(core: Core, alarm_waker: Waker) -> Self {
         Self {
             core,
             hand_off: HandOff::Idle,
             home: Home::default(),
             alarm: Alarm::default(),
             armed: None,
-            bell,
+            alarm_waker,
         }
     }
 }

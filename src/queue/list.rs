@@ -18,7 +18,7 @@
 //! | state   | what gives access to the slot                     | next                              |
 //! |---------|---------------------------------------------------|-----------------------------------|
 //! | IDLE    | `&mut` of the list the node is made for           | QUEUED (`push_back`, `push_after_leading`) |
-//! | QUEUED  | `&mut` of that list                               | GRANTED (`grant_front`, `sweep`), IDLE (`remove`) |
+//! | QUEUED  | `&mut` of that list                               | GRANTED (`settle_front`, `sweep`), IDLE (`remove`) |
 //! | GRANTED | being its owner, to read                          | none                              |
 //!
 //! # Invariants
@@ -97,7 +97,7 @@ impl<T, G: Copy> Node<T, G> {
     }
 
     /// What the grant left, once there is one.
-    pub(crate) fn granted(&self) -> Option<G> {
+    pub(crate) fn outcome(&self) -> Option<G> {
         // Acquire: pairs with the Release of `grant`.
         if self.state.load(Ordering::Acquire) != GRANTED {
             return None;
@@ -211,7 +211,7 @@ impl<T, G: Copy> List<T, G> {
     }
 
     /// Unlinks the node at the front, leaves it the grant, and returns what stood there.
-    pub(crate) fn grant_front(&mut self, grant: G) -> Option<T> {
+    pub(crate) fn settle_front(&mut self, grant: G) -> Option<T> {
         let head = self.head?;
         // SAFETY: the head is linked.
         unsafe { self.grant(head, grant) }

@@ -22,7 +22,7 @@ impl<C: Clock> Driver<C> {
             if let Some(cost) = frame.scale().cost(permits) {
                 let there = u128::from(frame.scale().parked(parked));
                 let all = u128::from(tat.max(now)) + u128::from(cost);
-                let due_ns = if cost == 0 { 0 } else { frame.instant_of(all.saturating_sub(there)) };
+                let due_ns = if cost == 0 { 0 } else { frame.conforms_at(all.saturating_sub(there)) };
                 return Ok(nanos(due_ns.saturating_sub(now_ns)));
             }
             if let Some(denied) = self.too_many(&frame, permits) {

@@ -77,7 +77,7 @@ impl<C: Clock> Driver<C> {
         if let Some(waker) = waker.take() {
             step.join(place, permits, cost, deadline_ns, waker);
         }
-        let look = step.note_caller(first) || step.wants_alarm();
+        let look = step.note_caller(first) || step.is_alarm_void();
         drop(step);
         if look {
             self.drive();
@@ -93,7 +93,7 @@ impl<C: Clock> Driver<C> {
             (core.leave(place), first)
         });
         if removed.is_none() {
-            if let Some(Outcome::Granted(grant)) = place.granted() {
+            if let Some(Outcome::Granted(grant)) = place.outcome() {
                 self.give_back(grant);
             }
         } else if first {
@@ -104,7 +104,7 @@ impl<C: Clock> Driver<C> {
     /// Gives back a grant that was not used, and on to the next.
     pub(crate) fn give_back(&self, grant: Grant) {
         if self.with(|core| core.give_back(grant)) {
-            self.serve_due();
+            self.drive_if_waiters();
         }
     }
 }
@@ -196,11 +196,11 @@ impl<D: Deref<Target = Driver<C>>, C: Clock> Waiter<D, C> {
                     }
                 }
             }
-            Stage::Queued(_) if place.granted().is_none() => this.driver.refresh(place, cx.waker()),
+            Stage::Queued(_) if place.outcome().is_none() => this.driver.refresh(place, cx.waker()),
             _ => {}
         }
         if let Stage::Queued(since) = this.stage {
-            match place.granted() {
+            match place.outcome() {
                 None => return Poll::Pending,
                 Some(Outcome::Granted(grant)) => {
                     since.check(&**this.driver);

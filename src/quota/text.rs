@@ -161,7 +161,7 @@ impl FromStr for Quota {
 
 /// Writes `ns` in the largest unit that leaves it whole; the count 1 is left out after a slash.
 fn write_period(f: &mut fmt::Formatter<'_>, ns: u64, after_slash: bool) -> fmt::Result {
-    let fits = |unit: u64| ns != 0 && ns.is_multiple_of(unit);
+    let fits = |unit: u64| ns != 0 && ns % unit == 0;
     let &(unit, names) = UNITS.iter().rev().find(|(unit, _)| fits(*unit)).unwrap_or(&UNITS[0]);
     match ns / unit {
         1 if after_slash => f.write_str(names[0]),

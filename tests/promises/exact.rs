@@ -186,9 +186,8 @@ impl<S: Subject> Pair<S> {
             }
             Op::TakePatiently(n) => {
                 let n = exact(n);
-                if let Some(wait) = self.take(n)?
-                    && self.subject.ahead() == 0
-                {
+                let wait = self.take(n)?;
+                if let Some(wait) = wait.filter(|_| self.subject.ahead() == 0) {
                     self.step(wait.as_nanos() as u64 - 1);
                     let early = self.subject.try_acquire_n(permits(n));
                     prop_assert_eq!(early.unwrap_err().retry_after(), Some(Duration::from_nanos(1)));

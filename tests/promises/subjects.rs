@@ -226,7 +226,7 @@ impl Queued {
                 oracle.take_in_turn(n);
             }
             Poll::Ready(Err(denied)) => {
-                assert!(too_many && matches!(denied, AcquireError::TooMany(_)), "{denied}")
+                assert!(too_many && matches!(denied, AcquireError::TooMany(_)), "{denied}");
             }
         }
         self.waiter = None;

@@ -67,7 +67,9 @@ pub(crate) fn keep_silent() {
     ONCE.call_once(|| {
         let tell = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if !panic.payload_as_str().is_some_and(|text| text.contains("being shutdown")) {
+            let text = panic.payload().downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.payload().downcast_ref::<String>().map(String::as_str));
+            if !text.is_some_and(|text| text.contains("being shutdown")) {
                 tell(panic);
             }
         }));

@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use super::Bell;
+use super::AlarmWaker;
 use crate::{Clock, ManualClock, Monotonic};
 
 #[test]
@@ -109,29 +109,29 @@ fn alarms_are_set_at_the_time_of_the_inner_clock() {
     let clock = Monotonic::new(wall.clone());
     assert_eq!(clock.now(), 1000);
     wall.set(400);
-    let (bell, waker) = Bell::new();
+    let (alarm_waker, waker) = AlarmWaker::new();
     // It shows 1000, and 1100 when the wall shows 500.
     assert!(clock.wake_at(1100, &waker));
     wall.set(499);
-    assert_eq!((clock.now(), bell.rings()), (1099, 0));
+    assert_eq!((clock.now(), alarm_waker.rings()), (1099, 0));
     wall.set(500);
-    assert_eq!((clock.now(), bell.rings()), (1100, 1));
+    assert_eq!((clock.now(), alarm_waker.rings()), (1100, 1));
     // At once for a time that is over, before the steps as well.
     for deadline in [1100, 1050, 3, 0] {
-        let rings = bell.rings();
+        let rings = alarm_waker.rings();
         assert!(clock.wake_at(deadline, &waker));
-        assert_eq!(bell.rings(), rings + 1, "{deadline}");
+        assert_eq!(alarm_waker.rings(), rings + 1, "{deadline}");
     }
     // A step back wakes, and the deadline can be set anew.
     assert!(clock.wake_at(1200, &waker));
-    let rings = bell.rings();
+    let rings = alarm_waker.rings();
     wall.set(0);
-    assert_eq!((clock.now(), bell.rings()), (1100, rings + 1));
+    assert_eq!((clock.now(), alarm_waker.rings()), (1100, rings + 1));
     assert!(clock.wake_at(1200, &waker));
     wall.advance(Duration::from_nanos(99));
-    assert_eq!((clock.now(), bell.rings()), (1199, rings + 1));
+    assert_eq!((clock.now(), alarm_waker.rings()), (1199, rings + 1));
     wall.advance(Duration::from_nanos(1));
-    assert_eq!((clock.now(), bell.rings()), (1200, rings + 2));
+    assert_eq!((clock.now(), alarm_waker.rings()), (1200, rings + 2));
 }
 
 #[test]
@@ -151,9 +151,9 @@ fn a_step_back_while_an_alarm_is_set_wakes() {
     }
 
     let clock = Monotonic::new(Stepping(ManualClock::starting_at(1000)));
-    let (bell, waker) = Bell::new();
+    let (alarm_waker, waker) = AlarmWaker::new();
     assert!(clock.wake_at(1010, &waker));
-    assert_eq!((clock.now(), bell.rings()), (1000, 1));
+    assert_eq!((clock.now(), alarm_waker.rings()), (1000, 1));
 }
 
 #[test]
@@ -166,8 +166,8 @@ fn there_are_no_alarms_where_the_inner_clock_has_none() {
         }
     }
 
-    let (bell, waker) = Bell::new();
+    let (alarm_waker, waker) = AlarmWaker::new();
     let clock = Arc::new(Monotonic::new(Silent));
     assert!(!clock.wake_at(3, &waker) && !clock.wake_at(7, &waker));
-    assert_eq!(bell.rings(), 0);
+    assert_eq!(alarm_waker.rings(), 0);
 }

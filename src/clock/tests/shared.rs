@@ -3,11 +3,11 @@
 use core::time::Duration;
 use std::sync::{Arc, LazyLock};
 
-use super::Bell;
+use super::AlarmWaker;
 use crate::{Clock, ManualClock, Quota, RateLimiter};
 
 fn check(clock: impl Clock + Clone, hand: &ManualClock) {
-    let (bell, waker) = Bell::new();
+    let (alarm_waker, waker) = AlarmWaker::new();
     let deadline = hand.now() + 10;
     assert!(clock.wake_at(deadline, &waker));
     let limiters = [1, 2].map(|burst| {
@@ -15,11 +15,11 @@ fn check(clock: impl Clock + Clone, hand: &ManualClock) {
         RateLimiter::with_clock(quota, clock.clone())
     });
     hand.advance(Duration::from_nanos(1));
-    assert_eq!((clock.now(), bell.rings()), (hand.now(), 0));
+    assert_eq!((clock.now(), alarm_waker.rings()), (hand.now(), 0));
     assert!(limiters.iter().all(|limiter| limiter.try_acquire().is_ok()));
     assert!(limiters.iter().all(|limiter| limiter.try_acquire().is_err()));
     hand.advance(Duration::from_nanos(9));
-    assert_eq!((clock.now(), bell.rings()), (deadline, 1));
+    assert_eq!((clock.now(), alarm_waker.rings()), (deadline, 1));
 }
 
 #[test]

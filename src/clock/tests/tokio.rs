@@ -18,7 +18,7 @@ use tokio::{
     time::{advance, sleep},
 };
 
-use super::Bell;
+use super::AlarmWaker;
 use crate::{Clock, Quota, RateLimiter, TokioClock};
 
 const SECOND: u64 = 1_000_000_000;
@@ -62,7 +62,7 @@ fn the_time_of_its_runtime_is_shown_everywhere() {
 #[test]
 fn a_clock_without_a_runtime_goes_by_the_one_in_which_it_is_read() {
     let clock = TokioClock::new();
-    let (bell, waker) = Bell::new();
+    let (alarm_waker, waker) = AlarmWaker::new();
     let runtime = paused();
     runtime.block_on(async {
         let start = clock.now();
@@ -71,7 +71,7 @@ fn a_clock_without_a_runtime_goes_by_the_one_in_which_it_is_read() {
         // It has no alarms, not even at once.
         assert!(!clock.wake_at(clock.now() + 1, &waker) && !clock.wake_at(0, &waker));
     });
-    assert_eq!((bell.rings(), clock.alarms()), (0, 0));
+    assert_eq!((alarm_waker.rings(), clock.alarms()), (0, 0));
     assert_eq!(format!("{clock:?}"), "TokioClock { runtime: None, .. }");
 }
 
@@ -148,10 +148,10 @@ fn a_later_alarm_of_the_same_waker_replaces_the_earlier() {
 fn no_alarm_is_set_for_a_time_that_the_system_cannot_show() {
     paused().block_on(async {
         let clock = TokioClock::new();
-        let (bell, waker) = Bell::new();
+        let (alarm_waker, waker) = AlarmWaker::new();
         assert!(clock.wake_at(u64::MAX, &waker));
         sleep(seconds(1_000_000)).await;
-        assert_eq!(bell.rings(), 0);
+        assert_eq!(alarm_waker.rings(), 0);
     });
 }
 
@@ -182,12 +182,12 @@ fn a_runtime_that_has_shut_down_takes_no_alarms() {
     for runtime in [paused(), real(1)] {
         let clock = TokioClock::with_handle(runtime.handle().clone());
         drop(runtime);
-        let (bell, waker) = Bell::new();
+        let (alarm_waker, waker) = AlarmWaker::new();
         assert!(!clock.wake_at(clock.now() + 1_000_000 * SECOND, &waker));
-        assert_eq!((bell.rings(), clock.alarms()), (0, 0));
+        assert_eq!((alarm_waker.rings(), clock.alarms()), (0, 0));
         // What is due is due.
         assert!(clock.wake_at(clock.now(), &waker));
-        assert_eq!(bell.rings(), 1);
+        assert_eq!(alarm_waker.rings(), 1);
     }
 }
 
@@ -195,14 +195,14 @@ fn a_runtime_that_has_shut_down_takes_no_alarms() {
 fn a_runtime_that_shuts_down_wakes_those_that_wait() {
     for runtime in [paused(), real(2)] {
         let clock = TokioClock::with_handle(runtime.handle().clone());
-        let ((bell, waker), (late, tardy)) = (Bell::new(), Bell::new());
+        let ((alarm_waker, waker), (late, tardy)) = (AlarmWaker::new(), AlarmWaker::new());
         assert!(clock.wake_at(clock.now() + 1_000_000 * SECOND, &waker));
         runtime.block_on(tokio::task::yield_now());
         // And one that the runtime has not been driven since.
         assert!(clock.wake_at(clock.now() + 1_000_000 * SECOND, &tardy));
-        assert_eq!((bell.rings(), late.rings(), clock.alarms()), (0, 0, 2));
+        assert_eq!((alarm_waker.rings(), late.rings(), clock.alarms()), (0, 0, 2));
         drop(runtime);
-        assert_eq!((bell.rings(), late.rings(), clock.alarms()), (1, 1, 0));
+        assert_eq!((alarm_waker.rings(), late.rings(), clock.alarms()), (1, 1, 0));
     }
 }
 
@@ -211,15 +211,15 @@ fn the_last_clone_calls_its_alarms_off() {
     let runtime = paused();
     runtime.block_on(async {
         let clock = TokioClock::new();
-        let (bell, waker) = Bell::new();
+        let (alarm_waker, waker) = AlarmWaker::new();
         assert!(clock.wake_at(10 * SECOND, &waker));
         drop(waker);
         drop(clock.clone());
-        assert_eq!(Arc::strong_count(&bell), 2);
+        assert_eq!(Arc::strong_count(&alarm_waker), 2);
         drop(clock);
-        assert_eq!(Arc::strong_count(&bell), 1);
+        assert_eq!(Arc::strong_count(&alarm_waker), 1);
         sleep(seconds(20)).await;
-        assert_eq!(bell.rings(), 0);
+        assert_eq!(alarm_waker.rings(), 0);
     });
 }
 
@@ -227,20 +227,20 @@ fn the_last_clone_calls_its_alarms_off() {
 fn a_runtime_without_time_panics_and_leaves_nothing_behind() {
     let runtime = Builder::new_current_thread().build().unwrap();
     let clock = TokioClock::with_handle(runtime.handle().clone());
-    let (bell, waker) = Bell::new();
+    let (alarm_waker, waker) = AlarmWaker::new();
     let deadline = clock.now() + 1_000_000 * SECOND;
     catch_unwind(AssertUnwindSafe(|| clock.wake_at(deadline, &waker))).unwrap_err();
-    assert_eq!((bell.rings(), clock.alarms()), (0, 0));
+    assert_eq!((alarm_waker.rings(), clock.alarms()), (0, 0));
     // What is due needs no timer.
     assert!(clock.wake_at(0, &waker));
-    assert_eq!(bell.rings(), 1);
+    assert_eq!(alarm_waker.rings(), 1);
 }
 
 /// Sets the next alarm as it is woken, and as it is dropped: a clock that holds its lock meanwhile would never return.
 #[derive(Debug)]
 struct Reentrant {
     clock: TokioClock,
-    bell: Waker,
+    alarm_waker: Waker,
     woken: AtomicU64,
 }
 
@@ -256,25 +256,27 @@ impl Wake for Reentrant {
 
 impl Drop for Reentrant {
     fn drop(&mut self) {
-        self.clock.wake_at(self.clock.now() + SECOND, &self.bell);
+        self.clock.wake_at(self.clock.now() + SECOND, &self.alarm_waker);
     }
 }
 
 #[test]
 fn wakers_may_use_the_clock() {
     let runtime = paused();
-    let (bell, waker) = Bell::new();
+    let (alarm_waker, waker) = AlarmWaker::new();
     let clock = TokioClock::with_handle(runtime.handle().clone());
-    let reentrant =
-        || Arc::new(Reentrant { clock: clock.clone(), bell: waker.clone(), woken: AtomicU64::new(0) }).into();
+    let reentrant = || {
+        Arc::new(Reentrant { clock: clock.clone(), alarm_waker: waker.clone(), woken: AtomicU64::new(0) })
+            .into()
+    };
     let start = clock.now();
     runtime.block_on(async {
-        // Woken at 1, 2, 3 and 4 seconds, and then dropped; the bell rings a second later.
+        // Woken at 1, 2, 3 and 4 seconds, and then dropped; the alarm waker rings a second later.
         assert!(clock.wake_at(SECOND, &reentrant()));
         sleep(seconds(4)).await;
-        assert_eq!((bell.rings(), clock.alarms()), (0, 1));
+        assert_eq!((alarm_waker.rings(), clock.alarms()), (0, 1));
         sleep(seconds(2)).await;
-        assert_eq!((bell.rings(), clock.alarms()), (1, 0));
+        assert_eq!((alarm_waker.rings(), clock.alarms()), (1, 0));
     });
     assert_eq!(clock.now(), start + 6 * SECOND);
     // Woken because its deadline is over, again because the runtime shuts down, and then dropped.
@@ -283,14 +285,14 @@ fn wakers_may_use_the_clock() {
     assert!(clock.wake_at(0, &replaced));
     drop(replaced);
     drop(runtime);
-    assert_eq!((bell.rings(), clock.alarms()), (1, 0));
+    assert_eq!((alarm_waker.rings(), clock.alarms()), (1, 0));
 }
 
 #[test]
 fn threads_that_share_a_waker_leave_nothing_behind() {
     let runtime = real(2);
     let clock = TokioClock::with_handle(runtime.handle().clone());
-    let (bell, waker) = Bell::new();
+    let (alarm_waker, waker) = AlarmWaker::new();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -304,7 +306,7 @@ fn threads_that_share_a_waker_leave_nothing_behind() {
     while clock.alarms() > 0 {
         thread::yield_now();
     }
-    assert!(bell.rings() > 0);
+    assert!(alarm_waker.rings() > 0);
 }
 
 /// A limiter that is waited for on one runtime, by the time of another.

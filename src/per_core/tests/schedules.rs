@@ -166,7 +166,7 @@ impl World {
     /// What is parked in slots, and what is in hand, in millionths.
     fn elsewhere(&self) -> (u64, u64) {
         let parked = self.per_core.shares.parked();
-        (parked, self.hands.iter().map(|hand| hand.hand.held).sum())
+        (parked, self.hands.iter().map(|hand| hand.share.held).sum())
     }
 
     /// Polls those who wait; what was granted, which must be those who came first.
@@ -206,7 +206,7 @@ impl World {
                 (fits(n) && self.model.units(n) <= self.model.cap, taken.is_ok(), n)
             }
             Op::Hand(hand, n) => {
-                let own = self.hands[hand].hand.held;
+                let own = self.hands[hand].share.held;
                 let taken = self.hands[hand].try_acquire_n(Permits::of_millionths(n)).is_ok();
                 let missing = n.saturating_sub(own);
                 // What it takes over from an idle slot need not go through the word.
@@ -214,7 +214,7 @@ impl World {
                 (fits(missing) && through, taken, n)
             }
             Op::GiveBack(hand) => {
-                let held = self.hands[hand].hand.held;
+                let held = self.hands[hand].share.held;
                 self.hands[hand].give_back();
                 // It does not overflow; what is not there any more is seen below.
                 let level = (self.model.level + self.model.units(held)).min(self.model.cap);
@@ -316,8 +316,8 @@ impl World {
             claims += account.claim;
         }
         for hand in &self.hands {
-            prop_assert!(hand.hand.held <= hand.hand.demand.claim * Permits::MILLION, "{:?}", hand.hand);
-            claims += hand.hand.demand.claim;
+            prop_assert!(hand.share.held <= hand.share.demand.claim * Permits::MILLION, "{:?}", hand.share);
+            claims += hand.share.demand.claim;
         }
         prop_assert_eq!(claims, slots.pool().claimed());
         prop_assert!(claims <= self.most.1);

@@ -1,7 +1,7 @@
 //! A timer of a multi-thread tokio runtime, for all waiters of a queue: one boxed `Sleep`.
 //!
 //! This is the only file that names tokio's timer. The sleep belongs to its runtime, and lives and dies with it. If that
-//! runtime shuts down, it wakes the bell before its time, and to poll the sleep again would panic. So a sleep that has
+//! runtime shuts down, it wakes the alarm waker before its time, and to poll the sleep again would panic. So a sleep that has
 //! been cut short is let go. Should the runtime go down between that look and the poll, the panic is caught.
 
 use core::{
@@ -27,13 +27,13 @@ pub(super) fn current() -> Option<RuntimeId> {
 }
 
 #[derive(Debug)]
-pub(super) struct Timer {
+pub(super) struct RuntimeAlarm {
     runtime: RuntimeId,
     sleep: Pin<Box<Sleep>>,
     set: bool,
 }
 
-impl Timer {
+impl RuntimeAlarm {
     /// A timer of that runtime; `None` if the caller is not inside it, or it has no timers.
     pub(super) fn new(runtime: RuntimeId) -> Option<Self> {
         if current() != Some(runtime) {
@@ -48,14 +48,14 @@ impl Timer {
         self.runtime
     }
 
-    /// Has the bell woken after that time; `Ready` if it is over. `None` if the runtime is going down.
-    pub(super) fn set(&mut self, wait: Duration, bell: &Waker) -> Option<Poll<()>> {
+    /// Has the alarm waker woken after that time; `Ready` if it is over. `None` if the runtime is going down.
+    pub(super) fn set(&mut self, wait: Duration, alarm_waker: &Waker) -> Option<Poll<()>> {
         if self.is_cut_short() {
             return None;
         }
         self.sleep.as_mut().reset(Instant::now() + wait);
         self.set = true;
-        // One that was due just then looks as if it had rung in time; but set anew it rings at once.
+        // One that was due just then looks as if it had rung in time; but set anew it alarms at once.
         if self.is_cut_short() {
             return None;
         }
@@ -63,12 +63,12 @@ impl Timer {
         // Unconstrained: out of its budget, a task would be told "pending" without being registered. Unwind
         // safe: a sleep that panics is let go.
         catch_unwind(AssertUnwindSafe(|| {
-            core::pin::pin!(unconstrained(sleep)).poll(&mut Context::from_waker(bell))
+            core::pin::pin!(unconstrained(sleep)).poll(&mut Context::from_waker(alarm_waker))
         }))
         .ok()
     }
 
-    /// Whether it has woken the bell before its time.
+    /// Whether it has woken the alarm waker before its time.
     fn is_cut_short(&self) -> bool {
         self.set && self.sleep.is_elapsed() && Instant::now() < self.sleep.deadline()
     }

@@ -1,4 +1,4 @@
-//! The two alarms. No test asserts how soon a bell rings: only in which order, and not before its time.
+//! The two alarms. No test asserts how soon a alarm waker alarms: only in which order, and not before its time.
 
 #[cfg(all(feature = "tokio", not(miri)))]
 mod runtime;
@@ -21,9 +21,9 @@ use super::*;
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
 /// Sends its number, and when it was woken.
-struct Bell(u32, Sender<(u32, Instant)>);
+struct AlarmWaker(u32, Sender<(u32, Instant)>);
 
-impl Wake for Bell {
+impl Wake for AlarmWaker {
     fn wake(self: Arc<Self>) {
         // The test may be over.
         let _ = self.1.send((self.0, Instant::now()));
@@ -41,13 +41,13 @@ impl Bells {
         Self { sender, receiver }
     }
 
-    pub(super) fn bell(&self, number: u32) -> Waker {
-        Waker::from(Arc::new(Bell(number, self.sender.clone())))
+    pub(super) fn alarm_waker(&self, number: u32) -> Waker {
+        Waker::from(Arc::new(AlarmWaker(number, self.sender.clone())))
     }
 
-    /// The next bell that rings.
+    /// The next alarm waker that alarms.
     pub(super) fn next(&self) -> (u32, Instant) {
-        self.receiver.recv_timeout(LONG).expect("no bell has rung")
+        self.receiver.recv_timeout(LONG).expect("no alarm_waker has rung")
     }
 
     /// Whether none has rung that was not waited for.

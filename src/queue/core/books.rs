@@ -70,7 +70,7 @@ impl Core {
 
     /// When there is no debt any more: the clock reading.
     pub(crate) fn paid_ns(&self) -> u64 {
-        self.frame.instant_of(self.tat.into())
+        self.frame.conforms_at(self.tat.into())
     }
 
     /// Gives so many ticks back, up to a full burst.

@@ -23,7 +23,7 @@ pub(crate) enum Next {
     /// The batch is full; there may be more to grant.
     More,
     /// The first is the part of a call for several limits. It is due here, and waits for another limit.
-    Gate,
+    FinalPart,
     /// At this clock reading.
     At(u64),
 }
@@ -43,19 +43,19 @@ impl Core {
             }
             let (cost, deadline_ns) = (front.cost, front.deadline_ns);
             let decision = decide(self.tat, self.now, self.floor, cost, limit);
-            if let Kind::Gate { woken } = &mut front.kind {
+            if let Kind::FinalPart { woken } = &mut front.kind {
                 let due = matches!(decision, Decision::Admit(_));
                 // Put off for longer than those behind it in other queues know.
                 let later = match decision {
                     Decision::Admit(_) => false,
-                    Decision::NotBefore(tick) => self.frame.instant(tick) > self.gates_due_ns,
+                    Decision::NotBefore(tick) => self.frame.instant(tick) > self.final_due_ns,
                 };
                 if later || (due && !*woken) {
                     batch.push(front.waker.clone());
                 }
                 *woken = due;
                 if due {
-                    return if self.refuse_late(batch) { Next::Gate } else { Next::More };
+                    return if self.refuse_late(batch) { Next::FinalPart } else { Next::More };
                 }
             }
             let outcome = match decision {
@@ -71,7 +71,7 @@ impl Core {
                     Outcome::Denied(not_yet(due_ns, deadline_ns))
                 }
             };
-            if let Some(entry) = self.list.grant_front(outcome) {
+            if let Some(entry) = self.list.settle_front(outcome) {
                 self.sum.subtract(&entry);
                 batch.push(entry.waker);
             }
@@ -94,7 +94,7 @@ impl Core {
         let mut ahead = self.first_base();
         self.sweep(|entry| {
             let then = ahead + u128::from(entry.cost);
-            let due_ns = if entry.deadline_ns == NEVER { 0 } else { frame.instant_of(then) };
+            let due_ns = if entry.deadline_ns == NEVER { 0 } else { frame.conforms_at(then) };
             if due_ns > entry.deadline_ns {
                 if !batch.is_full() {
                     batch.push(entry.waker.take());
@@ -146,12 +146,12 @@ impl Core {
     /// The part of a call has not been looked at after all: the next hand-off that finds it due wakes it.
     pub(crate) fn forget_look(&mut self, place: Pin<&Place>) {
         if let Some(entry) = self.list.entry_mut(place) {
-            entry.kind = Kind::Gate { woken: false };
+            entry.kind = Kind::FinalPart { woken: false };
         }
     }
 
     /// Whether the part of a call conforms here and now. It stands at the front, behind other such parts only.
-    pub(crate) fn is_gate_due(&mut self, place: Pin<&Place>) -> bool {
+    pub(crate) fn is_final_part_due(&mut self, place: Pin<&Place>) -> bool {
         let Some(cost) = self.list.entry_mut(place).map(|entry| entry.cost) else { return false };
         let first = self.list.is_front(place);
         let decision = decide(self.tat, self.now, self.floor, cost, self.frame.scale().limit);
@@ -159,7 +159,7 @@ impl Core {
     }
 
     /// Takes the part of a call that is due, out of the queue.
-    pub(crate) fn take_gate(&mut self, place: Pin<&Place>) -> Option<(Grant, Option<Waker>)> {
+    pub(crate) fn take_final_part(&mut self, place: Pin<&Place>) -> Option<(Grant, Option<Waker>)> {
         let entry = self.leave(place)?;
         // What has passed while it waited for another limit is lost, and all behind it come later for it.
         self.recheck |= self.tat < self.floor;
@@ -171,25 +171,25 @@ impl Core {
     }
 
     /// When the part of a call conforms here, after all such parts ahead of it: the clock reading.
-    pub(crate) fn gate_due_ns(&mut self, place: Pin<&Place>) -> u64 {
+    pub(crate) fn final_part_due_ns(&mut self, place: Pin<&Place>) -> u64 {
         let own = self.list.entry_mut(place).map(core::ptr::from_mut);
         let mut then = u128::from(self.tat.max(self.floor));
         self.list.visit(|entry| {
             then += u128::from(entry.cost);
             own != Some(core::ptr::from_mut(entry))
         });
-        self.frame.instant_of(then)
+        self.frame.conforms_at(then)
     }
 
     /// The part of a call has been looked at and stays: it goes at this clock reading at the earliest. It is looked at
     /// again when it comes to be due here.
-    pub(crate) fn keep_gate(&mut self, place: Pin<&Place>, all_due_ns: u64) {
-        let due = self.is_gate_due(place);
+    pub(crate) fn keep_final_part(&mut self, place: Pin<&Place>, all_due_ns: u64) {
+        let due = self.is_final_part_due(place);
         if let Some(entry) = self.list.entry_mut(place) {
-            entry.kind = Kind::Gate { woken: due };
+            entry.kind = Kind::FinalPart { woken: due };
         }
-        if all_due_ns > self.gates_due_ns {
-            self.gates_due_ns = all_due_ns;
+        if all_due_ns > self.final_due_ns {
+            self.final_due_ns = all_due_ns;
             // All behind it come later.
             self.recheck = true;
         }

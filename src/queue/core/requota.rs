@@ -132,6 +132,6 @@ impl Core {
             Some(Outcome::Denied(TooMany::new(entry.permits, burst, largest).into()))
         });
         self.recheck = true;
-        self.rearm = true;
+        self.alarm_is_void = true;
     }
 }

@@ -2,7 +2,7 @@
 
 mod credit;
 mod deadlines;
-mod gates;
+mod final_parts;
 mod model;
 mod numbers;
 mod random;
@@ -73,15 +73,15 @@ impl Rig {
         let Core { list, sum, frame, highest, .. } = &mut self.core;
         assert_eq!(thaw.state.is_owned(), !list.is_empty(), "OWNED exactly while there are waiters");
         assert_eq!(thaw.queued == 0, list.is_empty());
-        let (mut all, mut entries, mut gates_lead) = (Sum::default(), 0, true);
+        let (mut all, mut entries, mut final_parts_lead) = (Sum::default(), 0, true);
         list.visit(|entry| {
-            gates_lead &= !entry.kind.is_gate() || all.gates == entries;
+            final_parts_lead &= !entry.kind.is_final() || all.final_parts == entries;
             all.add(entry);
             entries += 1;
             true
         });
-        assert_eq!((sum.ticks, sum.deadlines, sum.gates), (all.ticks, all.deadlines, all.gates));
-        assert!(gates_lead, "gates stand before all other entries");
+        assert_eq!((sum.ticks, sum.deadlines, sum.final_parts), (all.ticks, all.deadlines, all.final_parts));
+        assert!(final_parts_lead, "final parts stand before all other entries");
         if let Some(published) = &thaw.frame {
             assert_eq!(published, frame);
             if published.base() > 0 {
@@ -107,7 +107,7 @@ impl Rig {
     }
 
     pub(super) fn granted(&self, place: usize) -> Option<Outcome> {
-        self.places[place].granted()
+        self.places[place].outcome()
     }
 
     /// Runs a step on a place.

@@ -64,8 +64,8 @@ impl Dial {
 
     /// The alarm that was set last rings.
     pub(super) fn ring(&self) {
-        let bell = self.0.alarms.lock().last().map(|(_, bell)| bell.clone());
-        bell.expect("no alarm was set").wake();
+        let alarm_waker = self.0.alarms.lock().last().map(|(_, alarm_waker)| alarm_waker.clone());
+        alarm_waker.expect("no alarm was set").wake();
     }
 }
 

@@ -91,7 +91,7 @@ fn a_node_is_put_behind_those_that_lead() {
         let node = Box::pin(Node::new(list.id()));
         list.push_after_leading(node.as_ref(), 9, |number| number % 2 == 0);
         assert_eq!(list.is_front(node.as_ref()), want[0] == 9);
-        let granted: Vec<_> = core::iter::from_fn(|| list.grant_front(0)).collect();
+        let granted: Vec<_> = core::iter::from_fn(|| list.settle_front(0)).collect();
         assert_eq!(granted, want);
     }
 }
@@ -107,10 +107,10 @@ fn a_grant_crosses_threads() {
         list.lock().push_back(node.as_ref(), round);
         let granter = {
             let list = list.clone();
-            std::thread::spawn(move || assert_eq!(list.lock().grant_front(round + 7), Some(round)))
+            std::thread::spawn(move || assert_eq!(list.lock().settle_front(round + 7), Some(round)))
         };
         let grant = loop {
-            if let Some(grant) = node.granted() {
+            if let Some(grant) = node.outcome() {
                 break grant;
             }
             std::thread::yield_now();

@@ -14,15 +14,15 @@ fn current_thread() -> Runtime {
 
 /// Whether the alarm goes by the timer of a runtime, or by the timer thread.
 fn by_runtime(alarm: &Alarm) -> bool {
-    assert!(alarm.timer.is_some() != alarm.ring.is_some(), "by one of the two");
-    alarm.timer.is_some()
+    assert!(alarm.runtime.is_some() != alarm.thread.is_some(), "by one of the two");
+    alarm.runtime.is_some()
 }
 
 /// A home at that runtime.
 fn at(runtime: &Runtime) -> Home {
     let _inside = runtime.enter();
     let mut home = Home::default();
-    assert!(home.note_caller(true));
+    assert!(home.note_runtime(true));
     home
 }
 
@@ -33,7 +33,7 @@ fn a_timer_of_a_multi_thread_runtime_serves() {
     let start = Instant::now();
     let armed = {
         let _inside = runtime.enter();
-        alarm.set(&mut home, 10_000_000, 0, &bells.bell(1))
+        alarm.set(&mut home, 10_000_000, 0, &bells.alarm_waker(1))
     };
     assert_eq!(armed, Armed::Until(10_000_000));
     assert!(by_runtime(&alarm) && home == at(&runtime));
@@ -42,7 +42,7 @@ fn a_timer_of_a_multi_thread_runtime_serves() {
     assert!(rung >= start + ms(10));
     // It may be set anew from anywhere: it is that runtime's.
     let start = Instant::now();
-    let armed = alarm.set(&mut home, 20_000_000, 0, &bells.bell(2));
+    let armed = alarm.set(&mut home, 20_000_000, 0, &bells.alarm_waker(2));
     assert!(armed == Armed::Until(20_000_000) && by_runtime(&alarm));
     let (number, rung) = bells.next();
     assert_eq!(number, 2);
@@ -64,21 +64,21 @@ fn a_time_that_is_over_is_seen_at_once() {
     assert_eq!(armed, Armed::Elapsed);
 }
 
-/// Its timer is let go, and what was set by it rings elsewhere.
+/// Its timer is let go, and what was set by it alarms elsewhere.
 #[test]
 fn the_timer_thread_takes_over_from_a_runtime_that_goes_down() {
     let runtime = multi_thread();
     let (bells, mut alarm, mut home) = (Bells::new(), Alarm::default(), at(&runtime));
     {
         let _inside = runtime.enter();
-        alarm.set(&mut home, 60_000_000_000, 0, &bells.bell(1));
+        alarm.set(&mut home, 60_000_000_000, 0, &bells.alarm_waker(1));
     }
     assert!(by_runtime(&alarm) && bells.is_silent());
     drop(runtime);
-    // It wakes the bell, so that the hand-off looks for another alarm.
+    // It wakes the alarm waker, so that the hand-off looks for another alarm.
     assert_eq!(bells.next().0, 1);
     let start = Instant::now();
-    assert_eq!(alarm.set(&mut home, 10_000_000, 0, &bells.bell(2)), Armed::Until(10_000_000));
+    assert_eq!(alarm.set(&mut home, 10_000_000, 0, &bells.alarm_waker(2)), Armed::Until(10_000_000));
     assert!(!by_runtime(&alarm) && home == Home::default());
     let (number, at) = bells.next();
     assert_eq!(number, 2);
@@ -91,17 +91,17 @@ fn a_timer_of_a_runtime_that_is_gone_cannot_be_set() {
     let id = runtime.handle().id();
     let mut timer = {
         let _inside = runtime.enter();
-        Timer::new(id).unwrap()
+        RuntimeAlarm::new(id).unwrap()
     };
     assert!(timer.set(LONG, Waker::noop()).unwrap().is_pending());
     drop(runtime);
     assert!(timer.set(LONG, Waker::noop()).is_none());
     assert!(timer.set(LONG, Waker::noop()).is_none());
     // Nor is another made by a caller that is elsewhere.
-    assert!(Timer::new(id).is_none());
+    assert!(RuntimeAlarm::new(id).is_none());
     let other = multi_thread();
     let _inside = other.enter();
-    assert!(Timer::new(id).is_none());
+    assert!(RuntimeAlarm::new(id).is_none());
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_runtime_without_timers_is_done_without() {
     let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let (bells, mut alarm, mut home) = (Bells::new(), Alarm::default(), at(&runtime));
     let _inside = runtime.enter();
-    assert_eq!(alarm.set(&mut home, 1_000, 0, &bells.bell(1)), Armed::Until(1_000));
+    assert_eq!(alarm.set(&mut home, 1_000, 0, &bells.alarm_waker(1)), Armed::Until(1_000));
     assert!(!by_runtime(&alarm) && home == Home::default());
     assert_eq!(bells.next().0, 1);
 }
@@ -120,7 +120,7 @@ fn a_runtime_of_one_thread_is_no_home() {
     let runtime = current_thread();
     let _inside = runtime.enter();
     let mut home = Home::default();
-    assert!(!home.note_caller(true) && home == Home::default());
+    assert!(!home.note_runtime(true) && home == Home::default());
     assert!(super::super::runtime::current().is_none());
 }
 
@@ -129,7 +129,7 @@ fn callers_from_two_runtimes_have_no_home_until_the_queue_is_empty() {
     let (one, two) = (multi_thread(), multi_thread());
     let note = |home: &mut Home, runtime: Option<&Runtime>, first| {
         let _inside = runtime.map(Runtime::enter);
-        home.note_caller(first)
+        home.note_runtime(first)
     };
     for elsewhere in [Some(&two), None] {
         let mut home = at(&one);
@@ -156,8 +156,8 @@ fn another_home_has_another_timer() {
     for (runtime, number) in [(&one, 1), (&two, 2), (&one, 3)] {
         let mut home = at(runtime);
         let _inside = runtime.enter();
-        alarm.set(&mut home, 60_000_000_000, 0, &bells.bell(number));
-        assert_eq!(alarm.timer.as_ref().map(Timer::runtime), Some(runtime.handle().id()));
+        alarm.set(&mut home, 60_000_000_000, 0, &bells.alarm_waker(number));
+        assert_eq!(alarm.runtime.as_ref().map(RuntimeAlarm::runtime), Some(runtime.handle().id()));
     }
     // The first is gone with its timer.
     drop(two);
@@ -167,7 +167,7 @@ fn another_home_has_another_timer() {
     // From outside it cannot be made.
     let three = multi_thread();
     let mut home = at(&three);
-    alarm.set(&mut home, 1_000_000, 0, &bells.bell(4));
+    alarm.set(&mut home, 1_000_000, 0, &bells.alarm_waker(4));
     assert!(!by_runtime(&alarm) && home == Home::default());
     assert_eq!(bells.next().0, 4);
 }

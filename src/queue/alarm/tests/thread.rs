@@ -5,11 +5,11 @@ use super::*;
 /// As in `thread.rs`.
 const LEAST_BETWEEN: Duration = Duration::from_micros(500);
 
-/// Waits until all that was due has been rung: a ring for later, set now, has rung.
+/// Waits until all that was due has been rung: a thread for later, set now, has rung.
 fn pass(wait: Duration) {
     let bells = Bells::new();
-    let mut ring = Ring::new();
-    ring.set(wait, &bells.bell(0));
+    let mut thread = ThreadAlarm::new();
+    thread.set(wait, &bells.alarm_waker(0));
     bells.next();
 }
 
@@ -18,9 +18,9 @@ fn bells_ring_in_order_and_not_before_their_time() {
     let bells = Bells::new();
     let start = Instant::now();
     let waits = [30, 10, 50, 20, 40, 0];
-    let mut rings = waits.map(|_| Ring::new());
-    for ((ring, wait), number) in rings.iter_mut().zip(waits).zip(0..) {
-        ring.set(ms(wait), &bells.bell(number));
+    let mut alarms = waits.map(|_| ThreadAlarm::new());
+    for ((thread, wait), number) in alarms.iter_mut().zip(waits).zip(0..) {
+        thread.set(ms(wait), &bells.alarm_waker(number));
     }
     let all_set = start.elapsed() < ms(10);
     let rung: Vec<_> = waits.iter().map(|_| bells.next()).collect();
@@ -37,11 +37,11 @@ fn bells_ring_in_order_and_not_before_their_time() {
 #[test]
 fn a_ring_that_is_set_anew_rings_once() {
     let bells = Bells::new();
-    let mut ring = Ring::new();
-    ring.set(LONG, &bells.bell(1));
-    ring.set(LONG, &bells.bell(2));
+    let mut thread = ThreadAlarm::new();
+    thread.set(LONG, &bells.alarm_waker(1));
+    thread.set(LONG, &bells.alarm_waker(2));
     let start = Instant::now();
-    ring.set(ms(10), &bells.bell(3));
+    thread.set(ms(10), &bells.alarm_waker(3));
     let (number, at) = bells.next();
     assert_eq!(number, 3);
     assert!(at >= start + ms(10));
@@ -49,8 +49,8 @@ fn a_ring_that_is_set_anew_rings_once() {
     assert!(bells.is_silent());
     // Later is no different.
     let start = Instant::now();
-    ring.set(ms(20), &bells.bell(4));
-    ring.set(ms(40), &bells.bell(5));
+    thread.set(ms(20), &bells.alarm_waker(4));
+    thread.set(ms(40), &bells.alarm_waker(5));
     // On a machine that is held up the first may have rung before it was replaced.
     let mut rung = bells.next();
     if rung.0 == 4 {
@@ -63,29 +63,29 @@ fn a_ring_that_is_set_anew_rings_once() {
 #[test]
 fn a_ring_that_is_dropped_does_not_ring() {
     let bells = Bells::new();
-    let bell = Arc::new(Bell(1, bells.sender.clone()));
-    let mut ring = Ring::new();
-    ring.set(LONG, &Waker::from(Arc::clone(&bell)));
-    assert_eq!(Arc::strong_count(&bell), 2);
-    drop(ring);
-    assert_eq!(Arc::strong_count(&bell), 1, "nor is its bell kept");
-    drop(Ring::new());
+    let alarm_waker = Arc::new(AlarmWaker(1, bells.sender.clone()));
+    let mut thread = ThreadAlarm::new();
+    thread.set(LONG, &Waker::from(Arc::clone(&alarm_waker)));
+    assert_eq!(Arc::strong_count(&alarm_waker), 2);
+    drop(thread);
+    assert_eq!(Arc::strong_count(&alarm_waker), 1, "nor is its alarm_waker kept");
+    drop(ThreadAlarm::new());
     pass(ms(1));
     assert!(bells.is_silent());
 }
 
-/// A ring that has rung leaves nothing behind.
+/// A thread that has rung leaves nothing behind.
 #[test]
 fn a_bell_is_let_go_when_it_has_rung() {
     let bells = Bells::new();
-    let bell = Arc::new(Bell(1, bells.sender.clone()));
-    let mut ring = Ring::new();
-    ring.set(ms(1), &Waker::from(Arc::clone(&bell)));
+    let alarm_waker = Arc::new(AlarmWaker(1, bells.sender.clone()));
+    let mut thread = ThreadAlarm::new();
+    thread.set(ms(1), &Waker::from(Arc::clone(&alarm_waker)));
     bells.next();
-    // The thread is done with one bell before it rings the next.
+    // The thread is done with one alarm waker before it alarms the next.
     pass(ms(1));
-    assert_eq!(Arc::strong_count(&bell), 1);
-    drop(ring);
+    assert_eq!(Arc::strong_count(&alarm_waker), 1);
+    drop(thread);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_bell_that_panics_does_not_end_the_thread() {
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {
             self.0.send(()).unwrap();
-            panic!("a bell that panics, on purpose");
+            panic!("a alarm_waker that panics, on purpose");
         }
     }
 
@@ -118,11 +118,11 @@ fn a_bell_that_panics_does_not_end_the_thread() {
     }
 
     let (sender, receiver) = channel();
-    let mut rings = [Ring::new(), Ring::new()];
-    rings[0].set(ms(1), &Waker::from(Arc::new(Panics(sender.clone()))));
-    rings[1].set(ms(1), &Waker::from(Arc::new(Worse(sender))));
-    for _ in &rings {
-        receiver.recv_timeout(LONG).expect("no bell has rung");
+    let mut alarms = [ThreadAlarm::new(), ThreadAlarm::new()];
+    alarms[0].set(ms(1), &Waker::from(Arc::new(Panics(sender.clone()))));
+    alarms[1].set(ms(1), &Waker::from(Arc::new(Worse(sender))));
+    for _ in &alarms {
+        receiver.recv_timeout(LONG).expect("no alarm_waker has rung");
     }
     pass(ms(1));
     pass(Duration::ZERO);
@@ -132,24 +132,24 @@ fn a_bell_that_panics_does_not_end_the_thread() {
 #[test]
 fn there_is_some_time_between_two_rings() {
     let bells = Bells::new();
-    let mut ring = Ring::new();
+    let mut thread = ThreadAlarm::new();
     let mut set = Instant::now();
-    ring.set(Duration::ZERO, &bells.bell(0));
+    thread.set(Duration::ZERO, &bells.alarm_waker(0));
     for number in 1..20 {
         let (_, at) = bells.next();
         assert!(at >= set);
         // It was for no earlier than it was set.
         let least = set + LEAST_BETWEEN;
         set = Instant::now();
-        ring.set(Duration::ZERO, &bells.bell(number));
+        thread.set(Duration::ZERO, &bells.alarm_waker(number));
         let (rung, at) = bells.next();
         assert_eq!(rung, number);
         assert!(at >= least, "{:?} too early", least - at);
-        ring.set(Duration::ZERO, &bells.bell(number));
+        thread.set(Duration::ZERO, &bells.alarm_waker(number));
     }
 }
 
-/// From the bell itself, as a hand-off does.
+/// From the alarm waker itself, as a hand-off does.
 #[test]
 fn a_bell_may_set_the_next_alarm() {
     struct Again(crate::sync::plain::Mutex<(Alarm, u32)>, Sender<()>);
@@ -170,22 +170,22 @@ fn a_bell_may_set_the_next_alarm() {
     let (sender, receiver) = channel();
     let again = Arc::new(Again(crate::sync::plain::Mutex::new((Alarm::default(), 0)), sender));
     Arc::clone(&again).wake();
-    receiver.recv_timeout(LONG).expect("no bell has rung");
+    receiver.recv_timeout(LONG).expect("no alarm_waker has rung");
     again.0.lock().0 = Alarm::default();
 }
 
 #[test]
 fn many_threads_set_alarms() {
-    let rings = if cfg!(miri) { 4 } else { 100 };
+    let alarms = if cfg!(miri) { 4 } else { 100 };
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(move || {
                 let bells = Bells::new();
-                let mut ring = Ring::new();
-                for number in 0..rings {
+                let mut thread = ThreadAlarm::new();
+                for number in 0..alarms {
                     let start = Instant::now();
                     let wait = Duration::from_micros(u64::from(number) * 7 % 50);
-                    ring.set(wait, &bells.bell(number));
+                    thread.set(wait, &bells.alarm_waker(number));
                     let (rung, at) = bells.next();
                     assert_eq!(rung, number);
                     assert!(at >= start + wait);
@@ -202,5 +202,5 @@ fn no_alarm_is_set_for_more_than_a_day() {
     let armed = alarm.set(&mut Home::default(), u64::MAX - 1, 7, Waker::noop());
     assert_eq!(armed, Armed::Until(7 + LONGEST_NS));
     assert_eq!(alarm.set(&mut Home::default(), 9, 7, Waker::noop()), Armed::Until(9));
-    assert_eq!(alarm.set(&mut Home::default(), 3, 7, Waker::noop()), Armed::Until(7), "it rings at once");
+    assert_eq!(alarm.set(&mut Home::default(), 3, 7, Waker::noop()), Armed::Until(7), "it alarms at once");
 }

@@ -66,20 +66,20 @@ fn a_late_hand_off_makes_a_waiter_late() {
 #[test]
 fn the_part_of_a_call_makes_a_waiter_late() {
     let (mut rig, waiters) = rig();
-    let gate = rig.join_front(1);
+    let final_part = rig.join_front(1);
     assert_eq!(rig.grant_due(), Next::At(START + SECOND));
     assert_eq!(late(&rig, waiters), [None, Some(SECOND / 2), None]);
-    rig.leave(gate);
+    rig.leave(final_part);
 }
 
 /// It was due here after a second, and waited for another limit for another half.
 #[test]
 fn the_part_of_a_call_that_waits_for_another_limit_makes_a_waiter_late() {
     let mut rig = Rig::of("1/s burst 1 initial 0 catch-up 0s");
-    let gate = rig.join_front(1);
+    let final_part = rig.join_front(1);
     let waiters = [NEVER, START + 13 * SECOND / 4, NEVER].map(|deadline_ns| rig.join(1, deadline_ns));
     rig.now_ns += 3 * SECOND / 2;
-    assert!(rig.with(gate, Core::take_gate).is_some());
+    assert!(rig.with(final_part, Core::take_final_part).is_some());
     assert_eq!(rig.grant_due(), Next::At(START + 5 * SECOND / 2));
     assert_eq!(late(&rig, waiters), [None, Some(SECOND / 4), None]);
 }

@@ -25,8 +25,8 @@ pub(super) struct Waiting {
     pub(super) place: usize,
     pub(super) atoms: i128,
     pub(super) deadline_ns: u64,
-    /// Of a gate: whether its waker has been woken since it was not due.
-    pub(super) gate: Option<bool>,
+    /// Of a final part: whether its waker has been woken since it was not due.
+    pub(super) final_part: Option<bool>,
     pub(super) unused: bool,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Model {
     pub(super) floor: i128,
     pub(super) credit_until_ns: u64,
     pub(super) queue: VecDeque<Waiting>,
-    gates_due_ns: u64,
+    final_due_ns: u64,
     pub(super) held: Vec<Held>,
     history: History,
 }
@@ -85,7 +85,7 @@ impl Model {
             floor: 0,
             credit_until_ns: 0,
             queue: VecDeque::new(),
-            gates_due_ns: 0,
+            final_due_ns: 0,
             held: Vec::new(),
             history: History::default(),
         };
@@ -97,7 +97,7 @@ impl Model {
 
     fn set_quota(&mut self, quota: Quota) {
         let scale = Scale::new(&quota).unwrap();
-        assert!(scale.rate_fraction == 0 && (PERMIT as u64).is_multiple_of(scale.per_permit), "{quota}");
+        assert!(scale.rate_fraction == 0 && PERMIT as u64 % scale.per_permit == 0, "{quota}");
         self.quota = quota;
         self.rate = i128::from(quota.permits());
         self.unit = PERMIT / i128::from(scale.per_permit);
@@ -178,13 +178,13 @@ impl Model {
                 waiting.deadline_ns = waiting.deadline_ns.saturating_sub(step_ns);
             }
         }
-        self.gates_due_ns = self.gates_due_ns.saturating_sub(step_ns);
+        self.final_due_ns = self.final_due_ns.saturating_sub(step_ns);
     }
 
     pub(super) fn close(&mut self) {
         (self.left, self.left_ahead) = (self.ahead, self.ahead.max(0));
-        if self.gates() == 0 {
-            self.gates_due_ns = 0;
+        if self.final_parts() == 0 {
+            self.final_due_ns = 0;
         }
         // The level is no higher than that of the bucket without what goes unused.
         let floor = self.waiters_floor();

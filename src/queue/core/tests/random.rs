@@ -73,7 +73,7 @@ impl History {
                 68..71 => self.reset(),
                 71..80 => self.rescale(),
                 80..86 => self.join_front(),
-                86..92 => self.look_at_gates(),
+                86..92 => self.look_at_final_parts(),
                 92..96 => self.renew(),
                 _ => {}
             }
@@ -297,7 +297,7 @@ impl History {
             let never = matches!(self.rig.granted(place), Some(Outcome::Denied(Denied::TooMany(_))));
             assert!(never, "{:?}", self.rig.granted(place));
         }
-        assert!(self.rig.core.wants_alarm());
+        assert!(self.rig.core.is_alarm_void());
     }
 }
 

@@ -41,7 +41,7 @@ fn waiters_are_priced_anew_and_refused_if_they_ask_for_too_much() {
     let mut rig = Rig::of("10/s burst 10 initial 0");
     let waiters = [2, 7, 3].map(|permits| rig.join(permits, NEVER));
     assert_eq!(rescale(&mut rig, "100/s burst 5", Inherit::AsIs), 1);
-    assert!(rig.core.take_wants_alarm());
+    assert!(rig.core.take_alarm_void());
     let never = crate::TooMany::new(7.into(), 5, 5).into();
     assert_eq!(waiters.map(|waiter| rig.granted(waiter)), [None, Some(Outcome::Denied(never)), None]);
     assert_eq!(rig.grant_due(), Next::At(START + SECOND / 50));

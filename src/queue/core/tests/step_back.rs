@@ -41,11 +41,11 @@ fn readings_that_differ_by_no_more_than_the_skew_are_no_step() {
     let mut rig = empty();
     rig.now_ns -= SKEW_NS;
     assert_eq!(rig.take(1), Err(START + SECOND / 10));
-    assert!(!rig.core.wants_alarm());
+    assert!(!rig.core.is_alarm_void());
     let mut rig = empty();
     rig.now_ns -= SKEW_NS + 1;
     assert_eq!(rig.take(1), Err(rig.now_ns + SECOND / 10));
-    assert!(rig.core.take_wants_alarm());
+    assert!(rig.core.take_alarm_void());
 }
 
 /// Point 1: the debt is published, so that calls without the lock can tell it from a step.
@@ -58,11 +58,11 @@ fn a_debt_is_told_from_a_step_and_published() {
     assert!(rig.thaw.unwrap().in_debt);
     rig.now_ns += SECOND;
     assert_eq!(rig.take(1), Err(START + 101 * SECOND / 10));
-    assert!(rig.thaw.unwrap().in_debt && !rig.core.wants_alarm());
+    assert!(rig.thaw.unwrap().in_debt && !rig.core.is_alarm_void());
     // It moves with the step.
     rig.now_ns -= SECOND / 2;
     assert_eq!(rig.take(1), Err(rig.now_ns + 91 * SECOND / 10));
-    assert!(rig.core.wants_alarm());
+    assert!(rig.core.is_alarm_void());
 }
 
 /// Point 2: time does not stand still before the origin of the frame.
@@ -96,7 +96,7 @@ fn the_level_stays_before_the_origin() {
         let after = rig.level();
         assert_eq!(before - after, rig.permits(1) * back_ns as i64 / SECOND as i64, "{back_ns}");
         assert!(rig.thaw.unwrap().frame.is_some() && rig.word.tat() > word.tat());
-        assert!(!rig.core.take_wants_alarm());
+        assert!(!rig.core.take_alarm_void());
         // And a level that is above full.
         let mut rig = Rig::of("1/s burst 20");
         let waiter = rig.join(20, NEVER);
@@ -133,7 +133,7 @@ fn a_debt_does_not_count_for_another_word() {
     assert_eq!(rig.take(1), Err(rig.now_ns + SECOND / 10), "a burst, and not the debt of long ago");
 }
 
-/// Point 4: credit, deadlines and what gates wait for are clock readings.
+/// Point 4: credit, deadlines and what final parts wait for are clock readings.
 #[test]
 fn what_is_a_clock_reading_moves_with_the_step() {
     let mut rig = Rig::of("1000/s burst 2 initial 0");
@@ -152,7 +152,7 @@ fn what_is_a_clock_reading_moves_with_the_step() {
     rig.now_ns -= 20 * SECOND;
     let due_ns = rig.now_ns + MS;
     assert_eq!(rig.grant_due(), Next::At(due_ns));
-    assert!(rig.core.take_wants_alarm());
+    assert!(rig.core.take_alarm_void());
     let mut deadlines = Vec::new();
     rig.core.list.visit(|entry| {
         deadlines.push(entry.deadline_ns);

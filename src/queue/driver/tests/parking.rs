@@ -44,7 +44,7 @@ fn a_part_of_a_call_is_given_what_is_parked() {
         step.join_front(place.as_ref(), 2.into(), cost, Waker::noop().clone());
         let cost = step.cost_of(place.as_ref()).unwrap();
         assert!(slots_of(driver).reclaim_for(&mut step, cost));
-        step.is_gate_due(place.as_ref())
+        step.is_final_part_due(place.as_ref())
     };
     assert_eq!((due, left(&slots)), (true, 3));
     driver.leave(place.as_ref());

@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 use super::{super::*, Fate, Model, Waiting};
 
 impl Model {
-    pub(super) fn gates(&self) -> usize {
-        self.queue.iter().filter(|waiting| waiting.gate.is_some()).count()
+    pub(super) fn final_parts(&self) -> usize {
+        self.queue.iter().filter(|waiting| waiting.final_part.is_some()).count()
     }
 
-    /// From when on the waiters are dated. When the last gate goes, the bucket may have been full for a while.
+    /// From when on the waiters are dated. When the last final part goes, the bucket may have been full for a while.
     fn first_base(&self) -> i128 {
         let first = self.ahead.max(self.floor);
-        if self.gates() == 0 {
+        if self.final_parts() == 0 {
             return first;
         }
-        first.max(self.passed(self.gates_due_ns.max(self.origin_ns)))
+        first.max(self.passed(self.final_due_ns.max(self.origin_ns)))
     }
 
     /// The reading at which a request conforms that comes after all waiters.
@@ -29,7 +29,7 @@ impl Model {
     }
 
     pub(in super::super) fn join_front(&mut self, waiting: Waiting) {
-        self.queue.insert(self.gates(), waiting);
+        self.queue.insert(self.final_parts(), waiting);
     }
 
     /// Grants what is due, with so many places in the batch, and refuses all that are late.
@@ -41,13 +41,14 @@ impl Model {
             }
             let new = self.ahead.max(self.floor) + front.atoms;
             let due = new <= self.limit;
-            let later = !due && self.instant(new - self.limit) > self.gates_due_ns;
+            let later = !due && self.instant(new - self.limit) > self.final_due_ns;
             let front = self.queue.front_mut().unwrap();
-            if let Some(woken) = &mut front.gate {
+            if let Some(woken) = &mut front.final_part {
                 places -= usize::from(later || (due && !*woken));
                 *woken = due;
                 if due {
-                    let next = if self.refuse_late(places, &mut fates) { Next::Gate } else { Next::More };
+                    let next =
+                        if self.refuse_late(places, &mut fates) { Next::FinalPart } else { Next::More };
                     return (fates, next);
                 }
             }
@@ -98,32 +99,32 @@ impl Model {
         self.credit_until_ns = self.now_ns + credit_ns;
     }
 
-    // === gates ===
+    // === final parts ===
 
-    pub(in super::super) fn is_gate_due(&self, place: usize) -> bool {
+    pub(in super::super) fn is_final_part_due(&self, place: usize) -> bool {
         let front = self.queue.front().is_some_and(|waiting| waiting.place == place);
         front && self.ahead.max(self.floor) + self.queue[0].atoms <= self.limit
     }
 
-    pub(in super::super) fn gate_due_ns(&self, place: usize) -> u64 {
+    pub(in super::super) fn final_part_due_ns(&self, place: usize) -> u64 {
         let upto = self.queue.iter().position(|waiting| waiting.place == place).unwrap();
         let sum: i128 = self.queue.iter().take(upto + 1).map(|waiting| waiting.atoms).sum();
         self.instant(self.ahead.max(self.floor) + sum - self.limit)
     }
 
-    pub(in super::super) fn keep_gate(&mut self, place: usize, due_ns: u64) {
-        let due = self.is_gate_due(place);
+    pub(in super::super) fn keep_final_part(&mut self, place: usize, due_ns: u64) {
+        let due = self.is_final_part_due(place);
         let waiting = self.queue.iter_mut().find(|waiting| waiting.place == place).unwrap();
-        waiting.gate = Some(due);
-        self.gates_due_ns = self.gates_due_ns.max(due_ns);
+        waiting.final_part = Some(due);
+        self.final_due_ns = self.final_due_ns.max(due_ns);
     }
 
-    pub(in super::super) fn take_gate(&mut self) -> Waiting {
-        let gate = self.queue.pop_front().unwrap();
-        assert_eq!(self.take(gate.atoms, Caller::Waiter, gate.unused), Ok(()));
+    pub(in super::super) fn take_final_part(&mut self) -> Waiting {
+        let final_part = self.queue.pop_front().unwrap();
+        assert_eq!(self.take(final_part.atoms, Caller::Waiter, final_part.unused), Ok(()));
         if self.queue.is_empty() {
             self.drained();
         }
-        gate
+        final_part
     }
 }

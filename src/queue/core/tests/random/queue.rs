@@ -51,7 +51,7 @@ impl History {
         let places = core::mem::take(&mut self.rig.places);
         self.rig.core.join(places[place].as_ref(), permits, cost, deadline_ns, Waker::noop().clone());
         self.rig.places = places;
-        self.model.queue.push_back(Waiting { place, atoms, deadline_ns, gate: None, unused });
+        self.model.queue.push_back(Waiting { place, atoms, deadline_ns, final_part: None, unused });
     }
 
     /// One of the waiters leaves, between two steps.
@@ -95,7 +95,7 @@ impl History {
         next
     }
 
-    // === gates ===
+    // === final parts ===
 
     pub(super) fn join_front(&mut self) {
         let permits = 1 + self.random.below(self.rig.core.quota().burst());
@@ -106,34 +106,34 @@ impl History {
         self.rig.places = places;
         let unused = self.random.chance(40);
         let atoms = i128::from(permits) * PERMIT;
-        self.model.join_front(Waiting { place, atoms, deadline_ns: NEVER, gate: Some(true), unused });
+        self.model.join_front(Waiting { place, atoms, deadline_ns: NEVER, final_part: Some(true), unused });
     }
 
-    pub(super) fn look_at_gates(&mut self) {
-        let gates = self.model.queue.iter().filter(|waiting| waiting.gate.is_some()).count();
-        if gates == 0 {
+    pub(super) fn look_at_final_parts(&mut self) {
+        let final_parts = self.model.queue.iter().filter(|waiting| waiting.final_part.is_some()).count();
+        if final_parts == 0 {
             return;
         }
-        let which = self.random.below(gates as u64) as usize;
+        let which = self.random.below(final_parts as u64) as usize;
         let Waiting { place, .. } = self.model.queue[which];
         let places = core::mem::take(&mut self.rig.places);
         let (core, at) = (&mut self.rig.core, places[place].as_ref());
-        let due = core.is_gate_due(at);
-        assert_eq!(due, self.model.is_gate_due(place));
-        assert_eq!(core.gate_due_ns(at), self.model.gate_due_ns(place));
+        let due = core.is_final_part_due(at);
+        assert_eq!(due, self.model.is_final_part_due(place));
+        assert_eq!(core.final_part_due_ns(at), self.model.final_part_due_ns(place));
         if due && self.random.chance(60) {
-            let (grant, _) = core.take_gate(at).unwrap();
-            let gate = self.model.take_gate();
-            if gate.unused {
+            let (grant, _) = core.take_final_part(at).unwrap();
+            let final_part = self.model.take_final_part();
+            if final_part.unused {
                 self.model.name_latest(grant);
             }
         } else if self.random.chance(80) {
             let due_ns = core.now_ns() + self.random.below(3 * SECOND);
-            core.keep_gate(at, due_ns);
-            self.model.keep_gate(place, due_ns);
+            core.keep_final_part(at, due_ns);
+            self.model.keep_final_part(place, due_ns);
         } else {
             core.forget_look(at);
-            self.model.queue[which].gate = Some(false);
+            self.model.queue[which].final_part = Some(false);
         }
         self.rig.places = places;
     }

@@ -10,19 +10,19 @@ fn parts_stand_at_the_front_in_the_order_in_which_they_came() {
     for (place, due_ns) in [(first, SECOND / 5), (second, SECOND / 2), (waiter, 6 * SECOND / 10)] {
         // By the burst it may be due before the sum has come in.
         let due_ns = START + due_ns;
-        assert_eq!(rig.with(place, Core::gate_due_ns), due_ns);
+        assert_eq!(rig.with(place, Core::final_part_due_ns), due_ns);
     }
     assert!(rig.core.is_front(rig.at(first)));
     rig.now_ns += SECOND;
-    assert!(rig.with(first, Core::is_gate_due));
-    assert!(!rig.with(second, Core::is_gate_due), "it is not its turn");
+    assert!(rig.with(first, Core::is_final_part_due));
+    assert!(!rig.with(second, Core::is_final_part_due), "it is not its turn");
 }
 
 /// It is woken once when it comes to be due, and again only after it was not.
 #[test]
 fn a_part_is_woken_when_it_comes_to_be_due() {
     let mut rig = Rig::of("10/s burst 1 initial 0");
-    let gate = rig.join_front(1);
+    let final_part = rig.join_front(1);
     let waiter = rig.join(1, NEVER);
     // A batch with room for one: it is full after a wake.
     let woken = |rig: &mut Rig| {
@@ -38,25 +38,25 @@ fn a_part_is_woken_when_it_comes_to_be_due() {
     // It goes later than was known, and not later than that.
     let due_ns = START + SECOND / 10;
     assert_eq!(woken(&mut rig), (Next::At(due_ns), 1));
-    rig.with(gate, |core, place| core.keep_gate(place, due_ns));
+    rig.with(final_part, |core, place| core.keep_final_part(place, due_ns));
     assert_eq!(woken(&mut rig), (Next::At(due_ns), 0));
     rig.now_ns = due_ns;
-    assert_eq!(woken(&mut rig), (Next::Gate, 1));
-    assert_eq!(woken(&mut rig), (Next::Gate, 0));
+    assert_eq!(woken(&mut rig), (Next::FinalPart, 1));
+    assert_eq!(woken(&mut rig), (Next::FinalPart, 0));
     // Not looked at after all.
-    rig.with(gate, Core::forget_look);
-    assert_eq!(woken(&mut rig), (Next::Gate, 1));
-    rig.with(gate, |core, place| core.keep_gate(place, START + SECOND));
-    assert_eq!(woken(&mut rig), (Next::Gate, 0));
+    rig.with(final_part, Core::forget_look);
+    assert_eq!(woken(&mut rig), (Next::FinalPart, 1));
+    rig.with(final_part, |core, place| core.keep_final_part(place, START + SECOND));
+    assert_eq!(woken(&mut rig), (Next::FinalPart, 0));
     // Not due any more, and due again.
     let permit = rig.permits(1) as u64;
     rig.step(|core| core.charge(permit).unwrap());
     let due_ns = rig.now_ns + SECOND / 10;
     assert_eq!(woken(&mut rig), (Next::At(due_ns), 0));
     rig.now_ns = due_ns;
-    assert_eq!(woken(&mut rig), (Next::Gate, 1));
+    assert_eq!(woken(&mut rig), (Next::FinalPart, 1));
     assert_eq!(rig.granted(waiter), None);
-    assert!(rig.with(gate, Core::take_gate).is_some());
+    assert!(rig.with(final_part, Core::take_final_part).is_some());
     rig.now_ns += SECOND / 10;
     assert_eq!(woken(&mut rig), (Next::Empty, 1));
     assert!(rig.granted(waiter).is_some());
@@ -66,15 +66,15 @@ fn a_part_is_woken_when_it_comes_to_be_due() {
 #[test]
 fn what_a_part_waits_for_counts_for_newcomers() {
     let mut rig = Rig::of("10/s burst 1 initial 0");
-    let gate = rig.join_front(1);
+    let final_part = rig.join_front(1);
     assert_eq!(rig.thaw.unwrap().queued, UNTOLD);
     assert_eq!(rig.take(1), Err(START + SECOND / 5));
-    rig.with(gate, |core, place| core.keep_gate(place, START + 3 * SECOND));
+    rig.with(final_part, |core, place| core.keep_final_part(place, START + 3 * SECOND));
     assert_eq!(rig.take(1), Err(START + 31 * SECOND / 10));
-    rig.leave(gate);
+    rig.leave(final_part);
     rig.step(|_| ());
     assert_eq!(rig.thaw.unwrap().queued, 0);
     let waiter = rig.join(1, NEVER);
-    assert_eq!(rig.take(1), Err(START + SECOND / 5), "nothing is left of what the gate waited for");
+    assert_eq!(rig.take(1), Err(START + SECOND / 5), "nothing is left of what the final part waited for");
     rig.leave(waiter);
 }

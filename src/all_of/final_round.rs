@@ -33,7 +33,7 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub(super) struct Round<C: Clock> {
+pub(super) struct FinalRound<C: Clock> {
     parts: Box<[Part<C>]>,
     state: Mutex<State>,
 }
@@ -63,7 +63,7 @@ enum Stage {
     Over,
 }
 
-impl<C: Clock> Wake for Round<C> {
+impl<C: Clock> Wake for FinalRound<C> {
     fn wake(self: Arc<Self>) {
         work::run(self);
     }
@@ -73,13 +73,13 @@ impl<C: Clock> Wake for Round<C> {
     }
 }
 
-impl<C: Clock> Job for Round<C> {
+impl<C: Clock> Job for FinalRound<C> {
     fn run(&self) {
         self.look();
     }
 }
 
-impl<C: Clock> Round<C> {
+impl<C: Clock> FinalRound<C> {
     /// Joins all queues at the front, unless one refuses it; all are locked, in order. The caller calls
     /// [`begin`](Self::begin) afterwards.
     pub(super) fn join(members: &[Member<C>], mut steps: Vec<Step<'_>>) -> Arc<Self> {
@@ -146,7 +146,7 @@ impl<C: Clock> Round<C> {
     /// What it comes to; `None` if it stays. Wakers are left in `dropped`.
     fn take_or_keep(&self, steps: &mut [Step<'_>], dropped: &mut Vec<Waker>) -> Option<Stage> {
         let parts = &*self.parts;
-        let refused = self.parts.iter().enumerate().find_map(|(i, part)| match part.place.granted() {
+        let refused = self.parts.iter().enumerate().find_map(|(i, part)| match part.place.outcome() {
             Some(Outcome::Denied(denied)) => Some((i, denied)),
             _ => None,
         });
@@ -161,10 +161,10 @@ impl<C: Clock> Round<C> {
                 shares.reclaim_for(step, cost);
             }
         }
-        if steps_and_parts(steps, parts).all(|(step, part)| step.is_gate_due(part.place.as_ref())) {
+        if steps_and_parts(steps, parts).all(|(step, part)| step.is_final_part_due(part.place.as_ref())) {
             let mut grants = Vec::with_capacity(self.parts.len());
             for (step, part) in steps_and_parts(steps, parts) {
-                if let Some((grant, waker)) = step.take_gate(part.place.as_ref()) {
+                if let Some((grant, waker)) = step.take_final_part(part.place.as_ref()) {
                     grants.push(grant);
                     dropped.extend(waker);
                 }
@@ -172,12 +172,12 @@ impl<C: Clock> Round<C> {
             return Some(Stage::Granted(grants));
         }
         let wait = |(step, part): (&mut Step<'_>, &Part<C>)| {
-            step.gate_due_ns(part.place.as_ref()).saturating_sub(step.now_ns())
+            step.final_part_due_ns(part.place.as_ref()).saturating_sub(step.now_ns())
         };
         let longest_ns = steps_and_parts(steps, parts).map(wait).max().unwrap_or(0);
         for (step, part) in steps_and_parts(steps, parts) {
             let due_ns = step.now_ns().saturating_add(longest_ns);
-            step.keep_gate(part.place.as_ref(), due_ns);
+            step.keep_final_part(part.place.as_ref(), due_ns);
         }
         None
     }
@@ -227,14 +227,14 @@ impl<C: Clock> Round<C> {
 /// loom does not see that the last handle of an `Arc` goes after all others, and takes a place for one that is still in its
 /// queue.
 #[cfg(all(test, tidegate_loom))]
-impl<C: Clock> Drop for Round<C> {
+impl<C: Clock> Drop for FinalRound<C> {
     fn drop(&mut self) {
         self.parts.iter().for_each(|part| part.driver.without_clock(|_| ()));
     }
 }
 
 /// A clock has panicked: the parts have not been looked at.
-struct Forget<'a, C: Clock>(&'a Round<C>);
+struct Forget<'a, C: Clock>(&'a FinalRound<C>);
 
 impl<C: Clock> Drop for Forget<'_, C> {
     fn drop(&mut self) {
