@@ -1,9 +1,9 @@
-//! Permits that have been drawn from the word and are parked at cores, where a take is one uncontended
-//! compare-and-swap and needs no clock.
+//! Permits that were drawn from the word and are parked in slots, where a take is one compare-and-swap, without a
+//! clock.
 //!
-//! A *slot* is a cache line with permits in it. A thread takes from the slot that its number leads to; when
-//! that is empty, it draws a *share* from the word along with what it asks for, and parks it there. Who would
-//! be refused takes from the slots of others first; who waits is given what is parked anywhere.
+//! A *slot* is a cache line with permits in it. A thread takes from the slot that its number leads to. When that slot
+//! is empty, the thread draws a *share* from the word along with what it needs, and parks the share there. A call that
+//! would be refused takes from other slots first. A waiter is given what is parked in any slot.
 //!
 //! ```text
 //! bit 63 ............................ 1    0
@@ -11,36 +11,26 @@
 //! ```
 //!
 //! # Why the bound holds
-//! A *claim* is capacity: so many permits may be parked, or be on the way there. All claims together are no
-//! more than the *capacity*, which has been subtracted from the word's burst. Let the total be the level of the
-//! word and all that is parked or on its way. Then
-//! 1. the total is at most the burst: `burst - capacity` in the word, and no more than the capacity elsewhere;
-//! 2. it grows only by time, at the rate: a draw, a steal, or a return moves permits and makes none;
-//! 3. whatever is admitted comes out of it.
+//! A *claim* is a part of the capacity: so many permits may be parked, or on the way (drawn, but not yet parked). All
+//! claims together are at most the *capacity*, which is subtracted from the word's burst. Let the total be the level of
+//! the word and all permits parked or on the way. Then
+//! 1. the total is at most the burst: `burst - capacity` in the word, and at most the capacity elsewhere;
+//! 2. the total grows only by time, at the rate: a draw, a steal, or a return moves permits and makes none;
+//! 3. whatever is admitted comes out of the total.
 //!
-//! So no more than `burst + rate * w` are admitted in any window of length w, and to give parked permits back
-//! to the word is exact at any time. A change of quota may leave claims above the new capacity until they are
-//! given up; they are from before, and the bound is that of the larger quota meanwhile. What is parked in slots by
-//! their right goes back to the word at once, so that only what is on its way, or in the hands of a single
-//! thread or task, can be more than the new quota allows.
+//! So at most `burst + rate * w` permits are admitted in any window of length w, and parked permits can return to the
+//! word at any time. After a change of quota the claims may exceed the new capacity until they are given up, and the
+//! bound is that of the larger quota. What is parked in slots then returns at once: only permits on the way, or held by
+//! a [`LocalShare`](crate::per_core::draw::LocalShare), can exceed the new quota.
 //!
 //! # Invariants
-//! 1. What is parked in a slot and what is on its way there is at most its claim. Only the holder of DRAWING
-//!    parks in a slot, or changes its claim; what it may bring is what was free when it set the flag. Others
-//!    only take.
+//! 1. What is parked in a slot, and on the way there, is at most the slot's claim. Only the holder of DRAWING parks in
+//!    a slot or changes its claim. It parks no more than was free when it set the flag. Other threads only take.
 //! 2. A claim is made before permits are drawn for it, and given up only when they are gone.
-//! 3. While someone waits in the queue, a slot is empty, or whoever parked in it is about to run the
-//!    hand-off, which empties it. Parking is followed by a look at OWNED, and setting OWNED by a look at the
-//!    slots, each with a `SeqCst` fence in between: one of the two sees the other.
-//! 4. The holder of DRAWING holds no lock, and nobody waits for the flag: who finds it set does without.
-//!
-//! # Orderings
-//! What is parked is a number, and all that is decided on it is decided by a read-modify-write on it alone, so
-//! `Relaxed` is enough there. DRAWING is set with Acquire and cleared with Release: the next holder sees the
-//! claim and the times that the last one left. What goes back to the word is taken from the slots behind a Release
-//! fence, and a scan that has found them all empty ends with an Acquire fence: so a call that finds nothing in the slots
-//! finds the word frozen, or what has come back. For invariant 3 see `offer` in `per_core/draw.rs` and `reclaim_for` in
-//! `queue/shares.rs`.
+//! 3. While there are waiters, a slot is empty, or the thread that parked in it is about to run the hand-off, which
+//!    empties it. A thread that parks then reads OWNED, and a thread that sets OWNED then reads the slots. Each has a
+//!    `SeqCst` fence in between, in `offer` and in `reclaim_for`, so one of the two sees the other.
+//! 4. No thread waits for DRAWING: a thread that finds it set goes on without it. Its holder takes no lock.
 
 mod demand;
 mod pool;
@@ -54,7 +44,7 @@ use crossbeam_utils::CachePadded;
 pub(crate) use self::{
     demand::{Demand, Sizing},
     pool::Pool,
-    slot::{Account, MAX_PARKED, Slot},
+    slot::{Account, Draw, MAX_PARKED, Slot},
 };
 use crate::{
     permits::Permits,
@@ -62,36 +52,38 @@ use crate::{
     sync::{AtomicU64, Ordering, fence},
 };
 
-/// The part of the burst that may be parked: one in so many.
+/// One part in so many of the burst may be parked.
 const PART: u64 = 8;
 
-/// The most slots.
 pub(crate) const MAX_SLOTS: usize = 1 << 16;
 
-/// How long a slot has to be left alone until its claim may be taken over.
+/// The time without a draw after which a slot's claim may be taken over, in nanoseconds.
 const IDLE_NS: u64 = 10_000_000;
 
-/// All slots of a limiter, and what they may hold.
 #[derive(Debug)]
 pub(crate) struct Slots {
     all: Arc<[CachePadded<Slot>]>,
     pool: Pool,
-    /// How often anything was parked.
-    parked: CachePadded<AtomicU64>,
-    /// How often anything had been parked before all slots were last found to be empty, or [`UNKNOWN`].
+    /// The number of threads that are parking permits at this moment, plus [`PARKED`] for each time that permits were
+    /// parked.
+    parks: CachePadded<AtomicU64>,
+    /// The value of `parks` before the last scan that found all slots empty while no thread was parking, or
+    /// [`UNKNOWN`].
     empty_since: AtomicU64,
 }
 
-/// It is not known whether the slots are empty.
+/// More threads than can be parking at one moment.
+const PARKED: u64 = 1 << 24;
+
 const UNKNOWN: u64 = u64::MAX;
 
-/// A slot for every core.
+/// One slot per core, rounded up to a power of two.
 pub(crate) fn default_slots() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
     cores.next_power_of_two().min(MAX_SLOTS)
 }
 
-/// The largest share of a slot at that burst; zero if the burst is too small to be split.
+/// The largest share of a slot; zero if the burst is too small to be split.
 pub(crate) const fn largest_share(burst: u64, slots: usize) -> u64 {
     const MOST: u64 = MAX_PARKED / Permits::MILLION;
     let part = burst / PART;
@@ -106,7 +98,7 @@ impl Slots {
         Self {
             all: slots,
             pool: Pool::new(),
-            parked: CachePadded::new(AtomicU64::new(0)),
+            parks: CachePadded::new(AtomicU64::new(0)),
             empty_since: AtomicU64::new(UNKNOWN),
         }
     }
@@ -119,10 +111,10 @@ impl Slots {
         &self.pool
     }
 
-    /// Takes so many millionths from a single slot, whichever has them. If all are empty, that is remembered until
-    /// something is parked.
+    /// Takes `millionths` from one slot that has as many. If all slots are empty, remembers that until permits are
+    /// parked.
     fn steal_from_one(&self, millionths: u64) -> Stolen {
-        let (parked, known_empty) = self.look_for_parked();
+        let (parks, known_empty) = self.look_for_parked();
         if known_empty {
             return Stolen::Nothing;
         }
@@ -136,39 +128,48 @@ impl Slots {
             }
         }
         if seen == Stolen::Nothing {
-            // Acquire fence: pairs with the Release fence of a lock holder that empties slots, through what was seen of them.
-            // So the caller, who looks at the word next, sees that it has been frozen.
+            // Acquire fence: pairs with the Release fence of a lock holder that empties slots, through the slots read
+            // above. The caller, which reads the word next, finds it frozen, or the permits back in it.
             fence(Ordering::Acquire);
-            // Release: pairs with the Acquire above.
-            self.empty_since.store(parked, Ordering::Release);
+            // The scan may have missed permits that a thread was just parking.
+            let settled = if parks % PARKED == 0 { parks } else { UNKNOWN };
+            // Release: pairs with the second Acquire of `look_for_parked`.
+            self.empty_since.store(settled, Ordering::Release);
         }
         seen
     }
 
-    /// How often anything was parked so far, and whether all slots have been found to be empty since.
+    /// The value of `parks`, and whether all slots have been found empty since permits were last parked.
     fn look_for_parked(&self) -> (u64, bool) {
-        // Acquire: pairs with the Release of `note_parked`: what was parked before that is seen by the scan that follows.
-        let parked = self.parked.load(Ordering::Acquire);
-        // Acquire: pairs with the Release in `steal_from_one`, for what that scan has seen. It is a number that a scan has
-        // left, equal to `parked` only if nothing was parked since it began.
-        (parked, self.empty_since.load(Ordering::Acquire) == parked)
+        // Acquire: pairs with the second `fetch_` of `park`, so that the scan that follows sees what was parked before.
+        let parks = self.parks.load(Ordering::Acquire);
+        // Acquire: pairs with the Release in `steal_from_one`, for what that scan has seen. Equal only if no thread has
+        // parked permits, or begun to, since that scan began.
+        (parks, self.empty_since.load(Ordering::Acquire) == parks)
     }
 
-    /// Whether all slots are known to be empty.
     pub(crate) fn are_known_empty(&self) -> bool {
         self.look_for_parked().1
     }
 
-    /// Permits are there again: slots are to be filled by the next call.
+    /// Permits are available again: the next call may draw a share.
     pub(crate) fn forget_empty(&self) {
-        // Relaxed: a scan that is under way may be remembered all the same, and is right.
+        // Relaxed: the result of a scan under way may replace this, and is right.
         self.empty_since.store(UNKNOWN, Ordering::Relaxed);
     }
 
-    /// Something has been parked in a slot.
-    pub(crate) fn note_parked(&self) {
-        // Release: pairs with the Acquire of `steal_from_one`.
-        self.parked.fetch_add(1, Ordering::Release);
+    /// Parks the permits that a drawer brings; whether it brings any. From before any of them can be seen, the slots do
+    /// not count as known to be empty.
+    pub(crate) fn park(&self, draw: Draw<'_>) -> bool {
+        if !draw.brings() {
+            return false;
+        }
+        // Relaxed: before the Release that fills the slot. A thread that takes from the slot, with Acquire, sees it.
+        self.parks.fetch_add(PARKED + 1, Ordering::Relaxed);
+        drop(draw);
+        // Release: pairs with the first Acquire of `look_for_parked`.
+        self.parks.fetch_sub(1, Ordering::Release);
+        true
     }
 
     fn steal_grains(&self, most: u64, grain: u64) -> u64 {
@@ -182,10 +183,8 @@ impl Slots {
         most - left
     }
 
-    /// Makes the claim of a drawer what its demand calls for, as far as there is capacity; the claim of a slot
-    /// that nobody has used for a while is taken over, with what is parked there. What that is, in millionths.
-    ///
-    /// `held` is what the drawer has, in millionths; its claim stays above that.
+    /// Changes the claim of a drawer to what its demand calls for, but not below `held` millionths. Beyond the capacity
+    /// it takes over the claim of an idle slot, and returns the millionths that were parked there.
     pub(crate) fn adjust(&self, demand: &mut Demand, held: u64, sizing: Sizing, now_ns: u64) -> u64 {
         let wanted = demand.wanted(sizing, self.pool.largest(), now_ns);
         let mut brought = 0;
@@ -201,8 +200,8 @@ impl Slots {
         brought
     }
 
-    /// A drawer got `got.0` of the `got.1` permits that it has room for, if it got what it wanted at all: the
-    /// claim and the times that are left.
+    /// Updates the demand after a draw: the drawer got `got.0` of the `got.1` permits that it had room for. `granted`
+    /// says whether its own request was granted.
     pub(crate) fn settle(
         &self,
         demand: &mut Demand,
@@ -219,7 +218,7 @@ impl Slots {
         demand.drawn_ns = now_ns;
     }
 
-    /// Gives up what is claimed beyond `wanted` and not held.
+    /// Gives up the part of the claim that exceeds `wanted` and is not held.
     fn trim(&self, demand: &mut Demand, held: u64, wanted: u64) {
         let keep = wanted.max(held.div_ceil(Permits::MILLION));
         if demand.claim > keep {
@@ -228,15 +227,15 @@ impl Slots {
         }
     }
 
-    /// Takes the claim of an idle slot over, with what is parked there.
+    /// Takes over the claim of an idle slot, in permits, and what is parked there, in millionths.
     fn take_over(&self, now_ns: u64) -> Option<(u64, u64)> {
         let idle = |slot: &&CachePadded<Slot>| slot.is_idle(now_ns, IDLE_NS);
-        // Not one for which somebody is just drawing, such as the drawer's own.
+        // `begin` fails for a slot with a draw under way, such as the drawer's own.
         let draw = self.all.iter().filter(idle).find_map(|slot| slot.begin())?;
         Some(draw.empty())
     }
 
-    /// Empties all slots, and gives up their claims; what was parked, in millionths. Nobody draws any more.
+    /// Empties all slots, and gives up their claims. Returns the millionths that were parked. No handle draws any more.
     fn close(&self) -> u64 {
         self.pool.set(0, 0);
         // Release fence: as in `reclaim`.
@@ -261,12 +260,12 @@ impl Shares for Slots {
     }
 
     fn parked(&self) -> u64 {
-        // No overflow, unless some of it is moved from slot to slot meanwhile and counted again and again.
+        // Saturates: permits that move from slot to slot meanwhile are counted again.
         self.all.iter().fold(0, |sum: u64, slot| sum.saturating_add(slot.parked()))
     }
 
     fn steal(&self, permits: Permits) -> Stolen {
-        // No slot holds more than that; all of them and the word may.
+        // No slot holds more than `MAX_PARKED`; all slots and the word together may.
         permits.in_millionths(MAX_PARKED).map_or(Stolen::Parts, |millionths| self.steal_from_one(millionths))
     }
 

@@ -1,6 +1,6 @@
-//! Claim: however draws, takes, steals, gifts to the queue and returns interleave, no permit is made and none is
-//! lost; what is parked stays within the claims, so that the bound holds; a call is refused only if
-//! nothing is parked; and a waiter is given what is parked, also if it is being parked at that very moment.
+//! Claim: however draws, takes, steals, reclaims and returns interleave, no permit is made or lost. Parked permits stay
+//! within the claims, so that the bound holds. A call is refused only if no permit is parked. A waiter is granted
+//! parked permits, also if another thread is just parking them.
 
 use core::task::Waker;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use loom::{
     thread,
 };
 
-use super::{Limiter, ModelClock, SECOND, check, limiter, spawn_try};
+use super::{EXHAUSTIVE, Limiter, ModelClock, SECOND, check, limiter, spawn_try};
 use crate::{
     Permits, Quota,
     per_core::draw::{LocalShare, take_shared},
-    queue::Shares,
+    queue::{Shares, Stolen},
     shares::{Sizing, Slots},
 };
 
@@ -38,7 +38,7 @@ fn shared(slots: u64, initial: u64, clock: &ModelClock) -> Shared {
 }
 
 impl Shared {
-    /// Whether it got one permit by that slot.
+    /// Takes one permit by that slot. Returns whether the call was admitted.
     fn take(&self, slot: usize) -> bool {
         take_shared(self.limiter.driver(), &self.slots, &self.slots.all()[slot], 1.into(), SHARE).is_ok()
     }
@@ -50,7 +50,7 @@ impl Shared {
     }
 
     fn take_by_hand(&self, hand: &mut LocalShare) -> bool {
-        // A hand takes what it holds first.
+        // A `Local` first takes the permits that it holds.
         if hand.held >= Permits::MILLION {
             hand.held -= Permits::MILLION;
             return true;
@@ -67,7 +67,7 @@ impl Shared {
         i64::try_from(self.slots.parked() / Permits::MILLION).unwrap()
     }
 
-    /// Nothing is parked beyond a claim, and whatever is claimed is a slot's, or a hand's that has so much.
+    /// Nothing is parked beyond a claim, and all claims belong to slots, or to a `Local` that has so much.
     fn check_claims(&self, by_hand: u64) {
         let mut claims = by_hand;
         for slot in self.slots.all().iter() {
@@ -90,7 +90,7 @@ fn two_threads_share_a_slot() {
         let mine = (0..2).filter(|_| shared.take(0)).count();
         let taken = mine + other.join().unwrap();
         assert_eq!(i64::try_from(taken).unwrap() + shared.limiter.available(), 4);
-        // Two steps of one each can miss what the other is about to park; a later call finds it.
+        // Each call may miss permits that the other is about to park. A later call finds them.
         assert_eq!((0..4).filter(|_| shared.take(0)).count(), 4 - taken);
         shared.check_claims(0);
     });
@@ -102,7 +102,7 @@ fn a_call_that_the_word_refuses_takes_from_another_slot() {
         let shared = shared(2, 3, &ModelClock::new());
         assert!(shared.take(0));
         assert_eq!(shared.parked(), 2);
-        // There are two, in slot 0: one each, or both for one; but nobody goes without while one is there.
+        // Slot 0 has two permits: one for each call, or both for one call. No call is refused while one is parked.
         let other = shared.spawn_take(1);
         let mine = shared.take(0);
         assert!(mine && other.join().unwrap());
@@ -111,8 +111,8 @@ fn a_call_that_the_word_refuses_takes_from_another_slot() {
     });
 }
 
-/// Two are parked after the first call, whether the other was refused before that or not. That all slots were empty is
-/// known then no more.
+/// Two permits are parked after the first call, also if the other call was refused before. So the note that all slots
+/// are empty no longer counts.
 #[test]
 fn a_refusal_makes_nobody_forget_what_is_parked_meanwhile() {
     check(2, || {
@@ -123,15 +123,15 @@ fn a_refusal_makes_nobody_forget_what_is_parked_meanwhile() {
         let taken = other.join().unwrap();
         let left = 2 - usize::from(taken);
         assert_eq!((0..3).filter(|_| shared.limiter.try_acquire().is_ok()).count(), left);
-        // It is known now that they are empty, and not for longer than that is so.
+        // The slots are now known to be empty, until a thread parks permits.
         shared.limiter.refund(3).unwrap();
         assert!(shared.take(0));
         assert!((0..2).all(|_| shared.limiter.try_acquire().is_ok()));
     });
 }
 
-/// What is parked goes back to the word for a request that is too large all the same. One call finds the slots empty just
-/// then, and the other relies on that: it sees that the word has been frozen, too.
+/// Parked permits go back to the word for a request that is still too large. One call finds the slots empty meanwhile,
+/// and the other call relies on that scan: it also sees that the word was frozen.
 #[test]
 fn what_another_has_found_empty_is_looked_for_in_the_word() {
     check(2, || {
@@ -149,8 +149,7 @@ fn what_another_has_found_empty_is_looked_for_in_the_word() {
     });
 }
 
-/// The word says that nothing is left, and all of it is parked: a call for one cannot be refused, however many others
-/// are.
+/// The word has no permits, and all are parked: a call for one permit is not refused, however many calls there are.
 #[test]
 fn a_refusal_is_right() {
     check(2, || {
@@ -158,7 +157,7 @@ fn a_refusal_is_right() {
         assert!(shared.take(0));
         let other = {
             let shared = shared.clone();
-            // More than one slot holds.
+            // More permits than one slot holds.
             thread::spawn(move || shared.limiter.try_acquire_n(3).is_ok())
         };
         assert!(shared.limiter.try_acquire().is_ok(), "two are parked, and nobody can take them");
@@ -170,7 +169,7 @@ fn a_refusal_is_right() {
 #[test]
 fn what_is_being_parked_goes_to_the_one_that_begins_to_wait() {
     check(3, || {
-        // The clock stands still, and nobody rings: what was drawn, or nothing.
+        // The clock stands still, and no alarm rings: the waiter gets the drawn permits, or none.
         let shared = shared(1, 2, &ModelClock::new());
         let drawer = shared.spawn_take(0);
         block_on(shared.limiter.acquire_n_owned(1)).unwrap();
@@ -179,8 +178,8 @@ fn what_is_being_parked_goes_to_the_one_that_begins_to_wait() {
     });
 }
 
-/// The smallest that the fences are for: the drawer parks without the lock, and the waiter has joined without having seen
-/// it.
+/// The smallest case that needs the fences: a thread parks permits without the lock, and the waiter has joined without
+/// seeing them.
 #[test]
 fn what_is_parked_by_the_last_draw_goes_to_a_blocked_thread() {
     check(2, || {
@@ -212,7 +211,7 @@ fn what_a_hand_gives_back_is_added_to_what_is_there() {
         let shared = shared(1, 4, &ModelClock::new());
         let mut hand = LocalShare::default();
         assert!(shared.take_by_hand(&mut hand));
-        // One in the word and two in hand.
+        // One permit in the word, and two in the `Local`.
         let giver = shared.spawn_lay_down(hand);
         shared.limiter.try_acquire().unwrap();
         giver.join().unwrap();
@@ -244,7 +243,7 @@ fn a_claim_that_is_taken_over_brings_what_is_parked() {
         let clock = ModelClock::new();
         let shared = shared(1, 3, &clock);
         assert!(shared.take(0));
-        // The slot is idle, and has all the capacity.
+        // The slot is idle, and has claimed the whole capacity.
         clock.set(SECOND / 2);
         let other = shared.spawn_take(0);
         let mut hand = LocalShare::default();
@@ -280,8 +279,9 @@ fn a_smaller_quota_admits_no_more_than_the_larger() {
         while shared.take(0) {
             left += 1;
         }
-        // The level was 14, two of the burst having been set aside; of that two stay. What was parked by then goes back
-        // to a word that is full. Else what it drew before is parked after, or it draws from these two.
+        // The level was 14, because two permits of the burst were set aside. The new quota keeps two. Permits that were
+        // parked before overflow the full word. Otherwise the thread parks its earlier draw later, or draws from these
+        // two.
         let expected: &[_] = if done { &[2] } else { &[1, 2, 4] };
         assert!(expected.contains(&left), "{left} are left");
         assert_eq!(shared.limiter.available(), 0);
@@ -305,7 +305,7 @@ fn a_waiter_that_leaves_lets_the_next_have_what_was_reclaimed() {
     check(2, || {
         let shared = shared(1, 3, &ModelClock::new());
         assert!(shared.take(0));
-        // It needs four, and is given the two that are parked.
+        // The waiter needs four permits, and gets the two parked ones.
         let mut first = super::waiter(&shared.limiter, 4);
         assert!(!super::poll(&mut first, Waker::noop()));
         let taker = shared.spawn_take(0);
@@ -313,5 +313,30 @@ fn a_waiter_that_leaves_lets_the_next_have_what_was_reclaimed() {
         let taken = taker.join().unwrap();
         assert_eq!(i64::from(taken) + shared.limiter.available(), 2);
         assert!(shared.take(0));
+    });
+}
+
+/// The slot is known to be empty when two are parked there. Who has one of them finds the other.
+#[test]
+fn what_is_seen_to_be_parked_is_not_known_to_be_empty() {
+    check(EXHAUSTIVE, || {
+        let slots = Arc::new(Slots::new(1));
+        assert_eq!(slots.steal(1.into()), Stolen::Nothing);
+        let drawer = {
+            let slots = slots.clone();
+            thread::spawn(move || {
+                let mut draw = slots.all()[0].begin().unwrap();
+                draw.bring(2 * Permits::MILLION);
+                slots.park(draw)
+            })
+        };
+        let seer = {
+            let slots = slots.clone();
+            thread::spawn(move || {
+                !slots.all()[0].take(Permits::MILLION) || slots.steal(1.into()) == Stolen::All
+            })
+        };
+        assert!(seer.join().unwrap(), "one is left");
+        assert!(drawer.join().unwrap());
     });
 }

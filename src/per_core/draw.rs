@@ -1,4 +1,4 @@
-//! Between the word and the slots (see `shares.rs`): drawing shares, and giving them back.
+//! Draws shares from the word, and gives them back (see `shares.rs`).
 
 use crate::{
     clock::Clock,
@@ -10,9 +10,7 @@ use crate::{
     sync::{Ordering, fence},
 };
 
-// === slots ===
-
-/// Takes permits from the slot, or else with a share for it from the word, or else from wherever they are.
+/// Takes permits from the slot; or else from the word, with a share for the slot; or else from other slots.
 #[inline]
 pub(crate) fn take_shared<C: Clock>(
     driver: &Driver<C>,
@@ -35,7 +33,7 @@ fn draw_or_steal<C: Clock>(
     let now_ns = driver.clock().now();
     let word = driver.meter().bits();
     if slots.are_known_empty() {
-        // Permits are scarce: none can be stolen, and no share be drawn.
+        // Permits are scarce: none can be stolen, and no share can be drawn.
         return match driver.meter().draw(permits, 0, now_ns) {
             Taken::Yes(_) => {
                 slots.forget_empty();
@@ -49,7 +47,7 @@ fn draw_or_steal<C: Clock>(
     driver.settle(permits, now_ns, draw_share(driver, slots, slot, permits, sizing, now_ns))
 }
 
-/// As [`take_shared`], for callers that wait if that fails.
+/// As [`take_shared`], without stealing, for callers that wait if it fails.
 pub(crate) fn take_shared_at_once<C: Clock>(
     driver: &Driver<C>,
     slots: &Slots,
@@ -61,7 +59,6 @@ pub(crate) fn take_shared_at_once<C: Clock>(
         || matches!(draw_share(driver, slots, slot, permits, sizing, driver.clock().now()), Taken::Yes(_))
 }
 
-/// Takes permits from the word, and a share for the slot.
 fn draw_share<C: Clock>(
     driver: &Driver<C>,
     slots: &Slots,
@@ -71,7 +68,7 @@ fn draw_share<C: Clock>(
     now_ns: u64,
 ) -> Taken {
     let draw = if slots.pool().largest() > 0 { slot.begin() } else { None };
-    // Another thread that draws for the slot is not waited for.
+    // Another thread is drawing for the slot: take without a share.
     let Some(mut draw) = draw else { return driver.meter().draw(permits, 0, now_ns) };
     let mut demand = draw.demand();
     draw.bring(slots.adjust(&mut demand, draw.held(), sizing, now_ns));
@@ -84,31 +81,28 @@ fn draw_share<C: Clock>(
     draw.bring(more * Permits::MILLION);
     slots.settle(&mut demand, draw.held(), (more, room), granted, sizing, now_ns);
     draw.set_demand(demand);
-    if draw.park() {
-        slots.note_parked();
+    if slots.park(draw) {
         offer(driver);
     }
     drawn
 }
 
-/// Something has been parked: waiters come first.
+/// Drives the queue after permits were parked, if there are waiters.
 fn offer<C: Clock>(driver: &Driver<C>) {
-    // SeqCst fence: pairs with that in `reclaim_for`. Either that sees what was parked, or this sees OWNED.
+    // SeqCst fence: pairs with the fence in `reclaim_for`. Either the lock holder sees the parked permits, or this
+    // thread sees OWNED.
     fence(Ordering::SeqCst);
     if driver.meter().is_owned() {
         driver.drive();
     }
 }
 
-/// Takes permits from a slot.
 #[inline]
 fn take_parked(slot: &Slot, permits: Permits) -> bool {
     permits.in_millionths(MAX_PARKED).is_some_and(|millionths| slot.take(millionths))
 }
 
-// === by hand ===
-
-/// What a single thread or task has drawn for itself alone.
+/// The permits that one thread or task has drawn for itself.
 #[derive(Debug, Default)]
 pub(crate) struct LocalShare {
     /// In millionths of a permit.
@@ -117,8 +111,7 @@ pub(crate) struct LocalShare {
 }
 
 impl LocalShare {
-    /// Takes permits from the hand, or else with a share for it from the word, or else from wherever they are.
-    /// The hand holds less than that.
+    /// Takes permits, more than are held: what is missing from the word, with a share; or else from slots.
     #[inline(never)]
     pub(crate) fn take<C: Clock>(
         &mut self,
@@ -135,7 +128,7 @@ impl LocalShare {
         Ok(())
     }
 
-    /// As [`take`](Self::take), for callers that wait if that fails: for so many permits, the hand will give the rest.
+    /// As [`take`](Self::take), without stealing. The error is what is missing: the caller waits for that.
     pub(crate) fn take_at_once<C: Clock>(
         &mut self,
         driver: &Driver<C>,
@@ -147,7 +140,7 @@ impl LocalShare {
         drawn.map_err(|(missing, _)| missing)
     }
 
-    /// Takes what is missing from the word, and a share. If that fails: what is missing, and why.
+    /// Takes what is missing from the word, with a share. The error is what is missing, and why.
     fn draw<C: Clock>(
         &mut self,
         driver: &Driver<C>,
@@ -164,7 +157,7 @@ impl LocalShare {
             return Ok(());
         }
         let missing = Permits::of_millionths(missing);
-        // What is held goes with the rest, so that all of the claim is free.
+        // The request uses up what is held, so all of the claim is free.
         let drawn = driver.meter().draw(missing, self.demand.claim, now_ns);
         let (granted, more) = match drawn {
             Taken::Yes(more) => (true, more),
@@ -178,25 +171,24 @@ impl LocalShare {
         if granted { Ok(()) } else { Err((missing, drawn)) }
     }
 
-    /// Gives back what the hand holds, and on to the waiters.
+    /// Gives back what is held. Waiters get it first.
     pub(crate) fn give_back<C: Clock>(&mut self, driver: &Driver<C>, slots: &Slots) {
         let Self { held, demand } = core::mem::take(self);
-        // Given up last, also if a clock panics: the permits are there by the right of the claim.
+        // Given up last, even if a clock panics: permits need a claim.
         let _claim = Claim(slots, demand.claim);
         if held > 0 {
-            // Rounded down to a tick: a permit that was drawn must not come back as more.
+            // Rounded down to a tick: no more may return than was drawn.
             driver.refund_ticks(|frame| frame.scale().parked(held));
         }
     }
 
-    /// So many permits were asked for, of which so many were missing.
+    /// Takes the part of `permits` that was not `missing`.
     pub(crate) fn take_all_but(&mut self, permits: Permits, missing: Permits) {
         let all = |permits: Permits| permits.in_millionths(MAX_PARKED).unwrap_or(0);
         self.held = self.held.saturating_sub(all(permits) - all(missing));
     }
 }
 
-/// A claim that is given up.
 struct Claim<'a>(&'a Slots, u64);
 
 impl Drop for Claim<'_> {

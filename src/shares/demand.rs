@@ -1,42 +1,35 @@
-//! How large a share is to be: a pure function of when it was drawn last and whether it could be had.
+//! The size of a share, as a pure function of the time of the last draw and whether the share could be drawn in full.
 //!
-//! A share that lasts for less than [`OFTEN_NS`] doubles, up to the largest there may be; one that lasts for more than
-//! [`SELDOM_NS`] halves, once for each such time. So a busy core comes to draw about once in that time, however
-//! many permits that takes, and what an idle core has parked goes down as soon as it draws again. Where a share
-//! could not be had in full, permits are scarce: it comes down to what there was, and does not grow until
-//! there is enough.
+//! A share that lasts less than [`OFTEN_NS`] doubles, up to the largest allowed. A share that lasts longer than
+//! [`SELDOM_NS`] halves, once for each such time. So a busy core comes to draw once in a time between the two, and an
+//! idle core's share shrinks at its next draw. A share that could not be drawn in full, because permits are scarce,
+//! shrinks to what was available, and grows again only after a full draw.
 
-/// Draws that follow one another faster than this are too many.
 const OFTEN_NS: u64 = 50_000;
 
-/// A share that lasts longer than this is too large.
 const SELDOM_NS: u64 = 5_000_000;
 
-/// The first share.
+/// The first share, in permits.
 const FIRST: u64 = 2;
 
-/// How the size of shares is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sizing {
     /// By demand.
     Adaptive,
-    /// So many permits, as far as they may be parked.
     Fixed(u64),
 }
 
-/// What a drawer wants.
+/// What a slot, or a thread or task with its own share, draws.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Demand {
-    /// The capacity that it has claimed, in permits.
+    /// The claimed capacity, in permits.
     pub(crate) claim: u64,
-    /// When it last drew.
     pub(crate) drawn_ns: u64,
-    /// Whether it then got less than a share.
+    /// Whether the last draw gave less than a share.
     pub(crate) scarce: bool,
 }
 
 impl Demand {
-    /// The share to draw now, of at most `largest` permits.
     pub(crate) fn wanted(&self, sizing: Sizing, largest: u64, now_ns: u64) -> u64 {
         let wanted = match sizing {
             Sizing::Fixed(share) => share,
@@ -54,7 +47,7 @@ impl Demand {
         }
     }
 
-    /// The share that is left when so much of it could not be had.
+    /// The share after a draw that gave `got` of the permits `asked` for.
     pub(crate) const fn after(&self, got: u64, asked: u64, sizing: Sizing) -> u64 {
         match sizing {
             Sizing::Adaptive if got < asked => self.claim - (asked - got),

@@ -1,9 +1,9 @@
-//! One slot: what is parked there, and the flag of whoever is drawing for it.
+//! A slot: its parked permits, and the flag of the thread that is drawing for it.
 
 use super::demand::Demand;
 use crate::sync::{AtomicU8, AtomicU64, Ordering};
 
-/// The most that can be parked in all, in millionths: a slot can hold it, and twice as much.
+/// The most that all slots together hold, in millionths. One slot has room for twice as much.
 pub(crate) const MAX_PARKED: u64 = u64::MAX >> 2;
 
 const DRAWING: u64 = 1;
@@ -12,19 +12,17 @@ const DRAWING: u64 = 1;
 pub(crate) struct Slot {
     /// Millionths parked, and DRAWING.
     state: AtomicU64,
-    /// What its owners want of it. Written only by the holder of DRAWING.
+    /// The demand of the slot. Written only by the holder of DRAWING.
     claim: AtomicU64,
     drawn_ns: AtomicU64,
     scarce: AtomicU8,
-    /// How often it was drawn for, and how many millionths were parked in all. Written only by the holder of
-    /// DRAWING.
+    /// The number of draws, and the millionths parked by them. Written only by the holder of DRAWING.
     draws: AtomicU64,
     brought: AtomicU64,
-    /// How many millionths others took.
+    /// The millionths that other threads took.
     stolen: AtomicU64,
 }
 
-/// What a slot has seen so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Account {
     pub(crate) claim: u64,
@@ -47,27 +45,27 @@ impl Slot {
         }
     }
 
-    /// What is parked, in millionths.
+    /// The millionths that are parked.
     pub(crate) fn parked(&self) -> u64 {
         // Relaxed: a report, or a hint to take.
         self.state.load(Ordering::Relaxed) >> 1
     }
 
-    /// Takes so many millionths, at most [`MAX_PARKED`], if they are there.
+    /// Takes `millionths`, at most [`MAX_PARKED`], if as many are parked.
     #[inline]
     pub(crate) fn take(&self, millionths: u64) -> bool {
         debug_assert!(millionths <= MAX_PARKED);
         self.take_with(|parked| if parked >= millionths { millionths } else { 0 }) == millionths
     }
 
-    /// As [`take`](Self::take), for somebody else than those whose slot it is.
+    /// As [`take`](Self::take), for a thread of another slot.
     pub(crate) fn steal(&self, millionths: u64) -> bool {
         let stolen = self.take(millionths);
         self.note_stolen(if stolen { millionths } else { 0 });
         stolen
     }
 
-    /// Takes up to so many millionths for somebody else, a multiple of `grain`.
+    /// Takes up to `most` millionths, a multiple of `grain`, for a thread of another slot.
     pub(crate) fn steal_up_to(&self, most: u64, grain: u64) -> u64 {
         let stolen = self.take_with(|parked| {
             let some = parked.min(most);
@@ -77,19 +75,20 @@ impl Slot {
         stolen
     }
 
-    /// Takes what `amount` makes of what is parked; nothing is written if that is none.
+    /// Takes what `amount` returns for the parked millionths. Writes nothing for zero.
     #[inline]
     fn take_with(&self, amount: impl Fn(u64) -> u64) -> u64 {
-        // Relaxed: a number, taken by the exchange below if it is still the one that was seen.
+        // Relaxed: the exchange below checks the value.
         let mut seen = self.state.load(Ordering::Relaxed);
         loop {
             let taken = amount(seen >> 1);
             if taken == 0 {
                 return 0;
             }
-            // Relaxed: nothing else is read or written by the right of what is taken. The flag stays.
+            // Acquire: pairs with the Release of the drawer that parked, so that the slots do not count as known to be empty.
+            // Relaxed on failure: the value is checked again. The flag stays.
             let new = seen - (taken << 1);
-            match self.state.compare_exchange_weak(seen, new, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.state.compare_exchange_weak(seen, new, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return taken,
                 Err(changed) => seen = changed,
             }
@@ -103,24 +102,23 @@ impl Slot {
         }
     }
 
-    /// Whether it has a claim and nobody has drawn for it in so long.
+    /// Whether the slot has a claim, and its last draw is at least `idle_ns` ago.
     pub(crate) fn is_idle(&self, now_ns: u64, idle_ns: u64) -> bool {
-        // Relaxed: a hint. Whoever acts on it sets DRAWING first.
+        // Relaxed: a hint. A thread that acts on it sets DRAWING first.
         let drawn_ns = self.drawn_ns.load(Ordering::Relaxed);
         // Relaxed: as above.
         self.claim.load(Ordering::Relaxed) > 0 && drawn_ns.saturating_add(idle_ns) <= now_ns
     }
 
-    /// Sets DRAWING; `None` if somebody else has.
+    /// Sets DRAWING; `None` if another thread has.
     pub(crate) fn begin(&self) -> Option<Draw<'_>> {
         // Acquire: pairs with the Release that cleared it, for the claim and the times.
         let before = self.state.fetch_or(DRAWING, Ordering::Acquire);
         (before & DRAWING == 0).then(|| Draw { slot: self, parked: before >> 1, brought: 0 })
     }
 
-    /// What it has seen so far.
     pub(crate) fn account(&self) -> Account {
-        // Relaxed, all of them: a report; they need not belong together to the last permit.
+        // Relaxed, all of them: a report, whose numbers need not match exactly.
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         Account {
             claim: read(&self.claim),
@@ -132,23 +130,21 @@ impl Slot {
     }
 }
 
-/// The right to park in a slot and to change its claim; given up on drop, with what was brought.
+/// The right to park in a slot and to change its claim. Its drop parks what was brought, and clears DRAWING.
 #[derive(Debug)]
 pub(crate) struct Draw<'a> {
     slot: &'a Slot,
-    /// What was parked when it began, in millionths; it has not grown since.
+    /// The millionths parked when the draw began. They do not grow meanwhile.
     parked: u64,
-    /// What is to be parked.
     brought: u64,
 }
 
 impl Draw<'_> {
-    /// What was parked when it began, and what has been brought since, in millionths.
+    /// The millionths that were parked when the draw began, or were brought since.
     pub(crate) const fn held(&self) -> u64 {
         self.parked + self.brought
     }
 
-    /// What its owners want of it.
     pub(crate) fn demand(&self) -> Demand {
         // Relaxed, all of them: written by holders of DRAWING, which was set with Acquire.
         Demand {
@@ -158,7 +154,6 @@ impl Draw<'_> {
         }
     }
 
-    /// Notes what its owners want of it.
     pub(crate) fn set_demand(&self, demand: Demand) {
         // Relaxed, all of them: before the Release that clears DRAWING.
         self.slot.claim.store(demand.claim, Ordering::Relaxed);
@@ -168,17 +163,17 @@ impl Draw<'_> {
         self.slot.draws.store(self.slot.draws.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// Brings so many millionths, to be parked at the end. They are within the claim (invariant 1).
+    /// Adds millionths to park, within the claim (invariant 1).
     pub(crate) const fn bring(&mut self, millionths: u64) {
         self.brought += millionths;
     }
 
-    /// Parks what was brought. Whether that is anything.
-    pub(crate) fn park(self) -> bool {
+    /// Whether it brings permits to park.
+    pub(crate) const fn brings(&self) -> bool {
         self.brought > 0
     }
 
-    /// Takes all that is parked, and the claim, in millionths and permits: the claim first.
+    /// Takes the claim, in permits, then all that is parked, in millionths.
     pub(crate) fn empty(self) -> (u64, u64) {
         // Relaxed: DRAWING is held.
         let claim = self.slot.claim.load(Ordering::Relaxed);
@@ -196,8 +191,7 @@ impl Drop for Draw<'_> {
             let brought = self.slot.brought.load(Ordering::Relaxed).wrapping_add(self.brought);
             self.slot.brought.store(brought, Ordering::Relaxed);
         }
-        // Release: pairs with the Acquire of `begin`. The flag is set, so that to take it away borrows from
-        // nothing else.
+        // Release: pairs with the Acquire of `begin`. The flag is set, so subtracting it borrows from no other bit.
         self.slot.state.fetch_add((self.brought << 1).wrapping_sub(DRAWING), Ordering::Release);
     }
 }

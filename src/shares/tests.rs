@@ -9,7 +9,7 @@ pub(crate) fn park(slot: &Slot, millionths: u64, claim: u64, drawn_ns: u64) {
     let mut draw = slot.begin().unwrap();
     draw.set_demand(Demand { claim, drawn_ns, scarce: false });
     draw.bring(millionths);
-    assert_eq!(draw.park(), millionths > 0);
+    assert_eq!(draw.brings(), millionths > 0);
 }
 
 /// Slots for a burst of 1,600 each, with these in them.
@@ -33,7 +33,7 @@ fn one_draws_for_a_slot_at_a_time() {
     draw.bring(2);
     assert_eq!((draw.held(), slot.parked()), (13, 7), "parked at the end");
     draw.set_demand(Demand { claim: 9, drawn_ns: 8, scarce: true });
-    assert!(draw.park());
+    drop(draw);
     let draw = slot.begin().unwrap();
     assert_eq!((draw.held(), draw.demand()), (13, Demand { claim: 9, drawn_ns: 8, scarce: true }));
 }
@@ -45,7 +45,7 @@ fn others_take_while_somebody_draws() {
     let mut draw = slot.begin().unwrap();
     draw.bring(10);
     assert!(slot.take(5) && !slot.take(3) && slot.steal(2));
-    assert!(draw.park());
+    drop(draw);
     assert_eq!(slot.parked(), 10);
     assert!(!slot.take(11) && slot.take(10));
     assert!(slot.begin().is_some(), "the flag is cleared");
@@ -116,8 +116,9 @@ fn empty_slots_are_known_to_be_empty_until_something_is_parked() {
     assert_eq!(all.steal(1.into()), Stolen::Nothing);
     assert!(all.are_known_empty());
     assert_eq!(all.steal(1.into()), Stolen::Nothing);
-    park(&all.all()[1], 5 * MILLION, 0, 0);
-    all.note_parked();
+    let mut draw = all.all()[1].begin().unwrap();
+    draw.bring(5 * MILLION);
+    assert!(all.park(draw));
     assert!(!all.are_known_empty());
     assert_eq!(all.steal(1.into()), Stolen::All);
     assert_eq!(all.steal(5.into()), Stolen::Parts);
@@ -154,8 +155,8 @@ fn a_claim_follows_what_is_wanted() {
     assert_eq!((adjust(0, 50), all.pool().claimed()), ((0, 50), 50));
 }
 
-/// Where there is no capacity left, that of a slot that nobody has used for 10 ms is taken over, along with what is
-/// parked there; one that has no claim is of no use.
+/// If no capacity is left, a draw takes over the claim of a slot that no thread has used for 10 ms, with its parked
+/// permits. A slot without a claim is passed over.
 #[test]
 fn the_claim_of_an_idle_slot_is_taken_over() {
     for (now_ns, brought, claim) in [(IDLE_NS, 0, 100), (IDLE_NS + 1, 30 * MILLION, 200)] {
