@@ -1,6 +1,4 @@
-//! The default clock: a fast counter that is kept to the system's clock.
-//!
-//! This is the only file that names quanta.
+//! The default clock: a fast counter kept to the system's clock. Only this file uses quanta.
 
 use core::fmt;
 use std::{sync::OnceLock, time::Instant};
@@ -12,23 +10,18 @@ use super::{
     discipline::{Discipline, Sources},
 };
 
-/// The default clock: the processor's time stamp counter where it is steady, through [`quanta`], kept to the
-/// operating system's monotonic clock.
+/// The default clock: the processor's time stamp counter, kept to the operating system's monotonic clock.
 ///
-/// A counter alone is not to be trusted: it may differ between virtual processors, start again after a suspend,
-/// and drift. So the clock reads the system's clock as well, about once a millisecond if it is in constant use,
-/// and goes on from there. A reading lies less than 1 ms ahead of the system's clock. A reading lies less than
-/// 1 ms behind any earlier reading, on whatever thread; a limiter makes allowance for that. Where the processor
-/// has no steady counter, both clocks are the system's.
+/// A counter alone may differ between virtual processors, restart after a suspend, and drift. So this clock also reads
+/// the system's clock, about once a millisecond if it is in constant use. A reading lies less than 1 ms ahead of the
+/// system's clock, and less than 1 ms behind any earlier reading on any thread; limiters allow for that. Where the
+/// processor has no steady counter, every reading is one of the system's clock. Time while the machine is suspended
+/// counts as far as it does for [`std::time::Instant`].
 ///
-/// All clocks of this type are one: they show the same time, in nanoseconds since an origin that the process has
-/// chosen, which is not the time of [`new`](Self::new). The first clock of a process calibrates the counter, which
-/// takes up to 200 ms and blocks the thread; call `new` early if that matters. Every other `new` and every clone
-/// costs about a nanosecond. Time while the machine is suspended counts as far as it does for
-/// [`std::time::Instant`].
-///
-/// There is no lock, and nothing to repair after a fork. (The first `new` of a process is the exception: no
-/// other thread should fork meanwhile.)
+/// All clocks of this type show the same time, in nanoseconds since an origin of the process, not since
+/// [`new`](Self::new). The first `new` of a process calibrates the counter. It blocks the thread for up to 200 ms, and
+/// no other thread should fork meanwhile. Every other `new` and every clone costs about a nanosecond. There is no lock,
+/// so a later fork does no harm.
 ///
 /// # Examples
 /// ```
@@ -43,8 +36,7 @@ use super::{
 #[derive(Clone)]
 pub struct QuantaClock(&'static Process);
 
-/// What all clocks of the process share. Padded, so that the counter's words lie on no cache line that other
-/// data of the process keeps busy.
+/// Shared by all clocks of the process. Padded, so that no other data lies on the cache line of its words.
 static PROCESS: OnceLock<CachePadded<Process>> = OnceLock::new();
 
 struct Process {
@@ -52,10 +44,9 @@ struct Process {
     discipline: Discipline,
 }
 
-/// The clocks of the machine.
 struct Machine {
     counter: quanta::Clock,
-    /// Nanoseconds to a tick of the counter, as a fraction of 2^64: one multiplication takes less time than quanta's
+    /// Nanoseconds per tick of the counter, as a fraction of 2^64: one multiplication is faster than quanta's
     /// multiplication and shift. Zero if a tick is a nanosecond or longer.
     per_tick: u64,
     start: Instant,
@@ -64,20 +55,23 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let counter = quanta::Clock::new();
-        // 2^64 ticks in nanoseconds, to a part in 2^60.
-        let per_tick = u128::from(counter.delta_as_nanos(0, 1 << 60)) << 4;
-        Self { counter, per_tick: per_tick.try_into().unwrap_or(0), start: Instant::now() }
+        let per_tick = per_tick(|ticks| counter.delta_as_nanos(0, ticks));
+        Self { counter, per_tick, start: Instant::now() }
     }
 }
 
+/// The fraction of [`Machine`], to a part in 2^44. quanta's `nanos` returns its result modulo 2^64, which is exact for so
+/// many ticks of up to a millisecond.
+pub(super) fn per_tick(nanos: impl FnOnce(u64) -> u64) -> u64 {
+    (u128::from(nanos(1 << 44)) << 20).try_into().unwrap_or(0)
+}
+
 impl QuantaClock {
-    /// The time, in nanoseconds, at the process's first reading. It is 36 years, so that no burst or debt reaches
-    /// back before zero.
+    /// The time of the first reading of the process: 36 years in nanoseconds, so that no burst or debt reaches back
+    /// before zero.
     pub(super) const START: u64 = 1 << 60;
 
-    /// The clock of the process.
-    ///
-    /// See the example of [`QuantaClock`].
+    /// The clock of the process. See the example of [`QuantaClock`].
     pub fn new() -> Self {
         Self(PROCESS.get_or_init(|| {
             let machine = Machine::new();
@@ -90,8 +84,8 @@ impl QuantaClock {
 impl Sources for Machine {
     #[inline]
     fn counter(&self) -> u64 {
-        // Since zero: quanta takes a negative difference for none, which would stop the clock where a counter has
-        // gone back. The discipline takes differences itself.
+        // Since zero: quanta turns negative differences into zero, which would stop the clock after a counter has gone
+        // back. The discipline takes differences itself.
         let raw = self.counter.raw();
         if self.per_tick == 0 {
             return self.counter.delta_as_nanos(0, raw);
