@@ -1,4 +1,4 @@
-//! What a limiter enforces: a rate, a burst, and how much lateness it makes up for.
+//! What a limiter enforces: a rate, a burst, and a catch-up for late timers.
 
 mod inherit;
 #[cfg(feature = "serde")]
@@ -14,33 +14,40 @@ pub use self::inherit::Inherit;
 
 use crate::error::QuotaError;
 
-/// Two ticks of a runtime's timer: less catch-up than that could not make up for its lateness.
+/// The least default catch-up: two ticks of a runtime's timer, which may be late by that much.
 const TICKS_NS: u64 = 2_000_000;
 
-/// The catch-up of a quota that names none.
+/// The catch-up of a quota, unless set.
 const DEFAULT_CATCH_UP_NS: u64 = 10_000_000;
 
-/// A rate and a burst: how many permits a limiter admits, and how many at once.
+/// How many permits a limiter admits: a rate and a burst.
 ///
-/// - The **rate** is a whole number of permits per period, kept as that fraction and never rounded.
-/// - The **burst** is the most permits that are admitted at one instant after a long enough pause. In any
-///   window of length `w`, at most `burst + rate * w` permits are admitted by `try_acquire` and its kin.
-///   Unless set, it is the permits of one period: `per_second(100)` admits 100 at once, then one every
-///   10 ms. [`at_most`](Self::at_most) is the quota for "no more than `n` in *any* window".
-/// - The **catch-up** is how late a timer may be without lowering the rate when callers wait in the queue.
-///   With waiters any window sees at most `burst + rate * (w + catch_up)`. The default is 10 ms. Zero gives
-///   textbook GCRA, where a late timer lowers the rate.
-/// - The **initial level** is the number of permits there at the start; a full burst unless set.
+/// # Mind the burst
+/// A quota of `n` permits per period lets `n` through at once, and then the rate. So up to `2 * n` permits can pass
+/// within one period: `per_second(100)` admits 100 at once and 100 more in the first second. Against a server that
+/// counts requests in windows use [`Quota::at_most`], which no window exceeds. [`with_burst`](Self::with_burst) sets a
+/// smaller burst.
+///
+/// # Parts
+/// - The **rate** is a whole number of permits per period. It is kept as that fraction and never rounded.
+/// - The **burst** is the most permits admitted at one instant. Default: the permits of one period. In any window of
+///   length `w`, calls that do not wait are granted at most `burst + rate * w` permits.
+/// - The **catch-up** is how late a timer may wake waiters without lowering the rate. Default: 10 ms. With waiters, any
+///   window sees at most `burst + rate * (w + catch_up)` permits. Zero gives textbook GCRA, where a late timer lowers
+///   the rate.
+/// - The **initial level** is the number of permits available at the start. Default: the burst.
+///
+/// The bounds are those of grants under one quota. Charges, refunds, resets and quota changes can go beyond them.
 ///
 /// # Panics
-/// Constructors and builder methods panic on values that make no sense, such as a rate of zero: they are
-/// meant for literals. For values that come from outside, each has a `try_` form that returns a
-/// [`QuotaError`], and the text form can be parsed.
+/// Constructors and `with_` methods are meant for literals, and panic on values such as a rate of zero. For values from
+/// outside the program, each has a `try_` form that returns a [`QuotaError`]. Periods, windows and catch-ups can be up
+/// to 2^64 - 2 ns, some 584 years.
 ///
 /// # Text form
-/// `"100/s"`, `"100/s burst 20"`, `"5 per 10s"`, `"1000/h burst 50 initial 0 catch-up 5ms"`,
-/// `"at most 100 per 1s"`. [`Display`](core::fmt::Display) writes a form that parses to an equal quota. With the
-/// feature `serde`, this is what it is written as and read from.
+/// `"100/s"`, `"100/s burst 20"`, `"5 per 10s"`, `"1000/h burst 50 initial 0 catch-up 5ms"`, `"at most 100 per 1s"`.
+/// The units are `ns`, `us`, `ms`, `s`, `min`, `h` and `day`. A quota is parsed from this form and displayed in it.
+/// With the feature `serde`, it is also serialized in it.
 ///
 /// # Examples
 /// ```
@@ -50,6 +57,10 @@ const DEFAULT_CATCH_UP_NS: u64 = 10_000_000;
 /// let quota = Quota::per_second(100).with_burst(20);
 /// assert_eq!(quota, "100/s burst 20".parse().unwrap());
 /// assert_eq!(quota.to_string(), "100/s burst 20");
+/// assert_eq!((quota.permits(), quota.period()), (100, Duration::from_secs(1)));
+/// assert_eq!((quota.burst(), quota.initial()), (20, 20));
+/// assert_eq!(quota.catch_up(), Duration::from_millis(10));
+/// assert_eq!(quota.with_catch_up(Duration::ZERO).to_string(), "100/s burst 20 catch-up 0ns");
 ///
 /// // Five per ten seconds, five at once.
 /// assert_eq!(Quota::new(5, Duration::from_secs(10)).burst(), 5);
@@ -72,7 +83,12 @@ enum Kind {
     AtMost,
 }
 
-/// Unwraps the result of the `try_` form for the literal form.
+/// The catch-up of an `at_most` quota with this window, unless it is set: a hundredth, at least some ticks of a timer.
+fn catch_up_of_window(period_ns: u64) -> u64 {
+    (period_ns / 100).clamp(TICKS_NS, DEFAULT_CATCH_UP_NS).min(period_ns)
+}
+
+/// Unwraps the result of a `try_` form, for literals.
 #[track_caller]
 fn literal(quota: Result<Quota, QuotaError>) -> Quota {
     match quota {
@@ -89,32 +105,20 @@ fn nanos(period: Duration) -> Result<u64, QuotaError> {
 }
 
 impl Quota {
-    /// A rate of `permits` per `period`, with a burst of `permits`.
+    /// A rate of `permits` per `period`, with a burst of `permits`: [mind the burst](Self#mind-the-burst). See the
+    /// example of [`Quota`].
     ///
     /// # Panics
-    /// If either is zero, or `period` is longer than 584 years. See [`try_new`](Self::try_new).
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// # use std::time::Duration;
-    /// let quota = Quota::new(5, Duration::from_secs(10));
-    /// assert_eq!((quota.permits(), quota.period()), (5, Duration::from_secs(10)));
-    /// ```
+    /// If [`try_new`](Self::try_new) would fail.
     #[track_caller]
     pub fn new(permits: u64, period: Duration) -> Self {
         literal(Self::try_new(permits, period))
     }
 
-    /// As [`new`](Self::new), for values from outside.
+    /// As [`new`](Self::new), for values from outside the program. See the example of [`QuotaError`].
     ///
     /// # Errors
-    /// If either is zero, or `period` is longer than 584 years.
-    ///
-    /// ```
-    /// # use tidegate::{Quota, QuotaError};
-    /// # use std::time::Duration;
-    /// assert_eq!(Quota::try_new(5, Duration::ZERO), Err(QuotaError::ZeroPeriod));
-    /// ```
+    /// If either is zero, or `period` is too long.
     pub fn try_new(permits: u64, period: Duration) -> Result<Self, QuotaError> {
         let period_ns = nanos(period)?;
         if permits == 0 {
@@ -133,7 +137,7 @@ impl Quota {
         })
     }
 
-    /// A rate of `permits` per second, with a burst of `permits`.
+    /// A rate of `permits` per second, with a burst of `permits`: [mind the burst](Self#mind-the-burst).
     ///
     /// # Panics
     /// If `permits` is zero.
@@ -141,73 +145,60 @@ impl Quota {
     /// ```
     /// # use tidegate::Quota;
     /// assert_eq!(Quota::per_second(100).to_string(), "100/s");
+    /// assert_eq!(Quota::per_minute(7).to_string(), "7/min");
+    /// assert_eq!(Quota::per_hour(1000).to_string(), "1000/h");
+    /// assert_eq!(Quota::per_day(3).to_string(), "3/day");
     /// ```
     #[track_caller]
     pub fn per_second(permits: u64) -> Self {
         Self::new(permits, Duration::from_secs(1))
     }
 
-    /// A rate of `permits` per minute, with a burst of `permits`.
+    /// As [`per_second`](Self::per_second), per minute.
     ///
     /// # Panics
     /// If `permits` is zero.
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_minute(7).to_string(), "7/min");
-    /// ```
     #[track_caller]
     pub fn per_minute(permits: u64) -> Self {
         Self::new(permits, Duration::from_secs(60))
     }
 
-    /// A rate of `permits` per hour, with a burst of `permits`.
+    /// As [`per_second`](Self::per_second), per hour.
     ///
     /// # Panics
     /// If `permits` is zero.
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_hour(1000).to_string(), "1000/h");
-    /// ```
     #[track_caller]
     pub fn per_hour(permits: u64) -> Self {
         Self::new(permits, Duration::from_secs(3_600))
     }
 
-    /// A rate of `permits` per day of 24 hours, with a burst of `permits`.
+    /// As [`per_second`](Self::per_second), per day of 24 hours.
     ///
     /// # Panics
     /// If `permits` is zero.
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_day(3).to_string(), "3/day");
-    /// ```
     #[track_caller]
     pub fn per_day(permits: u64) -> Self {
         Self::new(permits, Duration::from_secs(86_400))
     }
 
-    /// Never more than `permits` in *any* window of length `window`, wherever it starts, both ends
-    /// included, waiters and late timers counted.
+    /// Never more than `permits` in *any* window of length `window`, wherever it starts, with both ends, waiters and
+    /// late timers counted, and refunds not counted. Use this quota against a server that counts requests in windows.
+    /// The network may bunch up requests, so add its jitter: against 50 a second, `at_most(50, 1 s + jitter)`.
     ///
-    /// A plain rate of 100/s with a burst of 100 lets 200 pass in its first second. This one trades the
-    /// burst for a promise: with the burst `b` (1 unless set) and the catch-up `c` (a hundredth of the window, at
-    /// least 2 ms, at most 10 ms and at most the window, unless set), permits come at
-    /// `(permits - b + 1) / (window + c + 1 ns)`. The steady use of the allowance is thus
-    /// `window / (window + c)`, at a burst of one:
+    /// The burst is one, which admits no request for two permits. For tokens or bytes set the burst to the largest
+    /// request: `at_most(60_000, minute).with_burst(4_000)`.
     ///
-    /// | window           | 1 s and more | 200 ms | 50 ms | 10 ms | 2 ms |
-    /// |------------------|--------------|--------|-------|-------|------|
-    /// | catch-up         | 10 ms        | 2 ms   | 2 ms  | 2 ms  | 2 ms |
-    /// | steady use, at least | 99 %     | 99 %   | 96 %  | 83 %  | 50 % |
+    /// The price is the burst and a part of the rate. With the burst `b` and the catch-up `c`, permits come at
+    /// `(permits - b + 1) / (window + c + 1 ns)`. By default `b` is 1, and `c` is a hundredth of the window, at least 2
+    /// ms, at most 10 ms and at most the window. The steady rate is then about `window / (window + c)` of the limit:
     ///
-    /// What arrives elsewhere is also spread by the way there: to respect a limit that another machine
-    /// enforces over its own window, add the jitter of that way to `window`.
+    /// | window      | 1 s and more | 200 ms | 50 ms | 10 ms | 2 ms |
+    /// |-------------|--------------|--------|-------|-------|------|
+    /// | catch-up    | 10 ms        | 2 ms   | 2 ms  | 2 ms  | 2 ms |
+    /// | steady rate | 99 %         | 99 %   | 96 %  | 83 %  | 50 % |
     ///
     /// # Panics
-    /// If either is zero, or `window` is longer than 584 years. See [`try_at_most`](Self::try_at_most).
+    /// If [`try_at_most`](Self::try_at_most) would fail.
     ///
     /// ```
     /// # use tidegate::Quota;
@@ -221,52 +212,30 @@ impl Quota {
         literal(Self::try_at_most(permits, window))
     }
 
-    /// As [`at_most`](Self::at_most), for values from outside.
+    /// As [`at_most`](Self::at_most), for values from outside the program. See the example of [`QuotaError`].
     ///
     /// # Errors
-    /// If either is zero, or `window` is longer than 584 years.
-    ///
-    /// ```
-    /// # use tidegate::{Quota, QuotaError};
-    /// # use std::time::Duration;
-    /// assert_eq!(Quota::try_at_most(0, Duration::from_secs(1)), Err(QuotaError::ZeroPermits));
-    /// ```
+    /// If either is zero, or `window` is too long.
     pub fn try_at_most(permits: u64, window: Duration) -> Result<Self, QuotaError> {
         let plain = Self::try_new(permits, window)?;
-        Ok(Self {
-            kind: Kind::AtMost,
-            burst: 1,
-            catch_up_ns: (plain.period_ns / 100).clamp(TICKS_NS, DEFAULT_CATCH_UP_NS).min(plain.period_ns),
-            ..plain
-        })
+        Ok(Self { kind: Kind::AtMost, burst: 1, catch_up_ns: catch_up_of_window(plain.period_ns), ..plain })
     }
 
-    /// Sets the burst: the most permits admitted at one instant. An initial level above it is an error.
+    /// Sets the burst, in permits: the most permits admitted at one instant. See the example of [`Quota`].
     ///
     /// # Panics
-    /// If `burst` is zero or below an initial level set before, or above the permits of an
-    /// [`at_most`](Self::at_most) quota. See [`try_with_burst`](Self::try_with_burst).
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_second(100).with_burst(20).burst(), 20);
-    /// ```
+    /// If [`try_with_burst`](Self::try_with_burst) would fail.
     #[track_caller]
     #[must_use]
     pub fn with_burst(self, burst: u64) -> Self {
         literal(self.try_with_burst(burst))
     }
 
-    /// As [`with_burst`](Self::with_burst), for values from outside.
+    /// As [`with_burst`](Self::with_burst), for values from outside the program. See the example of [`QuotaError`].
     ///
     /// # Errors
-    /// If `burst` is zero or below an initial level set before, or above the permits of an
-    /// [`at_most`](Self::at_most) quota.
-    ///
-    /// ```
-    /// # use tidegate::{Quota, QuotaError};
-    /// assert_eq!(Quota::per_second(100).try_with_burst(0), Err(QuotaError::ZeroBurst));
-    /// ```
+    /// If `burst` is zero, below an initial level set before, or above the permits of an [`at_most`](Self::at_most)
+    /// quota.
     pub fn try_with_burst(self, burst: u64) -> Result<Self, QuotaError> {
         if burst == 0 {
             return Err(QuotaError::ZeroBurst);
@@ -280,10 +249,10 @@ impl Quota {
         }
     }
 
-    /// Sets how many permits are there at the start; a full burst unless set.
+    /// Sets the initial level: how many permits are available at the start.
     ///
     /// # Panics
-    /// If `initial` is above the burst. See [`try_with_initial`](Self::try_with_initial).
+    /// If [`try_with_initial`](Self::try_with_initial) would fail.
     ///
     /// ```
     /// # use tidegate::{Quota, RateLimiter};
@@ -296,15 +265,10 @@ impl Quota {
         literal(self.try_with_initial(initial))
     }
 
-    /// As [`with_initial`](Self::with_initial), for values from outside.
+    /// As [`with_initial`](Self::with_initial), for values from outside the program. See the example of [`QuotaError`].
     ///
     /// # Errors
     /// If `initial` is above the burst.
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// assert!(Quota::per_second(5).try_with_initial(6).is_err());
-    /// ```
     pub fn try_with_initial(self, initial: u64) -> Result<Self, QuotaError> {
         if initial > self.burst {
             return Err(QuotaError::InitialAboveBurst { initial, burst: self.burst });
@@ -312,74 +276,42 @@ impl Quota {
         Ok(Self { initial: Some(initial), ..self })
     }
 
-    /// Sets how much lateness of timers is made up for when callers wait; 10 ms unless set.
+    /// Sets the catch-up: how late a timer may wake waiters without lowering the rate. See the example of [`Quota`].
     ///
     /// # Panics
-    /// If `catch_up` is longer than 584 years. See [`try_with_catch_up`](Self::try_with_catch_up).
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// # use std::time::Duration;
-    /// let textbook = Quota::per_second(10).with_catch_up(Duration::ZERO);
-    /// assert_eq!(textbook.to_string(), "10/s catch-up 0ns");
-    /// ```
+    /// If [`try_with_catch_up`](Self::try_with_catch_up) would fail.
     #[track_caller]
     #[must_use]
     pub fn with_catch_up(self, catch_up: Duration) -> Self {
         literal(self.try_with_catch_up(catch_up))
     }
 
-    /// As [`with_catch_up`](Self::with_catch_up), for values from outside.
+    /// As [`with_catch_up`](Self::with_catch_up), for values from outside the program. See the example of
+    /// [`QuotaError`].
     ///
     /// # Errors
-    /// If `catch_up` is longer than 584 years.
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// # use std::time::Duration;
-    /// assert!(Quota::per_second(10).try_with_catch_up(Duration::MAX).is_err());
-    /// ```
+    /// If `catch_up` is too long.
     pub fn try_with_catch_up(self, catch_up: Duration) -> Result<Self, QuotaError> {
         let catch_up_ns = nanos(catch_up)?;
         Ok(Self { catch_up_ns, ..self })
     }
 
-    /// The permits of one period (or window).
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_minute(7).permits(), 7);
-    /// ```
+    /// The permits of one period (or window). See the example of [`Quota`].
     pub const fn permits(&self) -> u64 {
         self.permits
     }
 
-    /// The period (or window).
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_minute(7).period().as_secs(), 60);
-    /// ```
+    /// The period (or window). See the example of [`Quota`].
     pub const fn period(&self) -> Duration {
         Duration::from_nanos(self.period_ns)
     }
 
-    /// The burst.
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_minute(7).burst(), 7);
-    /// ```
+    /// The burst, in permits. See the example of [`Quota`].
     pub const fn burst(&self) -> u64 {
         self.burst
     }
 
-    /// The permits that are there at the start.
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_minute(7).initial(), 7);
-    /// ```
+    /// The initial level, in permits. See the example of [`Quota`].
     pub const fn initial(&self) -> u64 {
         match self.initial {
             Some(initial) => initial,
@@ -387,22 +319,17 @@ impl Quota {
         }
     }
 
-    /// How much lateness of timers is made up for when callers wait.
-    ///
-    /// ```
-    /// # use tidegate::Quota;
-    /// assert_eq!(Quota::per_minute(7).catch_up().as_millis(), 10);
-    /// ```
+    /// The catch-up. See the example of [`Quota`].
     pub const fn catch_up(&self) -> Duration {
         Duration::from_nanos(self.catch_up_ns)
     }
 
-    /// The rate that is enforced, as permits per nanoseconds; not in lowest terms.
+    /// The rate to enforce, as permits per nanoseconds; not in lowest terms.
     pub(crate) fn rate(&self) -> (u64, u128) {
         match self.kind {
             Kind::Rate => (self.permits, u128::from(self.period_ns)),
-            // Over a closed window of length w, `burst + floor(rate * (w + catch_up))` is `permits`
-            // exactly, since the one nanosecond keeps the product below the next whole number.
+            // A closed window of this length admits `burst + floor(rate * (window + catch_up))`, which is exactly
+            // `permits`: the added nanosecond keeps the product below the next whole number.
             Kind::AtMost => {
                 (self.permits - self.burst + 1, u128::from(self.period_ns) + u128::from(self.catch_up_ns) + 1)
             }

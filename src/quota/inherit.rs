@@ -1,15 +1,13 @@
 //! What becomes of the level when the quota of a live limiter changes.
 
-/// What becomes of the permits that are there when the quota of a live limiter changes.
+/// What becomes of the permits available when the quota of a live limiter changes. The names are those of bucket4j.
 ///
-/// Whatever is chosen, the time up to the change counts at the old rate, and the level is capped by the new
-/// burst. The names are those of bucket4j.
+/// In every case, the time up to the change counts at the old rate, and the new burst caps the level.
 ///
 /// # How much can be admitted
-/// With [`AsIs`](Self::AsIs) each time, or [`Additively`](Self::Additively) each time, however often the quota
-/// changes, no window sees more than the larger burst and the larger rate allow.
-/// [`Proportionally`](Self::Proportionally) keeps that bound for one change in a window, and
-/// [`Reset`](Self::Reset) is a new start, of up to a whole burst each time.
+/// If every change is [`AsIs`](Self::AsIs), or every change is [`Additively`](Self::Additively), no window sees more
+/// than the largest burst and the highest rate allow. [`Proportionally`](Self::Proportionally) keeps that bound for one
+/// change in a window. [`Reset`](Self::Reset) can admit up to a whole burst more with each change.
 ///
 /// # Examples
 /// ```
@@ -28,14 +26,14 @@
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Inherit {
-    /// The permits that are there stay: 4 of 10 become 4 of 20.
+    /// Keeps the permits available: 4 of 10 become 4 of 20.
     #[default]
     AsIs,
-    /// The permits that are missing stay missing: 4 of 10 become 14 of 20. If the new burst is smaller, this
-    /// may end in debt. Those that are set aside for a [`PerCore`](crate::PerCore) and not parked count as missing.
+    /// Keeps the number of permits missing from the burst: 4 of 10 become 14 of 20. A smaller burst may end in debt.
+    /// Permits set aside for a [`PerCore`](crate::PerCore) and not parked count as missing.
     Additively,
-    /// The bucket stays as full as it is: 4 of 10 become 8 of 20.
+    /// Keeps the fraction of the burst: 4 of 10 become 8 of 20.
     Proportionally,
-    /// The limiter starts anew, at the new quota's initial level.
+    /// Starts at the initial level of the new quota.
     Reset,
 }

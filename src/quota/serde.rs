@@ -1,4 +1,4 @@
-//! The text form of a quota, for serde.
+//! Serializes a quota as its text form.
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! The text form of a quota, both ways.
+//! Parses and writes the text form of a quota.
 //!
 //! ```text
 //! quota   = ["at most"] permits ("/" | "per") period { option }
@@ -8,10 +8,10 @@
 
 use core::{fmt, str::FromStr, time::Duration};
 
-use super::{DEFAULT_CATCH_UP_NS, Kind, Quota};
+use super::{DEFAULT_CATCH_UP_NS, Kind, Quota, catch_up_of_window};
 use crate::error::QuotaError;
 
-/// The units of time, shortest first; the first name is the one that is written.
+/// The units of time, shortest first. The first name of each is the one that is written.
 const UNITS: [(u64, &[&str]); 7] = [
     (1, &["ns"]),
     (1_000, &["us", "µs"]),
@@ -29,7 +29,7 @@ fn syntax(found: &str, expected: &'static str) -> QuotaError {
     QuotaError::Syntax { found: found.to_owned(), expected }
 }
 
-/// What is left of the text.
+/// The rest of the text.
 struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {
@@ -37,7 +37,7 @@ impl<'a> Cursor<'a> {
         self.0 = self.0.trim_start();
     }
 
-    /// Takes the longest prefix whose characters all pass, after white space.
+    /// Skips white space, then takes the longest prefix whose characters all pass.
     fn take(&mut self, pass: impl Fn(char) -> bool) -> &'a str {
         self.skip_space();
         let end = self.0.find(|c| !pass(c)).unwrap_or(self.0.len());
@@ -46,7 +46,7 @@ impl<'a> Cursor<'a> {
         head
     }
 
-    /// The next piece up to white space, to name in an error.
+    /// The next word, to name in an error.
     fn here(&self) -> &'a str {
         self.0.split_whitespace().next().unwrap_or("the end")
     }
@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
         digits.parse().map_err(|_| syntax(here, NUMBER))
     }
 
-    /// A period in nanoseconds: a count, 1 if left out and with decimals if wanted, and a unit.
+    /// A period in nanoseconds: an optional count, which may have decimals, and a unit.
     fn period(&mut self) -> Result<u64, QuotaError> {
         self.skip_space();
         let here = self.here();
@@ -102,10 +102,10 @@ fn decimal(count: &str, unit: u64) -> Option<u64> {
 impl FromStr for Quota {
     type Err = QuotaError;
 
-    /// Parses the text form; see [`Quota`].
+    /// Parses the text form. See the example of [`Quota`].
     ///
     /// # Errors
-    /// A [`QuotaError`] that names the piece that was not understood, or the value that makes no sense.
+    /// A [`QuotaError`] that names the word that was not understood, or the value that is out of range.
     fn from_str(text: &str) -> Result<Self, QuotaError> {
         let mut cursor = Cursor(text);
         let at_most = if cursor.keyword("at") {
@@ -159,7 +159,7 @@ impl FromStr for Quota {
     }
 }
 
-/// Writes `ns` in the largest unit that leaves it whole; the count 1 is left out after a slash.
+/// Writes `ns` in the largest unit in which it is a whole number. After a slash the count 1 is left out.
 fn write_period(f: &mut fmt::Formatter<'_>, ns: u64, after_slash: bool) -> fmt::Result {
     let fits = |unit: u64| ns != 0 && ns % unit == 0;
     let &(unit, names) = UNITS.iter().rev().find(|(unit, _)| fits(*unit)).unwrap_or(&UNITS[0]);
@@ -175,7 +175,7 @@ impl fmt::Display for Quota {
             Kind::Rate => (self.permits, DEFAULT_CATCH_UP_NS),
             Kind::AtMost => {
                 f.write_str("at most ")?;
-                (1, DEFAULT_CATCH_UP_NS.min(self.period_ns / 100))
+                (1, catch_up_of_window(self.period_ns))
             }
         };
         write!(f, "{}/", self.permits)?;
