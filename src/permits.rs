@@ -10,7 +10,7 @@ const MILLION: u64 = 1_000_000;
 
 /// An amount of permits: a whole number plus millionths of a permit.
 ///
-/// Methods that take an amount accept any [`Amount`], so `Permits` is seldom written out.
+/// Methods that take an amount accept any [`Amount`], so `Permits` is rarely needed.
 ///
 /// # Examples
 /// ```
@@ -19,6 +19,7 @@ const MILLION: u64 = 1_000_000;
 /// let weight = Permits::try_from(2.5).unwrap();
 /// assert_eq!(weight.to_string(), "2.5");
 /// assert!(weight > Permits::from(2));
+/// assert_eq!((weight.whole(), weight.millionths()), (2, 500_000));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Permits {
@@ -27,33 +28,21 @@ pub struct Permits {
 }
 
 impl Permits {
-    /// No permits at all. Taking zero is always admitted and changes nothing.
+    /// No permits. Taking zero is always admitted and changes nothing.
     pub const ZERO: Self = Self { whole: 0, millionths: 0 };
 
-    /// The millionths in one permit.
     pub(crate) const MILLION: u64 = MILLION;
 
-    /// The whole permits in this amount, rounded down.
-    ///
-    /// ```
-    /// # use tidegate::Permits;
-    /// assert_eq!(Permits::try_from(2.5).unwrap().whole(), 2);
-    /// ```
+    /// The whole permits in this amount, rounded down. See the example of [`Permits`].
     pub const fn whole(self) -> u64 {
         self.whole
     }
 
-    /// The millionths of a permit beyond [`whole`](Self::whole), below 1,000,000.
-    ///
-    /// ```
-    /// # use tidegate::Permits;
-    /// assert_eq!(Permits::try_from(2.5).unwrap().millionths(), 500_000);
-    /// ```
+    /// The millionths of a permit beyond [`whole`](Self::whole), below 1,000,000. See the example of [`Permits`].
     pub const fn millionths(self) -> u32 {
         self.millionths
     }
 
-    /// The sum of two amounts.
     pub(crate) fn plus(self, other: Self) -> Result<Self, InvalidPermits> {
         let millionths = u64::from(self.millionths) + u64::from(other.millionths);
         let whole = u128::from(self.whole) + u128::from(other.whole) + u128::from(millionths / MILLION);
@@ -63,19 +52,28 @@ impl Permits {
         Ok(Self { whole, millionths: (millionths % MILLION) as u32 })
     }
 
-    /// The same in millionths of a permit; `None` if it is more than `most` of them.
+    /// The difference of two amounts; `None` if it is negative.
+    pub(crate) fn minus(self, other: Self) -> Option<Self> {
+        let [this, other] = [self, other]
+            .map(|permits| u128::from(permits.whole) * u128::from(MILLION) + u128::from(permits.millionths));
+        let left = this.checked_sub(other)?;
+        // No overflow: the difference is at most `self`.
+        let whole = (left / u128::from(MILLION)) as u64;
+        Some(Self { whole, millionths: (left % u128::from(MILLION)) as u32 })
+    }
+
+    /// The amount in millionths of a permit; `None` if it is more than `most`.
     #[inline]
     pub(crate) fn in_millionths(self, most: u64) -> Option<u64> {
         let all = self.whole.checked_mul(MILLION)?.checked_add(u64::from(self.millionths))?;
         (all <= most).then_some(all)
     }
 
-    /// So many millionths of a permit.
     pub(crate) const fn of_millionths(millionths: u64) -> Self {
         Self { whole: millionths / MILLION, millionths: (millionths % MILLION) as u32 }
     }
 
-    /// The price in ticks at `per_permit` ticks to a permit, rounded up to a whole tick.
+    /// The cost in ticks at `per_permit` ticks to a permit, rounded up.
     #[inline]
     pub(crate) fn ticks(self, per_permit: u64) -> u128 {
         let whole = u128::from(self.whole) * u128::from(per_permit);
@@ -86,7 +84,7 @@ impl Permits {
         whole + part.div_ceil(u128::from(MILLION))
     }
 
-    /// What they are worth in ticks when they come back, rounded down to a whole tick: no more than they cost.
+    /// The ticks that go back in a refund, rounded down: no more than [`ticks`](Self::ticks).
     pub(crate) fn ticks_given_back(self, per_permit: u64) -> u128 {
         let [whole, part] =
             [self.whole, self.millionths.into()].map(|n| u128::from(n) * u128::from(per_permit));
@@ -103,13 +101,13 @@ impl From<u64> for Permits {
 impl TryFrom<f64> for Permits {
     type Error = InvalidPermits;
 
-    /// Rounds to the nearest millionth, and anything above zero to at least one millionth.
+    /// Rounds to the nearest millionth, but an amount above zero to at least one millionth.
     ///
     /// # Errors
-    /// [`InvalidPermits`] for a negative number, NaN, or one of 2^64 and above.
+    /// [`InvalidPermits`] if `amount` is negative, NaN, or 2^64 and above.
     fn try_from(amount: f64) -> Result<Self, InvalidPermits> {
         const LIMIT: f64 = u64::MAX as f64;
-        // NaN is in no range.
+        // False for NaN as well.
         if !(0.0..LIMIT).contains(&amount) {
             return Err(InvalidPermits(Number::Float(amount)));
         }
@@ -136,14 +134,14 @@ impl fmt::Display for Permits {
     }
 }
 
-/// A number that is not an amount of permits: negative, not a number, or beyond 64 bits.
+/// An amount of permits that is negative, not a number, or too large for 64 bits.
 ///
 /// # Examples
 /// ```
 /// use tidegate::Permits;
 ///
 /// let invalid = Permits::try_from(-0.5).unwrap_err();
-/// assert_eq!(invalid.to_string(), "-0.5 is not an amount of permits: it must be from 0 to below 2^64");
+/// assert_eq!(invalid.to_string(), "invalid amount of -0.5 permits: write a number from 0 to below 2^64");
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct InvalidPermits(Number);
@@ -152,7 +150,7 @@ pub struct InvalidPermits(Number);
 enum Number {
     Float(f64),
     Negative(i64),
-    /// So many above 2^64.
+    /// The sum of two amounts, less 2^64.
     Beyond(u64),
 }
 
@@ -172,12 +170,13 @@ impl Eq for InvalidPermits {}
 
 impl fmt::Display for InvalidPermits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid amount of ")?;
         match self.0 {
             Number::Float(value) => write!(f, "{value:?}")?,
             Number::Negative(value) => write!(f, "{value}")?,
             Number::Beyond(value) => write!(f, "{}", (1 << 64) + u128::from(value))?,
         }
-        f.write_str(" is not an amount of permits: it must be from 0 to below 2^64")
+        f.write_str(" permits: write a number from 0 to below 2^64")
     }
 }
 
@@ -187,11 +186,10 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What a method that takes an amount of permits accepts: an integer of up to 64 bits, one of the `NonZero` types of
-/// them without a sign, an `f32`, an `f64`, or [`Permits`].
+/// An amount of permits: an integer of up to 64 bits, an unsigned `NonZero` integer, a float, or [`Permits`].
 ///
-/// Integers are exact. A float is rounded to the nearest millionth of a permit. A negative number or
-/// a NaN is refused with an error by the method it is handed to; nothing is taken then.
+/// Integers are exact. A float is rounded to the nearest millionth of a permit, but never from above zero to zero. A
+/// method that is given a negative number or a NaN fails and takes nothing.
 ///
 /// The trait is sealed: it cannot be implemented outside this crate.
 ///

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate::{ManualClock, PerCore, Quota, RateLimiter};
+use tidegate::{ChargeError, ManualClock, PerCore, Quota, RateLimiter};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -141,4 +141,65 @@ fn what_others_have_gathered_since_is_no_second_burst() {
     assert_eq!(limiter.try_acquire_up_to(80), 10);
     drop(reservation);
     assert_eq!(limiter.available(), 0);
+}
+
+/// What was not used of a reservation goes back as if it had been a reservation of its own.
+#[test]
+fn settling_is_like_two_reservations() {
+    for seed in 0..2_000_u64 {
+        let mut state = seed;
+        let mut below = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % n
+        };
+        let ((one, clock), (two, same)) = (limiter(10), limiter(10));
+        let mut held = Vec::new();
+        for step in 0..40 {
+            // Both limiters take the lock as often: a call without it is dated by the next call under it.
+            for limiter in [&one, &two] {
+                drop(limiter.try_reserve(0).unwrap());
+            }
+            match below(5) {
+                0 => {
+                    let by = Duration::from_millis(below(4_000));
+                    clock.advance(by);
+                    same.advance(by);
+                }
+                1 => {
+                    let n = 1 + below(3);
+                    assert_eq!(one.try_acquire_n(n), two.try_acquire_n(n));
+                }
+                2 | 3 => {
+                    let (all, used) = (1 + below(6), below(7));
+                    let Ok(whole) = one.try_reserve(all) else { continue };
+                    let unused = two.try_reserve(all.saturating_sub(used)).unwrap();
+                    two.try_reserve(all.min(used)).unwrap().spend();
+                    held.push((whole, unused, all, used));
+                }
+                _ if !held.is_empty() => {
+                    let (whole, unused, all, used) = held.swap_remove(below(held.len() as u64) as usize);
+                    whole.settle(used).unwrap();
+                    drop(unused);
+                    two.charge(used.saturating_sub(all)).unwrap();
+                }
+                _ => {}
+            }
+            assert_eq!(one.time_until_full(), two.time_until_full(), "seed {seed}, step {step}");
+        }
+    }
+}
+
+#[test]
+fn settling_charges_a_cost_above_the_estimate() {
+    let (limiter, clock) = limiter(10);
+    limiter.try_reserve(4).unwrap().settle(6.5).unwrap();
+    assert_eq!(limiter.time_until(10), Ok(Duration::from_millis(6_500)));
+    let reservation = limiter.try_reserve(3).unwrap();
+    assert!(matches!(reservation.settle(u64::MAX), Err(ChargeError::DebtTooDeep { .. })));
+    assert!(matches!(limiter.try_reserve(0.5).unwrap().settle(-1), Err(ChargeError::Invalid(_))));
+    // Nothing has come back of either.
+    assert_eq!(limiter.time_until_full(), SECOND * 10);
+    clock.advance(SECOND * 10);
+    limiter.try_reserve(4).unwrap().settle(0).unwrap();
+    assert_eq!(limiter.available(), 10);
 }

@@ -1,23 +1,21 @@
-//! What stands in the queue, and what a waiter is left with when it is taken out.
+//! The entries of the queue, and their outcomes.
 
 use core::task::Waker;
 
 use super::{ledger::Receipt, list::Node};
 use crate::{error::Denied, permits::Permits};
 
-/// A waiter's place in the queue.
 pub(crate) type Place = Node<Entry, Outcome>;
 
-/// No deadline.
+/// As a deadline: none. As a due time: not known.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// What stands in the queue.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(super) permits: Permits,
     /// The same in ticks.
     pub(super) cost: u64,
-    /// The clock reading by which it has to be due; `NEVER` if it waits for as long as it takes.
+    /// The latest acceptable due time, or `NEVER`.
     pub(super) deadline_ns: u64,
     pub(super) waker: Option<Waker>,
     pub(super) kind: Kind,
@@ -37,15 +35,14 @@ impl Entry {
     }
 }
 
-/// How an entry goes on when it is due.
+/// What happens to an entry that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It is granted.
     Single,
-    /// It stands at the front of the queues of several limits, and takes its part of all at once. When it is due, its
-    /// waker is woken to look at the other limits.
+    /// A part of a call for several limits, at the front of each of their queues. Its waker wakes the final round,
+    /// which takes all parts at once.
     FinalPart {
-        /// Whether it was due when it was last looked at, and its waker has been woken since it was not.
+        /// It is due, and its waker has been woken for that. The waker is woken again only after the part was not due.
         woken: bool,
     },
 }
@@ -56,15 +53,14 @@ impl Kind {
     }
 }
 
-/// What a waiter is left with when it is taken out of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Granted(Grant),
-    /// It cannot be served any more as it asked to be.
+    /// It is too late for its deadline, or above the burst of a new quota.
     Denied(Denied),
 }
 
-/// Permits that were granted, and all that is needed to give them back.
+/// Granted permits, and the receipt to give them back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grant {
     /// In ticks.
@@ -72,14 +68,19 @@ pub(crate) struct Grant {
     pub(super) receipt: Receipt,
 }
 
-/// What the entries come to.
+impl Grant {
+    /// The grant without the permits that have been `used`.
+    pub(super) fn without(self, used: Permits) -> Self {
+        Self { cost: self.cost.saturating_sub(self.receipt.ticks(used)), ..self }
+    }
+}
+
+/// Sums over the entries.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sum {
-    /// What they ask for. A single cost may have 62 bits.
+    /// The ticks that they ask for. A single cost may have 62 bits.
     pub(super) ticks: u128,
-    /// How many have a deadline.
     pub(super) deadlines: usize,
-    /// How many are final parts.
     pub(super) final_parts: usize,
 }
 

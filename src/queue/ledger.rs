@@ -1,48 +1,54 @@
 //! How much of a grant can still go back.
 //!
-//! A grant that was not used goes back, except for what would have overflowed the bucket since it was made. Take the bucket
-//! in which the grant was never made. Let D be how far its level is above ours: the cost of the grant at first. Whenever the
-//! TAT is compared with a time, or clamped at one, that other bucket may have been full already; then D falls to how far
-//! the TAT is *ahead* of that time. Nothing else changes D. So what can go back is the least of
-//! - the cost,
-//! - all the distances by which the TAT was ahead at a comparison since the grant,
-//! - the distance now.
+//! An unused grant goes back, except for what would have overflowed if it had never been made. Compare the bucket with
+//! the one *without the grant*, and let D be how much higher the level of that one is. At first D is the cost. When the
+//! TAT is compared with a time, or raised to it, the bucket without the grant may have been full. Then D falls to how
+//! far the TAT is *ahead* of that time, if that is less. Nothing else changes D. So what can go back is the least of
+//! the cost, of how far the TAT was ahead at each comparison since the grant, and of how far it is ahead now.
 //!
-//! Only those comparisons are noted that were closer than all after them. A comparison with the same time as the last
-//! one needs no note: what was granted in between was granted from that time on, and has not overflowed. If there are more
-//! than [`NOTES`], the two oldest are made one, with the lesser distance: rather too little goes back.
+//! ```text
+//! time   call                   TAT ahead   D of the first grant   TAT after (a full bucket at first)
+//!  100   40 ticks are granted       0                40             140
+//!  125   50 ticks are granted      15                15             190
+//!  180   the first goes back       10                10             180: 10 of its 40 ticks go back
+//! ```
 //!
-//! When a grant goes back, the distances noted since it was made shrink by as much, for without it the TAT would have been
-//! less far ahead. A change of quota that keeps the level converts the distances. A step of the clock, a reset and a change
-//! that does not keep the level count as a comparison with the TAT itself: nothing granted before goes back.
+//! A note is dropped when a later one is as near or nearer, so the distances ascend from the oldest note to the newest.
+//! A second comparison with the same time needs no note: what was granted in between was granted from that time on, and
+//! has not overflowed. Above [`NOTES`] notes the two oldest become one, with the lesser distance: rather too little
+//! goes back.
 //!
-//! What was taken without the lock has left no note. It raised the TAT, at a time no later than now, so that the word as the
-//! last thaw left it is compared with now. What is moved from the slots to the word is no comparison: in the other bucket
-//! it would be in the slots still.
-//!
-//! Random histories against the rule: `tests/models/give_back.rs`.
+//! When a grant goes back, the distances since it shrink by as much: without the grant, the TAT would have been less
+//! far ahead. A change of quota that keeps the level converts them. After a step back of the clock, a reset, or another
+//! change of quota, no earlier grant goes back. Calls without the lock leave no note; invariant 3 of `core.rs` says
+//! what they count as. Moving parked permits into the word is no comparison: in the bucket without the grant they would
+//! still be in the slots. `tests/models/give_back.rs` checks random histories against the rule.
 
 use arrayvec::ArrayVec;
 
-/// The most notes.
+use crate::permits::Permits;
+
 pub(super) const NOTES: usize = 16;
 
-/// What a grant keeps of the ledger.
+/// The moment of a grant, and the ticks per permit at that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Receipt {
     moment: u64,
-    /// The ticks to one permit when the grant was made.
     per_permit: u64,
 }
 
 impl Receipt {
-    /// A cost by a scale of so many ticks to one permit.
+    /// The cost of `permits` when the grant was made.
+    pub(super) fn ticks(&self, permits: Permits) -> u64 {
+        permits.ticks(self.per_permit).try_into().unwrap_or(u64::MAX)
+    }
+
     pub(super) fn convert(&self, cost: u64, per_permit: u64) -> u64 {
         proportion(cost.into(), per_permit, self.per_permit).try_into().unwrap_or(u64::MAX)
     }
 }
 
-/// A comparison: grants of this moment or before were made before it.
+/// A comparison. The grants of lesser moments were made before it.
 #[derive(Clone, Copy, Debug)]
 struct Note {
     moment: u64,
@@ -52,10 +58,10 @@ struct Note {
 
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// By moment, and by distance.
+    /// Ascending by moment, and by distance.
     notes: ArrayVec<Note, NOTES>,
     moment: u64,
-    /// The time of the last comparison.
+    /// The time of the last note, if it is known and counts from the present origin.
     compared: Option<u64>,
 }
 
@@ -64,15 +70,16 @@ impl Ledger {
         Self { notes: ArrayVec::new_const(), moment: 0, compared: None }
     }
 
-    /// The TAT is compared with this time, or clamped at it.
+    /// Notes that `tat` is compared with `time`, or raised to it.
     pub(super) fn compare(&mut self, tat: u64, time: u64) {
+        // `tat < time`: clamped again, so the bucket without the grant loses again.
         if self.compared != Some(time) || tat < time {
             self.note(tat.saturating_sub(time));
             self.compared = Some(time);
         }
     }
 
-    /// The TAT was so far ahead of a time that it was compared with.
+    /// Notes a comparison at which the TAT was `ahead` ticks ahead.
     pub(super) fn note(&mut self, ahead: u64) {
         self.moment += 1;
         self.compared = None;
@@ -80,25 +87,25 @@ impl Ledger {
             self.notes.pop();
         }
         if self.notes.is_full() {
+            // Notes ascend, so the oldest has the lesser distance.
             let oldest = self.notes.remove(0);
             self.notes[0].ahead = oldest.ahead;
         }
         self.notes.push(Note { moment: self.moment, ahead });
     }
 
-    /// The receipt of a grant that is being made, after its comparison.
     pub(super) const fn receipt(&self, per_permit: u64) -> Receipt {
         Receipt { moment: self.moment, per_permit }
     }
 
-    /// How much of a cost can go back, by a scale of so many ticks to one permit.
-    pub(super) fn good(&self, cost: u64, receipt: &Receipt, per_permit: u64) -> u64 {
+    /// How much of a cost can go back, in ticks at `per_permit` ticks per permit.
+    pub(super) fn returnable(&self, cost: u64, receipt: &Receipt, per_permit: u64) -> u64 {
         let least =
             self.notes.iter().find(|note| note.moment > receipt.moment).map_or(u64::MAX, |note| note.ahead);
         receipt.convert(cost, per_permit).min(least)
     }
 
-    /// So much of a grant has gone back.
+    /// `by` ticks of a grant have gone back.
     pub(super) fn shrink(&mut self, receipt: &Receipt, by: u64) {
         let first = self.notes.iter().position(|note| note.moment > receipt.moment);
         let Some(mut first) = first else { return };
@@ -111,7 +118,7 @@ impl Ledger {
         }
     }
 
-    /// No grant so far goes back.
+    /// No earlier grant goes back from now on.
     pub(super) fn close(&mut self) {
         self.note(0);
     }
@@ -121,7 +128,7 @@ impl Ledger {
         self.compared = None;
     }
 
-    /// The scale changes from `old` ticks to one permit to `new`.
+    /// Converts the distances from `old` ticks per permit to `new`.
     pub(super) fn rescale(&mut self, old: u64, new: u64) {
         for note in &mut self.notes {
             // Rounded down: rather too little goes back.
@@ -130,7 +137,7 @@ impl Ledger {
     }
 }
 
-/// `ticks * new / old`, rounded down. Nothing overflows: `new` and `old` are of up to 62 bits, and `ticks` of up to 64.
+/// `ticks * new / old`, rounded down. No overflow: `new` and `old` have up to 62 bits, and `ticks` up to 64.
 pub(super) fn proportion(ticks: i128, new: u64, old: u64) -> i128 {
     (ticks * i128::from(new)).div_euclid(i128::from(old))
 }

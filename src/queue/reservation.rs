@@ -1,4 +1,4 @@
-//! Permits that are taken, and go back unless they are used.
+//! Permits that return to the limiter unless they are used.
 
 use core::{fmt, future::poll_fn, pin::pin};
 use std::sync::Arc;
@@ -6,28 +6,26 @@ use std::sync::Arc;
 use super::{driver::Driver, entry::Grant, waiter::Waiter};
 use crate::{
     clock::{Clock, QuantaClock},
-    error::{AcquireError, Denied},
-    permits::Permits,
+    error::{AcquireError, ChargeError, Denied},
+    permits::{Amount, Permits},
 };
 
-/// Permits that have been taken, and go back on drop unless they are [spent](Self::spend): for calls that may
-/// not take place after all.
+/// Permits that return to the limiter on drop unless they are [spent](Self::spend), for calls that may not take place.
 ///
 /// It is made by [`RateLimiter::try_reserve`](crate::RateLimiter::try_reserve) and
-/// [`RateLimiter::reserve`](crate::RateLimiter::reserve). To drop it takes the queue's lock, and never waits for permits.
+/// [`RateLimiter::reserve`](crate::RateLimiter::reserve). Its drop takes the queue's lock, and never waits for permits.
 ///
-/// # How much goes back
-/// All of it, except for what may have overflowed the bucket since. What goes back is granted to the waiters first.
+/// # How much returns
+/// All permits, except those that would have overflowed the bucket meanwhile. Waiters get them first.
 ///
-/// Without this reservation the bucket would have held more. If it would have been full at some time since, permits that
-/// came then would have been lost, and to give as many back would be a second burst. Part of a reservation can go back.
-/// Calls that took permits without the queue's lock leave no note of when they did. If there were some since, the
-/// limiter takes the least that can be right, as of the next call under the lock.
+/// Without the reservation the bucket would have held more. If the bucket would have been full at some time since, the
+/// permits that arrived then would have been lost, so they do not return: they would be a second burst. Calls without
+/// the queue's lock do not record when they took permits. After such calls the least that can be right returns.
 ///
-/// So an unused reservation may be worth little or nothing after longer than `burst / rate`, also under load. An
-/// estimate that is settled after a call of five seconds wants a burst of `rate * 5 s`. After
-/// [`reset`](crate::RateLimiter::reset), after a change of quota that does not keep the level
-/// ([`Inherit`](crate::Inherit)), and after the clock has stepped back, nothing goes back.
+/// So a reservation that is unused for longer than `burst / rate` may return little or nothing, also under load. For an
+/// estimate that is settled after five seconds, use a burst of `rate * 5 s` or more. Nothing returns after
+/// [`reset`](crate::RateLimiter::reset), after a change of quota other than by [`Inherit::AsIs`](crate::Inherit::AsIs),
+/// or after the limiter has seen its clock step back.
 ///
 /// # Examples
 /// ```
@@ -46,32 +44,57 @@ use crate::{
 pub struct Reservation<C: Clock = QuantaClock> {
     driver: Arc<Driver<C>>,
     permits: Permits,
-    /// None once it is spent.
+    /// `None` once spent.
     grant: Option<Grant>,
 }
 
 impl<C: Clock> Reservation<C> {
-    /// Takes permits if they are there and nobody waits.
     pub(crate) fn try_new(driver: &Arc<Driver<C>>, permits: Permits) -> Result<Self, Denied> {
         let grant = driver.try_hold(permits)?;
         Ok(Self { driver: Arc::clone(driver), permits, grant: Some(grant) })
     }
 
-    /// Waits for permits.
     pub(crate) async fn wait(driver: &Arc<Driver<C>>, permits: Permits) -> Result<Self, AcquireError> {
         let mut waiter = pin!(Waiter::new(&**driver, Ok(permits), None));
         let grant = poll_fn(|cx| waiter.as_mut().poll_grant(cx, true)).await.map_err(AcquireError::of)?;
         Ok(Self { driver: Arc::clone(driver), permits, grant })
     }
 
-    /// Uses the permits for good: the call takes place.
-    ///
-    /// See the example of [`Reservation`].
+    /// Spends the permits: the call takes place. See the example of [`Reservation`].
     pub fn spend(mut self) {
         self.grant = None;
     }
 
-    /// How many permits it holds.
+    /// Uses as many of the permits as the call has cost, and gives the rest back by the rule of the type. If the call has
+    /// cost more than was reserved, the difference is [charged](crate::RateLimiter::charge), which may leave a debt.
+    ///
+    /// # Errors
+    /// As [`RateLimiter::charge`](crate::RateLimiter::charge). All permits of the reservation stay used then.
+    ///
+    /// ```
+    /// use tidegate::{ManualClock, Quota, RateLimiter};
+    /// let tokens = RateLimiter::with_clock(Quota::per_minute(1_000), ManualClock::new());
+    /// tokens.try_reserve(900).unwrap().settle(700).unwrap();
+    /// assert_eq!(tokens.available(), 300);
+    /// tokens.try_reserve(300).unwrap().settle(350).unwrap();
+    /// assert_eq!(tokens.available(), -50);
+    /// ```
+    pub fn settle(mut self, cost: impl Amount) -> Result<(), ChargeError> {
+        let grant = self.grant.take();
+        let cost = cost.permits()?;
+        match cost.minus(self.permits) {
+            Some(Permits::ZERO) => Ok(()),
+            Some(more) => self.driver.charge(more).map(drop),
+            None => {
+                if let Some(grant) = grant {
+                    self.driver.give_back(grant.without(cost));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The permits reserved.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
