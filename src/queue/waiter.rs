@@ -1,14 +1,13 @@
 //! The futures of waiters.
 //!
-//! | stage   | what the future holds            | dropped then                                    |
-//! |---------|----------------------------------|-------------------------------------------------|
-//! | Start   | nothing                          | nothing                                         |
-//! | Queued  | a place, perhaps granted already | leaves; a grant goes back and on to the next    |
-//! | Held    | permits, not yet reported        | they go back and on to the next                 |
-//! | Done    | nothing                          | nothing                                         |
+//! | stage  | the future holds                       | on drop                                          |
+//! |--------|----------------------------------------|--------------------------------------------------|
+//! | Start  | nothing                                | nothing                                          |
+//! | Queued | a place in the queue, maybe granted    | leaves; a grant returns, and due waiters get it  |
+//! | Held   | permits that it has not reported yet   | the permits return, and due waiters get them     |
+//! | Done   | nothing                                | nothing                                          |
 //!
-//! A task that has used up its cooperative budget keeps its place: it joins the queue first, and is asked
-//! to yield only when it would be Ready (Held).
+//! A task without cooperative budget joins the queue first. It yields only when it could return Ready (Held).
 
 use core::{
     fmt,
@@ -25,7 +24,7 @@ use pin_project_lite::pin_project;
 use super::{
     coop::poll_proceed,
     core::{Caller, after, not_yet},
-    driver::Driver,
+    driver::{Driver, Step},
     entry::{Grant, NEVER, Outcome, Place},
     paused::Since,
 };
@@ -36,7 +35,6 @@ use crate::{
 };
 
 impl<C: Clock> Driver<C> {
-    /// Takes permits without the lock, unless the task has used up its cooperative budget.
     fn take_in_budget(&self, permits: Permits, cx: &mut Context<'_>) -> bool {
         if self.meter().is_owned() {
             return false;
@@ -49,7 +47,7 @@ impl<C: Clock> Driver<C> {
         taken
     }
 
-    /// Joins the queue; or takes the permits, if nobody is in it and they are there.
+    /// Takes the permits if they are available and the queue is empty. Otherwise joins the queue, and returns `None`.
     pub(super) fn enter(
         &self,
         place: Pin<&Place>,
@@ -58,10 +56,32 @@ impl<C: Clock> Driver<C> {
         waker: &mut Option<Waker>,
     ) -> Result<Option<Grant>, Denied> {
         let mut step = self.step();
-        let cost = step.cost(permits)?;
         let first = step.is_empty();
-        let tick = if first || cost == 0 {
-            self.reclaim_parked(&mut step, cost);
+        let entered = self.take_or_join(&mut step, place, permits, max_wait, waker);
+        let look = match &entered {
+            Ok(Some(_)) => false,
+            Ok(None) => step.note_caller(first) || step.is_alarm_void(),
+            // The step may have found that the clock stepped back.
+            Err(_) => step.is_alarm_void(),
+        };
+        drop(step);
+        if look {
+            self.drive();
+        }
+        entered
+    }
+
+    fn take_or_join(
+        &self,
+        step: &mut Step<'_>,
+        place: Pin<&Place>,
+        permits: Permits,
+        max_wait: Option<Duration>,
+        waker: &mut Option<Waker>,
+    ) -> Result<Option<Grant>, Denied> {
+        let cost = step.cost(permits)?;
+        let tick = if step.is_empty() || cost == 0 {
+            self.reclaim_parked(step, cost);
             match step.take(cost, Caller::Waiter) {
                 Ok(grant) => return Ok(Some(grant)),
                 Err(tick) => tick,
@@ -70,24 +90,19 @@ impl<C: Clock> Driver<C> {
             step.turn(cost)
         };
         let deadline_ns = max_wait.map_or(NEVER, |wait| after(step.now_ns(), wait));
-        let due_ns = step.frame().instant(tick);
+        let due_ns = step.frame().reading_at(tick);
         if due_ns > deadline_ns {
             return Err(not_yet(due_ns, deadline_ns));
         }
         if let Some(waker) = waker.take() {
             step.join(place, permits, cost, deadline_ns, waker);
         }
-        let look = step.note_caller(first) || step.is_alarm_void();
-        drop(step);
-        if look {
-            self.drive();
-        }
         Ok(None)
     }
 
-    /// Leaves the queue, or gives back a grant that came first.
+    /// Leaves the queue, or gives the grant back if the place was granted before.
     pub(crate) fn leave(&self, place: Pin<&Place>) {
-        // Without the clock: it may panic, and the place must not stay linked then.
+        // Without the clock: if the clock panicked, the place would stay linked.
         let (removed, first) = self.without_clock(|core| {
             let first = core.is_front(place);
             (core.leave(place), first)
@@ -101,7 +116,7 @@ impl<C: Clock> Driver<C> {
         }
     }
 
-    /// Gives back a grant that was not used, and on to the next.
+    /// Returns an unused grant to the bucket, then grants the waiters that this makes due.
     pub(crate) fn give_back(&self, grant: Grant) {
         if self.with(|core| core.give_back(grant)) {
             self.drive_if_waiters();
@@ -118,7 +133,6 @@ enum Stage {
 }
 
 pin_project! {
-    /// A waiter, over a borrowed or an owned driver.
     #[derive(Debug)]
     pub(crate) struct Waiter<D, C>
     where
@@ -157,8 +171,8 @@ impl<D: Deref<Target = Driver<C>>, C: Clock> Waiter<D, C> {
         Self { driver, stage: Stage::Start(permits, max_wait), place }
     }
 
-    /// Waits. If the grant has to be one that can be given back later, `hold`, it goes through the lock; else
-    /// there may be none to show.
+    /// With `hold`, always takes the lock, so that the caller gets a [`Grant`] that it can return. Without `hold`, the
+    /// fast path may succeed and give `None`.
     pub(crate) fn poll_grant(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -176,16 +190,14 @@ impl<D: Deref<Target = Driver<C>>, C: Clock> Waiter<D, C> {
                         return Poll::Ready(Err(Denied::Invalid(invalid)));
                     }
                 };
-                // Without the lock only if it can be reported at once: a grant that is held has to be one that
-                // can be given back.
                 if !hold && this.driver.take_in_budget(permits, cx) {
                     *this.stage = Stage::Done;
                     return Poll::Ready(Ok(None));
                 }
                 let max_wait = *max_wait;
-                // Before the lock is taken: to clone it runs foreign code.
+                // Cloned before the lock is taken: cloning runs foreign code.
                 let mut waker = Some(cx.waker().clone());
-                // Set before the place is linked, so that a panic in there finds its way out.
+                // Set before the place is linked: if `enter` panics, drop unlinks the place.
                 *this.stage = Stage::Queued(Since::now());
                 match this.driver.enter(place, permits, max_wait, &mut waker) {
                     Ok(None) => {}
@@ -259,7 +271,7 @@ macro_rules! futures {
     )*};
 }
 
-/// One permit always fits: a burst is at least one.
+/// One permit is never refused: a burst is at least one.
 fn one(granted: Result<(), Denied>) {
     debug_assert!(granted.is_ok(), "one permit was refused");
 }
@@ -271,7 +283,7 @@ fn without_deadline(granted: Result<(), Denied>) -> Result<(), AcquireError> {
 futures! {
     /// The future of [`RateLimiter::acquire`](crate::RateLimiter::acquire).
     ///
-    /// It cannot be moved once polled:
+    /// It is not `Unpin`:
     /// ```compile_fail
     /// fn unpin<T: Unpin>() {}
     /// unpin::<tidegate::Acquire<'static, tidegate::QuantaClock>>();

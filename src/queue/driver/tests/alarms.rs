@@ -40,6 +40,17 @@ fn the_next_alarm_is_set_when_the_first_waiter_leaves() {
     assert!(!state(&limiter).0);
 }
 
+/// The alarm goes by readings that come again. The caller that finds the step back need not wait itself.
+#[test]
+fn a_refused_caller_that_finds_a_step_back_sets_the_alarm_anew() {
+    let (limiter, clock) = dialed("1/s burst 3 initial 0");
+    let _waiter = queued(&limiter, 3);
+    clock.set(START - 60 * SECOND);
+    let late = poll(&mut Box::pin(limiter.acquire_within(1, Duration::ZERO)));
+    assert!(matches!(late, Poll::Ready(Err(_))));
+    assert_eq!(clock.deadlines().last(), Some(&(START - 57 * SECOND)));
+}
+
 #[test]
 fn the_first_waiter_that_leaves_lets_the_next_go_at_once() {
     let (limiter, clock) = dialed("1/s burst 3 initial 0");
