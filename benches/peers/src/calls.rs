@@ -3,13 +3,16 @@
 //! Every party is configured so that all its calls end the same way, and says whether they did.
 
 use std::{
+    future::Future,
     hint::black_box,
     num::NonZeroU32,
+    pin::pin,
     sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Waker},
 };
 
 use governor::{DefaultDirectRateLimiter, RateLimiter as Governor};
-use tidegate::{Quota, RateLimiter};
+use tidegate::{PerCore, Quota, RateLimiter};
 
 /// A kind of call to be measured.
 pub trait Call: Sync {
@@ -154,6 +157,80 @@ impl Call for Refuse {
     #[inline]
     fn call(&self, (): &mut ()) -> bool {
         self.0.try_acquire().is_err()
+    }
+}
+
+/// A future of tidegate that is made and polled once, with the permit available.
+pub struct Acquire(RateLimiter);
+
+impl Default for Acquire {
+    fn default() -> Self {
+        Self(Admit::default().0)
+    }
+}
+
+impl Call for Acquire {
+    type Own = Context<'static>;
+
+    fn name(&self) -> &'static str {
+        "tidegate, `acquire().await` with a permit available"
+    }
+
+    fn own(&self) -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    #[inline]
+    fn call(&self, own: &mut Context<'static>) -> bool {
+        pin!(self.0.acquire()).poll(own).is_ready()
+    }
+}
+
+/// A call of tidegate's `PerCore` that is always refused.
+pub struct RefuseShared(PerCore);
+
+impl Default for RefuseShared {
+    fn default() -> Self {
+        Self(PerCore::new(&RateLimiter::new(Quota::per_day(1000).with_initial(0))))
+    }
+}
+
+impl Call for RefuseShared {
+    type Own = ();
+
+    fn name(&self) -> &'static str {
+        "tidegate, refused through `PerCore`"
+    }
+
+    fn own(&self) {}
+
+    #[inline]
+    fn call(&self, (): &mut ()) -> bool {
+        self.0.try_acquire().is_err()
+    }
+}
+
+/// Makes a limiter of tidegate.
+pub struct Make(Quota);
+
+impl Default for Make {
+    fn default() -> Self {
+        Self(Quota::per_minute(7))
+    }
+}
+
+impl Call for Make {
+    type Own = ();
+
+    fn name(&self) -> &'static str {
+        "tidegate, `RateLimiter::new` and drop"
+    }
+
+    fn own(&self) {}
+
+    #[inline]
+    fn call(&self, (): &mut ()) -> bool {
+        black_box(RateLimiter::new(self.0)).waiting() == 0
     }
 }
 

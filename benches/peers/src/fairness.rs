@@ -38,7 +38,7 @@ const WAYS: [(&str, u64, Call); 4] = [
 /// The part of the quota that was delivered, and the least part of an equal share that a caller got.
 fn measure(rate: u64, call: Call) -> (f64, f64) {
     let cores = thread::available_parallelism().map_or(2, usize::from).max(2);
-    // Enough for what comes while everybody is held up, and little beside what comes in all.
+    // Holds the permits that come while all callers are delayed, and is small beside the total.
     let limiter = RateLimiter::new(Quota::per_second(rate).with_burst(rate / 10).with_initial(0));
     let per_core = PerCore::new(&limiter);
     let over = AtomicBool::new(false);

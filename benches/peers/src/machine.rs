@@ -29,7 +29,7 @@ impl OtherWork {
     }
 }
 
-/// Seconds that all cores together were not idle, those included that the host took away.
+/// Seconds for which all cores together were not idle, including the time that the host took away.
 fn busy_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let fields = stat.lines().next()?.split_whitespace().skip(1);

@@ -1,4 +1,4 @@
-//! One quota on every core: slots and hands beside the word, governor, and a bare decrement.
+//! One quota on every core: `PerCore` slots and `Local`s beside the word, governor, and a bare decrement.
 
 use std::{cell::Cell, fmt::Write, thread};
 
@@ -92,9 +92,9 @@ macro_rules! by_hand {
 }
 
 by_hand! {
-    /// A hand for each thread, with shares of 64.
+    /// A `Local` for each thread, with shares of 64.
     SmallHand, "Local, share 64", shares_of(64);
-    /// A hand for each thread, with shares of 1024.
+    /// A `Local` for each thread, with shares of 1024.
     ByHand, "Local, share 1024", shares_of(1024);
 }
 

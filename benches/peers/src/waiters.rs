@@ -100,8 +100,10 @@ struct Grants {
 impl Grants {
     fn new(waiters: usize) -> Self {
         let clock = ManualClock::new();
-        let limiter =
-            RateLimiter::with_clock(Quota::per_second(1_000_000).with_burst(1).with_initial(0), clock.clone());
+        let limiter = RateLimiter::with_clock(
+            Quota::per_second(1_000_000).with_burst(1).with_initial(0),
+            clock.clone(),
+        );
         let queue = queue_up(&limiter, waiters);
         Self { clock, limiter, queue }
     }

@@ -9,7 +9,7 @@ pub struct Cell {
     pub rate: u32,
     /// Hungry tasks.
     pub tasks: usize,
-    /// The burst, for those parties that have one.
+    /// The burst, for parties that have one.
     pub burst: u32,
 }
 

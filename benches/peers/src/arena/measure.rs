@@ -30,7 +30,7 @@ pub(super) const WARM_UP: Duration = Duration::from_millis(300);
 const LAST: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_micros(700);
 
-/// How long nothing may change for a reading to be one of an instant at which nobody was just being served.
+/// If no count changes for this long, no task was being granted at the time of the reading.
 const STILL: Duration = Duration::from_micros(30);
 
 /// What came of one cell.
@@ -159,8 +159,8 @@ fn read_for_a_while(counts: &Counts) -> Vec<Reading> {
     readings
 }
 
-/// The typical reading of those at which all stood still: one worker that the machine has put aside holds a
-/// task back that was served already. Where nothing ever stands still, as at high rates, of all readings.
+/// The median of the readings at which no count changed: a preempted worker may delay a task that was already granted.
+/// If the counts always change, as at high rates, the median of all readings.
 fn rounds_apart(readings: &[Reading]) -> f64 {
     let any_still = readings.iter().any(|reading| reading.still);
     median(readings.iter().filter(|reading| reading.still || !any_still).map(Reading::rounds_apart))

@@ -81,7 +81,7 @@ impl Party for LeakyBucket {
         let refill = (cell.rate / 1000).max(1);
         let limiter = leaky_bucket::RateLimiter::builder()
             .max(refill.max(cell.burst) as usize)
-            .with_initial(0)
+            .initial(0)
             .refill(refill as usize)
             .interval(Duration::from_secs(1) * refill / cell.rate)
             .build();
