@@ -35,7 +35,12 @@ pub use self::{
 #[cfg(feature = "tokio")]
 pub use self::clock::TokioClock;
 
-/// What the fuzzer runs on the list of waiters, which is not public.
+/// The examples of the guide, as tests.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../docs/GUIDE.md")]
+struct Guide;
+
+/// The target of the fuzzer for the list of waiters, which is private.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn fuzz_list(bytes: &[u8]) {
