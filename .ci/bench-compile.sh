@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The benchmarks compile, and so does the package that compares with peers.
+# Compiles the benchmarks, and the package that compares with peers.
 source "$(dirname "$0")/lib.sh"
 
 cargo bench --no-run

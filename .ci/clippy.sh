@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# No warnings: of the compiler, of clippy, in library, tests, benches and examples, and in the loom build.
+# Fails on any warning of the compiler or clippy: library, tests, benches, examples, and the loom build.
 source "$(dirname "$0")/lib.sh"
 
 cargo clippy --lib --no-default-features -- -D warnings

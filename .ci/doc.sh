@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The documentation builds without warnings: no broken links, nothing public without a word. And docs/VERIFICATION.md names
-# only files that exist.
+# Builds the documentation without warnings: no broken links, all public items documented. Checks that
+# docs/VERIFICATION.md names only files that exist.
 source "$(dirname "$0")/lib.sh"
 
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job, and every demo.
+# Runs every example.
 source "$(dirname "$0")/lib.sh"
 
 cargo build --release --examples

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Each feature alone, none, and all together compile without a warning, and the crate does without tokio.
+# Compiles with each feature alone, with none, and with all, without a warning. Tests the crate without tokio.
 source "$(dirname "$0")/lib.sh"
 
 for features in "" "--no-default-features" "--no-default-features --features serde" \
@@ -8,7 +8,7 @@ for features in "" "--no-default-features" "--no-default-features --features ser
     # shellcheck disable=SC2086
     RUSTFLAGS="${RUSTFLAGS:-} -D warnings" cargo check --lib --target-dir "$base/features" $features
 done
-# Those of tests/ that do without tokio's clock and timers compile; the unit tests and the doc tests run.
+# Compiles the files of tests/ that do not use tokio's clock and timers. Runs the unit tests and the doc tests.
 echo "== tests without tokio"
 named=()
 for file in tests/*.rs; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The formatting is that of rustfmt.toml, in every package.
+# Checks the formatting of every package against rustfmt.toml.
 source "$(dirname "$0")/lib.sh"
 
 cargo fmt --all --check

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The hot calls take no more instructions than benches/instructions/limits says: a regression that no noise hides. Counted
-# by valgrind: the difference between many calls and twice as many, for each call.
+# Checks that the hot calls take no more instructions than benches/instructions/limits allows. Unlike times, counts have
+# no noise. valgrind counts; the result is the difference between many calls and twice as many, divided by the calls.
 source "$(dirname "$0")/lib.sh"
 
 if ! valgrind --version >/dev/null 2>&1; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Files import each other as docs/DESIGN.md says, without circles, and none is too long.
+# Checks that files import each other as docs/DESIGN.md says, without circles, and that none is too long.
 source "$(dirname "$0")/lib.sh"
 
 python3 scripts/imports.py

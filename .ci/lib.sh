@@ -1,18 +1,18 @@
-# Sourced by every job: where we are, and the helpers they share.
+# Sourced by every job: goes to the repository root, and defines shared helpers.
 # shellcheck shell=bash
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TERM_COLOR=never
-# What is built in another way than `cargo test` builds it has a folder of its own in here.
+# Builds that differ from `cargo test` have their own folders in here.
 base=${CARGO_TARGET_DIR:-target}
 export CARGO_INCREMENTAL=0
-# Debug information is what makes binaries large and slow to link.
+# Debug information makes binaries large and slow to link.
 export CARGO_PROFILE_DEV_DEBUG=line-tables-only
 export CARGO_PROFILE_RELEASE_DEBUG=0
 export CARGO_PROFILE_BENCH_DEBUG=0
 
-# Ends the job as skipped. The run goes on, and its closing table says so.
+# Ends the job as skipped. The run continues, and its closing table shows the skip.
 skip() {
     echo
     echo "############################################################"
@@ -21,7 +21,7 @@ skip() {
     exit 77
 }
 
-# Makes sure that there is a nightly toolchain with the components named, or ends the job as skipped.
+# Installs a nightly toolchain with the named components if necessary. Ends the job as skipped if that fails.
 need_nightly() {
     if ! cargo +nightly --version >/dev/null 2>&1; then
         echo "no nightly toolchain here; asking rustup for one"
@@ -38,33 +38,33 @@ need_nightly() {
     done
 }
 
-# Makes sure that a cargo subcommand is there.
+# Installs a cargo subcommand if necessary.
 need_cargo_tool() {
     if ! cargo "$1" --version >/dev/null 2>&1; then
         cargo install --locked "cargo-$1"
     fi
 }
 
-# The commit, with a `+` if the tree has changes other than those of docs/.
+# Prints the commit, with a `+` if files outside docs/ have changes.
 revision() {
     local change
     change=$(git status --porcelain -- . ':!docs')
     echo "$(git rev-parse --short HEAD)${change:++}"
 }
 
-# The fuzz targets, a line each; fails if there are none.
+# Prints the fuzz targets, a line each. Fails if there are none.
 fuzz_targets() {
     cargo +nightly fuzz list | grep . || { echo "no fuzz targets" >&2; return 1; }
 }
 
-# Builds a fuzz target, and says in `sanitizer` and CARGO_TARGET_DIR how and where. The only unsafe code is looked at by
+# Builds a fuzz target, and sets `sanitizer` and CARGO_TARGET_DIR. The target with unsafe code runs with
 # AddressSanitizer. The other targets look for wrong answers, and run ten times as fast without it.
 build_fuzz_target() {
     sanitizer=none
     if [ "$1" = list ]; then
         sanitizer=address
     fi
-    # A folder for each, or one would undo what the other has built.
+    # A folder for each sanitizer: two builds in one folder would rebuild each other's files.
     export CARGO_TARGET_DIR="$base/fuzz/$sanitizer"
     cargo +nightly fuzz build --sanitizer "$sanitizer" "$1"
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The loom models: every interleaving with up to LOOM_MAX_PREEMPTIONS preemptions. Each says how many executions it took.
+# Runs the loom models: every interleaving with up to LOOM_MAX_PREEMPTIONS preemptions. Each model prints its
+# executions.
 source "$(dirname "$0")/lib.sh"
 
 export RUSTFLAGS="--cfg tidegate_loom"

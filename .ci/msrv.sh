@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The published package builds and passes its tests with the oldest Rust that Cargo.toml promises. That is the compiler of
-# Debian's packages rustc-web and cargo-web; else rustup fetches it.
+# Builds and tests the published package with the oldest Rust that Cargo.toml promises. Uses Debian's packages rustc-web
+# and cargo-web if they have that version; else rustup fetches it.
 source "$(dirname "$0")/lib.sh"
 
 msrv=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 echo "rust-version = $msrv"
 
-# Whether this compiler is the one that is looked for.
+# Whether this compiler has the version of Cargo.toml.
 is_msrv() { "$@" --version 2>/dev/null | grep -q "^rustc $msrv\."; }
 
 if ! is_msrv /usr/bin/rustc && [ "$msrv" = 1.85 ] && command -v apt-get >/dev/null; then
@@ -22,7 +22,7 @@ else
 fi
 "${cargo[@]}" --version
 
-# What a user gets: the package, unpacked elsewhere, with the versions that its lock file names.
+# The package as a user gets it: unpacked elsewhere, with the versions of its lock file.
 target=$(realpath -m "$base/msrv")
 cargo package --allow-dirty --no-verify --quiet
 unpacked=$target/unpacked

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The soak: an hour of virtual time for each test of it, ten minutes of real time over loopback, and ten in process. It
+# Runs the soak: an hour of virtual time for each test, ten minutes of real time over loopback, and ten in process. It
 # runs only when named: `bash .ci/run soak`.
 source "$(dirname "$0")/lib.sh"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The test command of the README: unit tests, integration tests, examples compiled, documentation tests.
+# Runs the test command of the README: unit, integration and documentation tests. Compiles the examples.
 source "$(dirname "$0")/lib.sh"
 
 cargo test --all-features

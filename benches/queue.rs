@@ -1,8 +1,8 @@
-//! What does a call cost that waits, and is the allowance used in full?
+//! The cost of a call that waits, and whether the whole allowance is used.
 //!
-//! Each task asks again as soon as it is served. A grant cannot come faster than the rate, so the time per
-//! grant that is reported here is at best the emission interval (1 µs at a million a second): what lies
-//! above it is allowance that was not delivered. The processor time per grant is in `benches/peers`.
+//! Each task asks again as soon as it is granted. Grants cannot come faster than the rate, so the reported time per
+//! grant is at least the emission interval (1 µs at a million a second). The excess is allowance that was not
+//! delivered. The processor time per grant is in `benches/peers`.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::{
@@ -21,7 +21,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
 }
 
-/// Has `tasks` tasks take `grants` permits between them; returns how long that took.
+/// Lets `tasks` tasks take `grants` permits in all, and returns how long they took.
 async fn closed_loop(limiter: &RateLimiter, tasks: u64, grants: u64) -> Duration {
     let left = Arc::new(AtomicU64::new(grants));
     let mut set = JoinSet::new();

@@ -1,4 +1,4 @@
-//! What does a call cost that does not wait?
+//! The cost of a call that does not wait.
 //!
 //! The floor under these numbers, and the peers, are in `benches/peers`.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]

@@ -1,4 +1,4 @@
-//! Prints how a burst works: what passes when callers want all they can get, but for a pause.
+//! Prints how a burst works: how many permits a caller gets that always takes all it can, except during a pause.
 //!
 //! ```sh
 //! cargo run --example burst
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tidegate::{ManualClock, Quota, RateLimiter};
 
-/// How often a caller asks, and how many such instants make a line.
+/// The time between two calls, and the calls for each line of output.
 const TICK: Duration = Duration::from_millis(1);
 const LINE: usize = 50;
 
 fn picture(quota: Quota) {
-    println!("\n{quota}; nobody calls between 0.3 s and 1.0 s");
+    println!("\n{quota}; no calls between 0.3 s and 1.0 s");
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let (mut total, mut window) = (0, Vec::new());
@@ -24,7 +24,7 @@ fn picture(quota: Quota) {
             let now = if pause { 0 } else { limiter.try_acquire_up_to(u64::MAX) };
             admitted += now;
             window.push(now);
-            // The last second, both ends included.
+            // A window of one second, both ends included.
             most = most.max(window.iter().rev().take(1_001).sum::<u64>());
             clock.advance(TICK);
         }

@@ -1,12 +1,12 @@
-//! A client pool with one worker a core, all on one quota: each takes from its own slot, and the total keeps to
-//! the allowance.
+//! A client pool with one worker for each core, all on one quota. Each worker takes from its own slot, and all together
+//! keep to the allowance.
 //!
 //! ```sh
 //! cargo run --release --example client_pool
 //! ```
 //!
-//! The workers want all they can get; the last one stops half-way, and what it has parked is not lost on the
-//! others.
+//! Each worker calls as often as it can. The last worker stops half-way; the others then use the permits that it has
+//! parked.
 
 use std::{
     process::ExitCode,
@@ -20,16 +20,16 @@ const RATE: u64 = 5_000_000;
 const BURST: u64 = 1_000_000;
 const RUN: Duration = Duration::from_secs(2);
 
-/// Calls until the time is over; how many were admitted, and how many refused.
+/// Calls until the time is over. Returns how many calls were admitted, and how many refused.
 fn work(per_core: &PerCore, until: Instant) -> (u64, u64) {
     let (mut admitted, mut refused) = (0, 0);
     while Instant::now() < until {
-        // The calls of a batch: a pool this fast does not look at the time for each.
+        // A batch: reading the time for each call would be too slow.
         for _ in 0..1000 {
             if let Err(denied) = per_core.try_acquire() {
                 refused += 1;
-                // A real client has other things to do meanwhile. The bucket holds 200 ms of permits, so that
-                // nothing is lost.
+                // A real client would do other work meanwhile. The bucket holds 200 ms of permits, so it does not
+                // overflow.
                 thread::sleep(denied.retry_after().unwrap_or_default().max(Duration::from_micros(200)));
                 break;
             }
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     }
     println!("\n   slot      draws      drawn      taken     stolen     parked      share");
     for (number, slot) in per_core.report().iter().enumerate() {
-        // Millions of permits: the fractions do not matter, and there are none.
+        // All amounts are whole: every call takes one permit.
         let [drawn, taken, stolen, parked] =
             [slot.drawn, slot.taken, slot.stolen, slot.parked].map(Permits::whole);
         println!(
@@ -77,10 +77,10 @@ fn main() -> ExitCode {
     let allowance = BURST + earned as u64;
     let left = u64::try_from(limiter.available()).unwrap_or(0);
     println!("\n{total} admitted, {left} left; the allowance is {BURST} + {earned:.0} = {allowance}");
-    // What had been set aside for parking was not there at first.
+    // The part of the burst that is set aside for parking was not available at first.
     let used = total as f64 / (BURST as f64 * 7.0 / 8.0 + earned);
     println!(
-        "{:.2} % used of what was there, an eighth of the burst being set aside for shares",
+        "{:.2} % of the available permits used; an eighth of the burst is set aside for shares",
         100.0 * used
     );
     if total > allowance || used < 0.99 {

@@ -1,4 +1,4 @@
-//! Prints when each call of a list is started: two quotas, in virtual time.
+//! Prints when each call of a list starts, for two quotas, in virtual time.
 //!
 //! ```sh
 //! cargo run --example demo_timelines
@@ -20,7 +20,7 @@ async fn timeline(title: &str, quota: Quota, calls: u32) {
 }
 
 fn main() -> std::io::Result<()> {
-    // Time is paused: tokio moves it on to the next timer whenever all tasks wait.
+    // Time is paused: when all tasks wait, tokio advances it to the next timer.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(async {
         timeline("Five per ten seconds", Quota::new(5, Duration::from_secs(10)), 15).await;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures, and writes docs/BENCHMARKS.md: `bash scripts/bench.sh`, with `--full` for every cell.
+# Runs the benchmarks and writes docs/BENCHMARKS.md: `bash scripts/bench.sh`, with `--full` for every cell.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

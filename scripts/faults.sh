@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Seeds faults into a copy of the sources, one at a time, and shows that a named model or test catches each:
-# `scripts/faults.sh` for all of them, `scripts/faults.sh NAME ...` for some. The working tree is left alone.
+# Seeds faults into a copy of the sources, one at a time, and checks that a named model or test catches each:
+# `scripts/faults.sh` for all faults, `scripts/faults.sh NAME ...` for some. It does not change the working tree.
 #
-# A fault is a file in `faults/`: what is wrong, who is to catch it, and which text is replaced by which. The text
-# has to occur exactly once. Who catches it is one of these, or each of several, a line for each:
+# A fault is a file in `faults/`: what is wrong, the tests that must catch it, and the replaced text with its
+# replacement. The replaced text has to occur exactly once. Each test has a line, in one of these forms:
 #     model NAME     a loom model of src/models/
 #     unit NAME      a unit test
 #     TEST NAME      a test of tests/TEST.rs
-# The table at the end says `killed`, or what is the matter: SURVIVED, DOES NOT APPLY, DOES NOT BUILD, TIMED OUT, or, for
-# a test that is not there or fails without any fault, BAD TEST. Anything but `killed` fails the run.
+# The table at the end shows `killed`, SURVIVED, DOES NOT APPLY, DOES NOT BUILD, TIMED OUT, or BAD TEST: the test does
+# not exist or fails without the fault. Any verdict but `killed` fails the run.
 #
-# FAULT_SECONDS bounds each test. FAULT_TABLE names a file for the table, a line for
-# each fault and test: its name, the verdict, the seconds, and the test, with blanks only in the last of these.
+# FAULT_SECONDS bounds each test. FAULT_TABLE names a file for the table, a line for each fault and test: the fault, the
+# verdict, the seconds, and the test. Only the last column contains blanks.
 source "$(dirname "$0")/../.ci/lib.sh"
 
 base=$(realpath -m "$base")
@@ -28,18 +28,18 @@ for name in "${names[@]}"; do
     grep -q '^killed by: ' "faults/$name.fault" || { echo "no fault, or one that nobody is to catch: $name" >&2; exit 1; }
 done
 
-# A copy of all that is not ignored. Everything in it is new, so that nothing built from another copy passes for it.
+# Copies all files that git does not ignore. All get a new time, so cargo uses no build of an earlier copy.
 rm -rf "$copy"
 mkdir -p "$copy"
 git ls-files -z --cached --others --exclude-standard \
     | tar -c --null --ignore-failed-read -T - 2>"$base/faults/log" | tar -xm -C "$copy"
-# It shares what its dependencies were built to with the working tree, and must not pass for that: cargo tells
-# packages of one name apart by their versions, not by where they are.
+# The copy shares built dependencies with the working tree. cargo tells packages of one name apart by version and not by
+# path, so the copy gets another version.
 sed -i '0,/^version = .*/s//version = "0.0.0"/' "$copy/Cargo.toml"
 
 header() { sed -n "s/^$2: //p" "faults/$1.fault"; }
 
-# Replaces the texts of a fault in the copy, of which it keeps what was there; fails unless each occurs exactly once.
+# Replaces the texts of a fault in the copy, and keeps the original file. Fails unless each text occurs exactly once.
 apply() {
     cp "$copy/$(header "$1" file)" "$base/faults/sound"
     perl - "faults/$1.fault" "$copy/$(header "$1" file)" <<'PERL'
@@ -51,7 +51,7 @@ my ($changes, $text) = (slurp($fault), slurp($path));
 my $count = 0;
 while ($changes =~ /^<<<<\n(.*?\n)====\n(.*?)^>>>>$/msg) {
     my ($old, $new) = ($1, $2);
-    # The last line may be the beginning of one.
+    # The last line may be a part of a line.
     chomp $old;
     chomp $new;
     my @found = $text =~ /\Q$old\E/g;
@@ -82,7 +82,7 @@ test_in_copy() {
 export base copy
 export -f test_in_copy
 
-# Runs a test: how it ends.
+# Runs a test and prints how it ends.
 outcome() {
     local kind=$1 name=$2 status=0
     (test_in_copy "$kind" "$name" --no-run) >"$log" 2>&1 || { echo "DOES NOT BUILD"; return; }
@@ -98,7 +98,7 @@ outcome() {
     fi
 }
 
-# How a test takes a fault: `verdict APPLIED KIND NAME`, where the fault has been applied if the first is 0.
+# Prints the verdict on a fault: `verdict APPLIED KIND NAME`. APPLIED is 0 if the fault has been applied.
 verdict() {
     if [ "${sound["$2 $3"]}" != passes ]; then
         echo "BAD TEST"
@@ -135,7 +135,7 @@ for name in "${names[@]}"; do
         echo "${table[-1]}"
         [ -z "${FAULT_TABLE:-}" ] || echo "$name ${verdict// /-} $((SECONDS - start)) $kind $test" >>"$FAULT_TABLE"
     done < <(header "$name" "killed by")
-    # Not with its old time: it has to be built again.
+    # A new time, so that cargo builds it again.
     [ ! -e "$base/faults/sound" ] || mv "$base/faults/sound" "$copy/$(header "$name" file)"
     touch "$copy/$(header "$name" file)"
 done

@@ -6,9 +6,9 @@
 - a file is not in the picture, or the picture names a file that does not exist,
 - a file is longer than MOST_LINES.
 
-A name in the picture stands for a file and its folder, but for the files of the folder that have a name of their own. What
-counts as imported is the file that defines a name, so a file that only passes a name on is none. Tests, models and the
-files that only declare modules are left out. `--list` prints what each file imports.
+A name in the picture stands for a file and its folder, except for files of the folder that the picture names
+themselves. An import counts for the file that defines the name, not for a file that only re-exports it. Tests, models
+and files that only declare modules are left out. `--list` prints the imports of each file.
 """
 
 import re

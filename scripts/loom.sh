@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Runs the loom models one at a time and says how many executions of each were looked at: `scripts/loom.sh` for all,
-# `scripts/loom.sh NAME ...` for those whose names begin so (`scripts/loom.sh cancel`).
+# Runs the loom models one at a time, and prints the executions of each: `scripts/loom.sh` for all models,
+# `scripts/loom.sh PREFIX ...` for the models whose names begin with it (`scripts/loom.sh cancel`).
 #
-# Each runs with the bound on preemptions that it names, which has to end; and, with LOOM_SECONDS, again without any
-# bound for so many seconds, which may not be enough. A failed model fails the run.
+# Each model runs to its end with its own bound on preemptions. With LOOM_SECONDS it runs again without any bound, for
+# at most so many seconds. A failed model fails the run.
 #
-# LOOM_TABLE names a file for the numbers, one model a line as it ends: its name, its bound, executions and seconds; and, without
-# any bound, executions, seconds, and `all` or `some`.
+# LOOM_TABLE names a file for the numbers, a line for each model: name, bound, executions, seconds; and, without any
+# bound, executions, seconds, and `all` or `some`.
 source "$(dirname "$0")/../.ci/lib.sh"
 
 export RUSTFLAGS="--cfg tidegate_loom"
 export CARGO_TARGET_DIR="$base/loom"
 build=$(cargo test --release --lib --no-run 2>&1) || { echo "$build"; exit 1; }
 built=$(sed -n 's/.*Executable unittests .*(\(.*\))$/\1/p' <<<"$build")
-# A copy, which stays what it is whatever is built meanwhile.
+# A copy, so that another build meanwhile does not change it.
 tests=$CARGO_TARGET_DIR/models
 cp "$built" "$tests"
 log=$CARGO_TARGET_DIR/model.log
 
-# Runs a model: its executions, bound, seconds, and whether those were all executions. The time that loom is told is a
-# matter between executions, so there is another limit, for one that does not end.
+# Runs a model and prints its executions, bound, seconds, and whether these were all executions. loom checks its own
+# time limit only between executions, so `timeout` bounds an execution that does not end.
 run() {
     timeout "${LOOM_LIMIT:-3600}" "$tests" --exact --nocapture "models::$1" >"$log" 2>&1 \
         || { cat "$log" >&2; echo "FAILED: $1" >&2; return 1; }
@@ -27,7 +27,7 @@ run() {
         | sed 's/all, not all$/some/' | grep . || { echo "it said nothing: $1" >&2; return 1; }
 }
 
-# Those to run.
+# Prints the models to run.
 chosen() {
     local model name
     "$tests" --list models:: | sed -n 's/^models::\(.*\): test$/\1/p' | while read -r model; do

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Changes the sources in small ways, one at a time, by cargo-mutants, and shows which changes no test notices:
-# `scripts/mutants.sh` for all files named below (some hours), `scripts/mutants.sh FILE ...` for some. The working tree
-# is left alone.
+# Makes small changes to a copy of the sources, one at a time, with cargo-mutants, and prints the changes that no test
+# notices: `scripts/mutants.sh` for all files named below (some hours), `scripts/mutants.sh FILE ...` for some.
 #
-# Each mutant has to make a test fail: a unit test, or else one of tests/, the slow ones left out (see
-# .config/nextest.toml). What no test notices has to be in `mutants.explained`, one line for each:
-#     FILE: MUTANT -- why it cannot be told apart, or who else catches it
-# as cargo-mutants prints it, without the line and column; of several that read alike, as `MUTANT (2 of 3)`. Any other
-# fails the run, which then ends with 10. Memory orderings are none of its changes: for these see `faults.sh`.
+# Each mutant has to make a test fail: a unit test, or a test of tests/ without the slow ones (see
+# .config/nextest.toml). A mutant that no test notices must have a line in `mutants.explained`:
+#     FILE: MUTANT -- why it behaves the same, or which check outside these tests catches it
+# MUTANT is as cargo-mutants prints it, without line and column. Of several with the same text, `MUTANT (2 of 3)` is the
+# second. Any other mutant fails the run, with exit status 10. cargo-mutants does not change memory orderings: see
+# `faults.sh`.
 #
-# MUTANTS_REPORT names a file that keeps what came of each file of the sources, with the date and the commit; what
-# it says of other files stays.
+# MUTANTS_REPORT names a file for the results of each source file, with date and commit. Its lines about other files
+# stay.
 source "$(dirname "$0")/../.ci/lib.sh"
 
 need_cargo_tool mutants
@@ -25,19 +25,19 @@ for file in "${files[@]}"; do
     examined+=(--file "$file")
 done
 
-# The copies that the mutants are built in are new ones each time, and what their dependencies were built to is not:
-# a folder of its own, for cargo does not tell this package in one place from this package in another.
+# The copies are new each time, but their dependencies stay built. They need a target folder of their own, because cargo
+# does not tell the copy of this package from the package.
 base=$(realpath -m "$base")/mutants
 mkdir -p "$base"
 export CARGO_TARGET_DIR=$base/target
 # Only one file changes from one build to the next.
 export CARGO_INCREMENTAL=1
 export CARGO_PROFILE_DEV_DEBUG=0
-# A mutant that only few of the cases notice is noticed by other tests, too.
+# Few cases are enough: a mutant that only a few cases notice is noticed by other tests, too.
 export PROPTEST_CASES=${PROPTEST_CASES:-48}
-# One that goes round and round may take all the memory there is.
+# A mutant that loops for ever may take all memory.
 ulimit -v 6000000
-# What is quick to build goes first.
+# Tests that build fast go first.
 rounds=(
     "--lib"
     "--test=late_alarms --test=timers --test=runtimes --test=several --test=threads --test=per_core
@@ -53,7 +53,7 @@ for round in "${!rounds[@]}"; do
     for target in ${rounds[round]}; do
         targets+=(--cargo-arg="$target")
     done
-    # It fails where nobody has noticed a mutant, or one ran for too long: by 2 and 3, which is for the table to judge.
+    # Status 2: no test noticed a mutant. Status 3: a mutant ran too long. The table at the end judges both.
     status=0
     cargo mutants --jobs 1 --no-shuffle --timeout "${MUTANT_SECONDS:-60}" --output "$base" "${options[@]}" \
         "${examined[@]}" "${targets[@]}" -- --profile=mutants || status=$?
@@ -62,7 +62,7 @@ for round in "${!rounds[@]}"; do
         *) exit "$status" ;;
     esac
     [ -s "$base/mutants.out/missed.txt" ] || break
-    # Only what has not been caught so far, by a test that fails or by one that does not end.
+    # The next round takes only mutants that no test caught, by a failure or by a timeout.
     cat "$base/mutants.out/timeout.txt" >>"$base/mutants.out/caught.txt"
     options=(--iterate)
 done

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs what takes longer than `.ci/run`, and keeps what it counted in docs/verification/, a file for each part:
-# `scripts/verify.sh loom fuzz`. `scripts/verify.sh all` runs all parts but the mutants and the soak, which take hours; with
-# SOAK=1 the soak too. `scripts/verify.sh --check` runs nothing, and fails if docs/VERIFICATION.md names a file that
-# does not exist.
+# Runs checks for longer than `.ci/run`, and keeps their counts in docs/verification/, a file for each part:
+# `scripts/verify.sh loom fuzz`. `scripts/verify.sh all` runs all parts except the mutants and the soak, which take
+# hours; with SOAK=1 also the soak. `scripts/verify.sh --check` runs nothing, and fails if docs/VERIFICATION.md names a
+# file that does not exist.
 #
-# The parts: loom (LOOM_SECONDS for each model without any bound, 60 unless set), faults (those named in FAULTS, else
-# all), tests, fuzz (FUZZ_SECONDS for each target, 30), miri (MIRI_SEEDS), tsan, soak, and mutants. Each file says the day and
-# the commit it was measured at, which ends in `+` if the tree had other changes than those of docs/: in its first
-# line, or in each line of faults and mutants.
+# The parts: loom (without a bound for LOOM_SECONDS a model, 60 by default), faults (named in FAULTS, or all), tests,
+# fuzz (FUZZ_SECONDS a target, 30 by default), miri (MIRI_SEEDS), tsan, soak, and mutants. Each file names the day and
+# the commit of its measurement: in its first line, or in each line of faults and mutants. The commit ends in `+` if
+# files outside docs/ had changes.
 source "$(dirname "$0")/../.ci/lib.sh"
 
 kept=docs/verification
@@ -28,7 +28,7 @@ measure() {
     echo "=================== $part"
     rm -f "$scratch/$part"
     case $part in
-        # What these write says by itself when and where. Worth keeping also where a mutant has survived.
+        # These two write day and commit themselves. The report is kept also if a mutant survived.
         mutants) MUTANTS_REPORT=$kept/mutants.txt bash scripts/mutants.sh || [ $? -eq 10 ]; return ;;
         faults) bash scripts/verify/faults.sh "$kept/faults.txt" "$(date +%F) $commit"; return ;;
         loom) LOOM_SECONDS=${LOOM_SECONDS:-60} LOOM_TABLE=$scratch/loom bash scripts/loom.sh ;;

@@ -18,14 +18,14 @@ use crate::{
     queue::{Caller, Driver, not_yet},
 };
 
-/// Several limits that a call has to keep at once, such as those of a user and of all users, or of requests and
-/// of bytes: all of them admit it, or nothing is taken from any.
+/// Several limits for one call, such as requests and bytes: either all limits admit the call, or nothing is taken.
 ///
-/// Limiters may be part of any number of these, and be used on their own as well. Cloning one gives another handle on the
-/// same limits. An empty one admits every call.
+/// A limiter can be in any number of `AllOf`s, and be used on its own as well. A clone uses the same limiters. An empty
+/// `AllOf` admits every call.
 ///
 /// # Examples
 /// ```
+/// use std::time::Duration;
 /// use tidegate::{AllOf, ManualClock, Quota, RateLimiter};
 ///
 /// let clock = ManualClock::new();
@@ -34,26 +34,26 @@ use crate::{
 ///
 /// let call = |size: u32| AllOf::new().and(&requests, 1).and(&bytes, size);
 /// call(600).try_acquire().unwrap();
-/// // There are requests left, but not bytes: neither is taken.
+/// // Enough requests are available, but not enough bytes. Neither is taken.
 /// let denied = call(600).try_acquire().unwrap_err();
 /// assert_eq!(denied.limit(), 1);
+/// assert_eq!(denied.retry_after(), Some(Duration::from_millis(200)));
 /// assert_eq!((requests.available(), bytes.available()), (9, 400));
 /// ```
 #[must_use = "nothing is taken before `try_acquire` or `acquire`"]
 pub struct AllOf<C: Clock = QuantaClock> {
-    /// Each limiter once, in the order in which they are locked, and none for nothing.
+    /// Each limiter once, in lock order, without those from which nothing is asked.
     members: Vec<Member<C>>,
-    /// How many limits have been named.
+    /// How often [`and`](Self::and) was called.
     named: usize,
     invalid: Option<(usize, InvalidPermits)>,
 }
 
-/// One of the limits.
 #[derive(Debug)]
 struct Member<C> {
     driver: Arc<Driver<C>>,
     permits: Permits,
-    /// When it was named: 0 for the first.
+    /// The number of its [`AllOf::and`] call, from 0.
     index: usize,
 }
 
@@ -64,18 +64,13 @@ impl<C> Clone for Member<C> {
 }
 
 impl<C: Clock> AllOf<C> {
-    /// No limits yet.
-    ///
-    /// See the example of [`AllOf`].
+    /// No limits yet. See the example of [`AllOf`].
     pub const fn new() -> Self {
         Self { members: Vec::new(), named: 0, invalid: None }
     }
 
-    /// And `n` permits of `limiter`. For a limiter that is named again the amounts add up.
-    ///
-    /// An amount that is none, such as a negative one, is reported when it is asked for.
-    ///
-    /// See the example of [`AllOf`].
+    /// Adds `n` permits of `limiter`. If the same limiter is added again, the amounts add up. An invalid amount, such
+    /// as a negative one, is reported by the acquiring call. See the example of [`AllOf`].
     pub fn and(mut self, limiter: &RateLimiter<C>, n: impl Amount) -> Self {
         let driver = limiter.driver();
         let place = self.members.binary_search_by_key(&driver.list_id(), |member| member.driver.list_id());
@@ -95,16 +90,14 @@ impl<C: Clock> AllOf<C> {
         self
     }
 
-    /// Takes the permits of all limits if they are there and nobody waits for any of them; else nothing.
+    /// Takes the permits of all limits if all are available and no caller waits for any of them; otherwise none.
     ///
-    /// It looks at every limit first without a lock. Only if none refuses does it lock them all and take from all at
-    /// once. It allocates nothing.
+    /// It first looks at every limit without a lock. Only if none refuses, it takes all locks. It allocates no memory, except when
+    /// a limiter is locked for the first time.
+    /// See the example of [`AllOf`].
     ///
     /// # Errors
-    /// [`AllOfDenied`], with the limit that refuses for longest. Its [`Denied`] is that of
-    /// [`RateLimiter::try_acquire_n`].
-    ///
-    /// See the example of [`AllOf`].
+    /// The limit that refuses for longest, with the [`Denied`] of [`RateLimiter::try_acquire_n`].
     pub fn try_acquire(&self) -> Result<(), AllOfDenied> {
         self.check()?;
         let mut refusals = Refusals(None);
@@ -131,8 +124,8 @@ impl<C: Clock> AllOf<C> {
     }
 }
 
-/// Locks all limits, one inside the other, and takes from all if none refuses. `look` says that a queue has to be driven
-/// afterwards, when no lock is held.
+/// Locks all limits in order, and takes from all if none refuses. Sets `look` if a queue has to be driven afterwards,
+/// when no lock is held.
 fn take_all<C: Clock>(members: &[Member<C>], refusals: &mut Refusals, look: &mut bool) {
     let Some((member, rest)) = members.split_first() else { return };
     let mut step = member.driver.step();
@@ -140,7 +133,7 @@ fn take_all<C: Clock>(members: &[Member<C>], refusals: &mut Refusals, look: &mut
         Ok(cost) => {
             member.driver.reclaim_parked(&mut step, cost);
             if let Err(tick) = step.look(cost, Caller::Try) {
-                let due_ns = step.frame().instant(tick);
+                let due_ns = step.frame().reading_at(tick);
                 refusals.note(member.index, not_yet(due_ns, step.now_ns()));
             }
             cost
@@ -158,11 +151,11 @@ fn take_all<C: Clock>(members: &[Member<C>], refusals: &mut Refusals, look: &mut
     *look |= step.is_alarm_void();
 }
 
-/// Does it for all, also if it panics for one, because of a clock. The first panic goes on when all are done.
+/// Calls `f` for all items, also if a clock panics in one call. Resumes the first panic at the end.
 fn for_each<T>(all: impl Iterator<Item = T>, mut f: impl FnMut(T)) {
     let mut panicked = None;
     for one in all {
-        // Unwind safe: each is done or not.
+        // Unwind safe: `f` keeps no state from one item to the next.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(one))) {
             panicked.get_or_insert(payload);
         }
@@ -172,7 +165,7 @@ fn for_each<T>(all: impl Iterator<Item = T>, mut f: impl FnMut(T)) {
     }
 }
 
-/// The refusal that counts: one that is for ever, or else the longest.
+/// The refusal to report: one that is for ever, or else the longest.
 struct Refusals(Option<AllOfDenied>);
 
 impl Refusals {
@@ -191,21 +184,7 @@ impl Refusals {
     }
 }
 
-/// Why a call for several limits was refused, and by which of them. Nothing was taken.
-///
-/// # Examples
-/// ```
-/// use tidegate::{AllOf, ManualClock, Quota, RateLimiter};
-/// use std::time::Duration;
-///
-/// let clock = ManualClock::new();
-/// let requests = RateLimiter::with_clock(Quota::per_second(10), clock.clone());
-/// let bytes = RateLimiter::with_clock(Quota::per_second(1000), clock);
-/// bytes.try_acquire_n(1000).unwrap();
-/// let denied = AllOf::new().and(&requests, 1).and(&bytes, 100).try_acquire().unwrap_err();
-/// assert_eq!(denied.limit(), 1);
-/// assert_eq!(denied.retry_after(), Some(Duration::from_millis(100)));
-/// ```
+/// Which of several limits refused a call, and why. Nothing was taken. See the example of [`AllOf`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllOfDenied {
     index: usize,
@@ -213,13 +192,13 @@ pub struct AllOfDenied {
 }
 
 impl AllOfDenied {
-    /// The limit that has refused, by the order in which they were named: 0 for the first. For a limiter that was named
-    /// several times, the first of these.
+    /// The number of the limit that refused, in the order of the [`AllOf::and`] calls, from 0. For a limiter that was
+    /// added several times, the first of them.
     pub const fn limit(&self) -> usize {
         self.index
     }
 
-    /// Why that limit has refused.
+    /// Why that limit refused.
     pub const fn denied(&self) -> Denied {
         self.denied
     }
@@ -237,13 +216,19 @@ impl AllOfDenied {
 
 impl fmt::Display for AllOfDenied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "limit {}: {}", self.index, self.denied)
+        write!(f, "refused by limit {} (counted from 0): {}", self.index, self.denied)
     }
 }
 
 impl Error for AllOfDenied {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.denied)
+    }
+}
+
+impl From<AllOfDenied> for Denied {
+    fn from(refusal: AllOfDenied) -> Self {
+        refusal.denied
     }
 }
 

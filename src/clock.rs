@@ -1,4 +1,4 @@
-//! Time: the one trait through which every use of time goes. Each clock has a file of its own.
+//! Time: the trait through which the crate reads it. Each clock has a file of its own.
 
 mod discipline;
 mod manual;
@@ -17,17 +17,16 @@ use core::{fmt, task::Waker};
 pub use self::tokio::TokioClock;
 pub use self::{manual::ManualClock, monotonic::Monotonic, quanta::QuantaClock};
 
-/// A source of time: nanoseconds since an origin of the clock's own.
+/// A source of time: nanoseconds since an origin that the clock chooses.
 ///
-/// [`Clock::now`](Self::now) does not go back. If it does, the step grants nothing (calls already under way aside),
-/// the bucket counts as empty at the new time, and the way forward again counts as time. Put a clock that is known to
-/// step back, such as a wall clock, into [`Monotonic`]: it goes on from where it was.
+/// Readings must not go back. If they go back far, the limiter's bucket counts as empty at the new time, and the time
+/// that passes again counts. A small step back may go unnoticed, and its time counts twice. Wrap a clock that can step
+/// back, such as a wall clock, in [`Monotonic`].
 ///
-/// An [`Arc`](std::sync::Arc) of a clock and a `&'static` reference to a clock are clocks as well, so that several
-/// limiters can share one.
+/// An [`Arc`](std::sync::Arc) of a clock and a `&'static` reference to a clock are clocks too, so that limiters can
+/// share a clock.
 ///
 /// # Examples
-/// A clock that counts in steps of its own:
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
 /// use tidegate::{Clock, Quota, RateLimiter};
@@ -50,19 +49,18 @@ pub use self::{manual::ManualClock, monotonic::Monotonic, quanta::QuantaClock};
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Nanoseconds since the clock's origin.
     ///
-    /// A limiter may call it with a lock of its own held. So it must not call a limiter that uses this clock, nor wait
-    /// for a thread that does. It may panic: the panic goes on to the caller of the limiter, and nothing is lost.
+    /// A limiter may call this method while it holds a lock. So the method must not call a limiter that uses the clock,
+    /// nor wait for a thread that does. A panic reaches the caller of the limiter, which can be used afterwards.
     fn now(&self) -> u64;
 
-    /// Asks a clock with alarms of its own to wake `waker` as soon as [`now`](Self::now) is at or past
-    /// `deadline`, at once if it is already. Returns `false` if the clock has no alarms, as by default:
-    /// waiters are then served by a timer of the limiter's own.
+    /// Sets an alarm: wakes `waker` as soon as [`now`](Self::now) is `deadline` or later, or at once. Returns `false`
+    /// if the clock has no alarms, as by default. Then [another timer](crate::RateLimiter::acquire) is used.
     ///
-    /// A later call with the same waker may replace the earlier deadline. A clock that steps back should wake all
-    /// wakers that it has, so that waiters look at the time again. An alarm that comes too early does no harm.
+    /// A later call with the same waker may replace the earlier deadline. An early wake-up does no harm. A clock that
+    /// steps back should wake all its wakers, so that the limiters read the time again.
     ///
-    /// A limiter calls it without a lock held. The clock may wake a waker from in here, but not with a lock of its own
-    /// held: a waker may call the limiter, which reads the clock.
+    /// A limiter holds no lock when it calls this method. The method may wake wakers, but not while it holds a lock of
+    /// the clock: a waker may call the limiter, which reads the clock.
     fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
         let _ = (deadline, waker);
         false

@@ -6,8 +6,6 @@ use crate::permits::{InvalidPermits, Permits};
 
 /// The permits are not available yet. Nothing was taken.
 ///
-/// The time is computed when it is asked for, so that a refusal costs a caller that does not ask no division.
-///
 /// # Examples
 /// ```
 /// use std::time::Duration;
@@ -17,20 +15,19 @@ use crate::permits::{InvalidPermits, Permits};
 /// limiter.try_acquire().unwrap();
 /// let Err(Denied::NotYet(not_yet)) = limiter.try_acquire() else { panic!() };
 /// assert_eq!(not_yet.retry_after(), Duration::from_millis(100));
-/// // For the header of that name, which counts whole seconds.
+/// // For the HTTP header `Retry-After`, in whole seconds.
 /// assert_eq!(not_yet.retry_after_secs(), 1);
 /// assert_eq!(not_yet.to_string(), "rate limited: retry after 100ms");
 /// ```
 #[derive(Clone, Copy)]
 pub struct NotYet {
-    /// The wait in ticks, and the ticks of a nanosecond.
+    /// The wait in ticks, and the ticks per nanosecond: the division is left to a caller that asks for the time.
     ticks: u64,
     per_ns: NonZeroU64,
 }
 
 impl NotYet {
-    /// A refusal with this wait, of at least a nanosecond and at most 2^64 - 1 of them: for tests of a program that
-    /// handles refusals.
+    /// A refusal with this wait, clamped to 1 up to 2^64 - 1 ns: for tests of programs that handle refusals.
     ///
     /// ```
     /// use std::time::Duration;
@@ -45,24 +42,20 @@ impl NotYet {
         Self::in_ticks(if ns == 0 { 1 } else { ns }, NonZeroU64::MIN)
     }
 
-    /// The caller makes sure that there is at least one tick.
+    /// The caller makes sure that `ticks` is at least 1.
     pub(crate) const fn in_ticks(ticks: u64, per_ns: NonZeroU64) -> Self {
         Self { ticks, per_ns }
     }
 
-    /// How long to wait, rounded up to a whole nanosecond: the same call then succeeds if nobody else has come.
+    /// How long until the same call succeeds if no other caller comes, rounded up to a nanosecond.
     ///
-    /// Callers that wait in the queue are counted. A waiter that is being granted at that very moment may count
-    /// twice, so the time may be too long then. It is never too short.
-    ///
-    /// See the example of [`NotYet`].
+    /// Waiters in the queue count. A waiter that is granted at the same moment may count twice, which makes the time
+    /// too long. The time is never too short. See the example of [`NotYet`].
     pub const fn retry_after(&self) -> Duration {
         Duration::from_nanos(self.ticks.div_ceil(self.per_ns.get()))
     }
 
-    /// The same, rounded up to whole seconds, as HTTP's `Retry-After` has it.
-    ///
-    /// See the example of [`NotYet`].
+    /// [`retry_after`](Self::retry_after) rounded up to whole seconds, as in HTTP's `Retry-After`.
     pub const fn retry_after_secs(&self) -> u64 {
         self.ticks.div_ceil(self.per_ns.get()).div_ceil(1_000_000_000)
     }
@@ -104,26 +97,26 @@ impl Error for NotYet {}
 /// let denied = limiter.try_acquire().unwrap_err();
 /// assert_eq!(denied.retry_after(), Some(Duration::from_millis(100)));
 ///
-/// // Three never fit a burst of two.
 /// let denied = limiter.try_acquire_n(3).unwrap_err();
 /// assert!(denied.is_never());
-/// assert_eq!(denied.to_string(), "request too large: 3 permits, but at most 2, the burst, are granted at once");
+/// assert_eq!(
+///     denied.to_string(),
+///     "rate limited: a request for 3 permits is more than the burst of 2: ask for at most 2 or raise the burst"
+/// );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Denied {
-    /// The permits are not available yet: this says when to call again.
+    /// The permits are not available yet. [`retry_after`](NotYet::retry_after) says when to call again.
     NotYet(NotYet),
-    /// One request cannot be granted so many permits, however long it waits.
+    /// The request is for more permits than one request can ever be granted.
     TooMany(TooMany),
-    /// The amount is not a number of permits.
+    /// The amount is negative, not a number, or too large for 64 bits.
     Invalid(InvalidPermits),
 }
 
 impl Denied {
-    /// How long to wait before the same call can succeed; `None` if it never can.
-    ///
-    /// See [`NotYet::retry_after`] and the example of [`Denied`].
+    /// As [`NotYet::retry_after`]; `None` if the same call can never succeed. See the example of [`Denied`].
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::NotYet(not_yet) => Some(not_yet.retry_after()),
@@ -131,15 +124,7 @@ impl Denied {
         }
     }
 
-    /// The same, rounded up to whole seconds, as HTTP's `Retry-After` has it.
-    ///
-    /// ```
-    /// use tidegate::{ManualClock, Quota, RateLimiter};
-    /// let limiter = RateLimiter::with_clock(Quota::per_minute(50).with_burst(1), ManualClock::new());
-    /// limiter.try_acquire().unwrap();
-    /// // The next permit comes in 1.2 s.
-    /// assert_eq!(limiter.try_acquire().unwrap_err().retry_after_secs(), Some(2));
-    /// ```
+    /// As [`NotYet::retry_after_secs`]; `None` if the same call can never succeed.
     pub const fn retry_after_secs(&self) -> Option<u64> {
         match self {
             Self::NotYet(not_yet) => Some(not_yet.retry_after_secs()),
@@ -147,7 +132,7 @@ impl Denied {
         }
     }
 
-    /// The same refusal of a larger request, of which the caller has had a part in hand.
+    /// The same refusal of a larger request, a part of which the caller already holds.
     pub(crate) fn of_request(self, requested: Permits) -> Self {
         match self {
             Self::TooMany(too_many) => Self::TooMany(TooMany { requested, ..too_many }),
@@ -155,9 +140,7 @@ impl Denied {
         }
     }
 
-    /// Whether the same call can never succeed, however long the caller waits.
-    ///
-    /// See the example of [`Denied`].
+    /// Whether the same call can never succeed, however long the caller waits. See the example of [`Denied`].
     pub const fn is_never(&self) -> bool {
         !matches!(self, Self::NotYet(_))
     }
@@ -175,7 +158,7 @@ impl fmt::Display for Denied {
 
 impl Error for Denied {}
 
-/// Why a caller that would have waited as long as it takes is refused: waiting cannot help. Nothing was taken.
+/// Why a call without a longest wait was refused: it could never be granted. Nothing was taken.
 ///
 /// # Examples
 /// ```
@@ -188,9 +171,9 @@ impl Error for Denied {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AcquireError {
-    /// One request cannot be granted so many permits.
+    /// As [`Denied::TooMany`].
     TooMany(TooMany),
-    /// The amount is not a number of permits.
+    /// As [`Denied::Invalid`].
     Invalid(InvalidPermits),
 }
 
@@ -200,7 +183,6 @@ impl AcquireError {
         Self::of(Denied::from(self).of_request(requested))
     }
 
-    /// Of a call that has no longest wait.
     pub(crate) fn of(denied: Denied) -> Self {
         match denied {
             Denied::TooMany(too_many) => Self::TooMany(too_many),
@@ -218,7 +200,7 @@ impl fmt::Display for AcquireError {
 
 impl Error for AcquireError {}
 
-/// One request asked for more permits than it can be granted, however long it waits.
+/// A request for more permits than one request can ever be granted.
 ///
 /// # Examples
 /// ```
@@ -226,6 +208,7 @@ impl Error for AcquireError {}
 ///
 /// let limiter = RateLimiter::new(Quota::per_second(800));
 /// let _per_core = PerCore::new(&limiter);
+/// assert_eq!(limiter.largest_request(), 700);
 /// let Err(Denied::TooMany(too_many)) = limiter.try_acquire_n(750) else { panic!() };
 /// assert_eq!((too_many.burst(), too_many.set_aside(), too_many.largest()), (800, 100, 700));
 /// ```
@@ -241,7 +224,7 @@ impl TooMany {
         Self { requested, burst, set_aside: burst - largest }
     }
 
-    /// The permits that were asked for.
+    /// The permits asked for.
     pub const fn requested(&self) -> Permits {
         self.requested
     }
@@ -251,12 +234,12 @@ impl TooMany {
         self.burst
     }
 
-    /// The part of the burst that is set aside while there is a [`PerCore`](crate::PerCore).
+    /// The part of the burst that is set aside for a [`PerCore`](crate::PerCore).
     pub const fn set_aside(&self) -> u64 {
         self.set_aside
     }
 
-    /// The most permits that one request can be for: the burst, less the part that is set aside.
+    /// The most permits that one request can take: the burst less the part set aside.
     pub const fn largest(&self) -> u64 {
         self.burst - self.set_aside
     }
@@ -266,11 +249,11 @@ impl fmt::Display for TooMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { requested, burst, set_aside } = self;
         let largest = self.largest();
-        write!(f, "request too large: {requested} permits, but at most {largest}, ")?;
-        if *set_aside == 0 {
-            return f.write_str("the burst, are granted at once");
+        write!(f, "rate limited: a request for {requested} permits is more than the burst of {burst}")?;
+        if *set_aside != 0 {
+            write!(f, " less {set_aside} set aside for a PerCore")?;
         }
-        write!(f, "the burst of {burst} less {set_aside} set aside for a PerCore, are granted at once")
+        write!(f, ": ask for at most {largest} or raise the burst")
     }
 }
 
@@ -280,15 +263,14 @@ impl Error for TooMany {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChargeError {
-    /// It would put the limiter deeper into debt than the limiter can count. The debt is paid as time passes, so that a
-    /// charge that is no larger than all that can be counted succeeds later.
+    /// The limiter cannot hold so large a debt. As time pays the present debt, `most` grows.
     DebtTooDeep {
-        /// The permits that were to be charged.
+        /// The permits asked for.
         requested: Permits,
         /// The most whole permits that can be charged now.
         most: u64,
     },
-    /// The amount is not a number of permits.
+    /// As [`Denied::Invalid`].
     Invalid(InvalidPermits),
 }
 
@@ -296,7 +278,10 @@ impl fmt::Display for ChargeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DebtTooDeep { requested, most } => {
-                write!(f, "charge too large: {requested} permits, but at most {most} can be charged now")
+                write!(
+                    f,
+                    "rate limited: a charge of {requested} permits is too large: charge at most {most} now or wait"
+                )
             }
             Self::Invalid(invalid) => invalid.fmt(f),
         }
@@ -339,25 +324,31 @@ impl From<AcquireError> for Denied {
 /// use tidegate::{Quota, QuotaError};
 /// use std::time::Duration;
 ///
-/// assert_eq!(Quota::try_new(0, Duration::from_secs(1)), Err(QuotaError::ZeroPermits));
+/// assert_eq!(Quota::try_new(5, Duration::ZERO), Err(QuotaError::ZeroPeriod));
+/// assert_eq!(Quota::try_at_most(0, Duration::from_secs(1)), Err(QuotaError::ZeroPermits));
+/// assert_eq!(Quota::per_second(10).try_with_burst(0), Err(QuotaError::ZeroBurst));
+/// assert!(Quota::per_second(10).try_with_catch_up(Duration::MAX).is_err());
 /// let error = Quota::per_second(10).try_with_initial(11).unwrap_err();
-/// assert_eq!(error.to_string(), "an initial level of 11 permits is more than the burst of 10");
+/// assert_eq!(
+///     error.to_string(),
+///     "an initial level of 11 permits is more than the burst of 10: lower it or raise the burst"
+/// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QuotaError {
-    /// A rate of no permits.
+    /// A rate of 0 permits.
     ZeroPermits,
-    /// A burst of no permits.
+    /// A burst of 0 permits.
     ZeroBurst,
-    /// A period or window of no time.
+    /// A period or window of 0 ns.
     ZeroPeriod,
     /// A period, window or catch-up longer than 2^64 - 2 ns (some 584 years).
     PeriodTooLong {
-        /// What was asked for.
+        /// The duration asked for.
         period: Duration,
     },
-    /// A window cannot admit more at once than in all.
+    /// The burst of an [`at_most`](crate::Quota::at_most) quota is above the permits of its window.
     BurstAboveWindow {
         /// The burst asked for.
         burst: u64,
@@ -371,33 +362,33 @@ pub enum QuotaError {
         /// The burst.
         burst: u64,
     },
-    /// The burst is too large for the 62 bits of the word.
+    /// The burst is too large for the 62 bits of the limiter's word.
     BurstTooDeep {
         /// The burst asked for.
         burst: u64,
-        /// The largest one that fits at this rate.
+        /// The largest burst that fits at this rate.
         max: u64,
     },
-    /// The rate is too high for the 62 bits of the word: more than 2^62 permits in 10 years, and not of so few
-    /// permits to so few nanoseconds that an hour is enough.
+    /// The rate is too high for the 62 bits of the limiter's word: more than 2^62 permits in 10 years. A rate of few
+    /// permits per few nanoseconds, in lowest terms, may be higher.
     RateTooHigh {
         /// The permits of one period.
         permits: u64,
         /// The period.
         period: Duration,
     },
-    /// The limiter is deeper in debt than its word can hold by the new quota.
+    /// The limiter is deeper in debt than its word can hold under the new quota.
     DebtTooDeep {
-        /// The permits that are owed, rounded down.
+        /// The permits owed, rounded down.
         permits: u64,
-        /// The most that can be owed by the new quota.
+        /// The most permits that can be owed under the new quota.
         max: u64,
     },
     /// The text does not follow the grammar of quotas.
     Syntax {
-        /// The piece that was not understood.
+        /// The piece of text that was not understood.
         found: String,
-        /// What should have stood there.
+        /// What to write there.
         expected: &'static str,
     },
 }
@@ -405,29 +396,43 @@ pub enum QuotaError {
 impl fmt::Display for QuotaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ZeroPermits => f.write_str("a quota of 0 permits: at least 1 is needed"),
-            Self::ZeroBurst => f.write_str("a burst of 0 permits: at least 1 is needed"),
-            Self::ZeroPeriod => f.write_str("a period of 0 ns: at least 1 ns is needed"),
+            Self::ZeroPermits => f.write_str("a quota of 0 permits: write at least 1"),
+            Self::ZeroBurst => f.write_str("a burst of 0 permits: write at least 1"),
+            Self::ZeroPeriod => f.write_str("a period of 0 ns: write at least 1 ns"),
             Self::PeriodTooLong { period } => {
-                write!(f, "a period of {period:?} is longer than the limit of 2^64 - 2 ns")
+                write!(f, "a period, window or catch-up of {period:?} is too long: write at most 2^64 - 2 ns")
             }
             Self::BurstAboveWindow { burst, permits } => {
-                write!(f, "a burst of {burst} permits is more than the {permits} of the whole window")
+                write!(
+                    f,
+                    "a burst of {burst} permits is more than the {permits} of a window: write at most {permits}"
+                )
             }
             Self::InitialAboveBurst { initial, burst } => {
-                write!(f, "an initial level of {initial} permits is more than the burst of {burst}")
+                write!(
+                    f,
+                    "an initial level of {initial} permits is more than the burst of {burst}: \
+                     lower it or raise the burst"
+                )
             }
             Self::BurstTooDeep { burst, max } => {
-                write!(f, "a burst of {burst} permits is more than the limit of {max} at this rate")
+                write!(f, "a burst of {burst} permits is too large at this rate: write at most {max}")
             }
             Self::RateTooHigh { permits, period } => {
-                write!(f, "a rate of {permits} permits per {period:?} is above the limit of 2^62 in 10 years")
+                write!(
+                    f,
+                    "a rate of {permits} permits per {period:?} is too high: write at most 2^62 in 10 years"
+                )
             }
             Self::DebtTooDeep { permits, max } => {
-                write!(f, "a debt of {permits} permits is more than the limit of {max} by the new quota")
+                write!(
+                    f,
+                    "a debt of {permits} permits is more than the limit of {max} under the new quota: \
+                     set it later or with Inherit::Reset"
+                )
             }
             Self::Syntax { found, expected } => {
-                write!(f, "expected {expected}, found {found:?}")
+                write!(f, "cannot read the quota at {found:?}: write {expected}")
             }
         }
     }

@@ -1,33 +1,29 @@
-//! The frame: by which scale, and from which clock reading, the number in the word is counted. Published by a
-//! sequence lock (`seq_lock.rs`) for the calls that hold no lock.
+//! The frame: scale and origin of the number in the word, published by a sequence lock (`seq_lock.rs`).
 //!
 //! # Numbers never repeat
-//! A frame has a *base*: the tick of its origin. The lock holder, who alone publishes, knows the highest number that
-//! the word has ever held, since only the lock holder lowers it. Each publication starts above that number. So an exchange
-//! that expects a number from before a publication fails after it.
+//! A frame has a *base*: the tick of its origin. Only the lock holder publishes frames. It knows the highest number
+//! that the word has held, because only the lock holder lowers the word. Each new base is above that number. So an
+//! exchange that expects a number from before a publication fails after it.
 //!
-//! All ticks of a frame are at least its base: a clock reading before the origin takes the lock, which begins a new frame,
-//! and the floor of a waiter is clamped. From this follows what a call without the lock can meet:
-//! - *An old word with a newer frame.* The word is below the base, so that the decision is always to admit. The exchange
-//!   then fails, because the word has changed. A refusal never comes of it.
-//! - *A new word with an older frame.* This cannot happen: the word is loaded with Acquire, and the thaw that wrote it
-//!   with Release came after the publication.
-//!
-//! A report makes no exchange that could fail. It asks again if the word is below the base.
+//! All ticks of a frame are at least its base: a clock reading before the origin takes the lock, which begins a new
+//! frame, and the floor of a waiter is clamped. So a call without the lock meets one of these:
+//! - *An old word with a newer frame.* The word is below the base, so the decision is to admit, and the exchange fails
+//!   because the word has changed. A report makes no exchange, and takes the lock for a word below the base.
+//! - *Never a new word with an older frame.* The word is loaded with Acquire, and the thaw that wrote it with Release
+//!   came after the publication.
 //!
 //! # When the numbers are used up
-//! A frame has room for at least an hour. A publication uses up the time since the last one, the catch-up, and at worst a
-//! full burst. When less than an hour is left above the highest number, the base starts anew at zero, and numbers may
-//! repeat. For the quotas that people write that is after thousands of publications; for a bucket that takes weeks to fill
-//! it may be after a few. A call would have to be held up between its load and its exchange during all of these
-//! publications, and to find the very number that it had loaded, to take permits by a frame that is gone.
+//! A frame has room for at least an hour. A publication uses up the time since the last one, the catch-up, and at most
+//! a full burst. When less than an hour is left above the highest number, the base starts again at zero, and numbers
+//! may repeat: with common quotas after thousands of publications, with a bucket that takes weeks to fill maybe after a
+//! few. To take permits by an old frame, a call would have to be held up between its load and its exchange during all
+//! of these publications, and then find the very number that it loaded.
 
 use crate::{
     gcra::{MAX_TAT, MIN_HORIZON_NS, SKEW_NS, Scale},
     seq_lock::SeqLock,
 };
 
-/// A scale, the clock reading from which its ticks are counted, and the tick of that reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     origin_ns: u64,
@@ -38,25 +34,22 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// The first frame of a limiter, for a present of `now_ns`, and the tick of that present.
+    /// The first frame of a limiter, and the tick of `now_ns` in it.
     pub(crate) fn first(scale: Scale, now_ns: u64) -> (Self, u64) {
         Self::at(scale, now_ns, 0)
     }
 
-    /// The frame that follows one in which the word has never held a number above `highest`, for a present of
-    /// `now_ns`, and the tick of that present. There is room for a TAT of `ahead` ticks after the present, if a
-    /// fresh frame has it.
+    /// The frame after one without a number above `highest`, with room for a TAT `ahead` ticks after now if possible.
     pub(crate) fn next(scale: Scale, now_ns: u64, highest: u64, ahead: u64) -> (Self, u64) {
         let room = scale.span(MIN_HORIZON_NS.saturating_add(Self::room_ns(&scale)));
-        // No overflow: each is below 2^63, and so is the sum of the first two.
         let used =
             u128::from(highest) + 1 + u128::from(ahead) + u128::from(room) + 2 * u128::from(scale.limit);
         let base = if used <= u128::from(MAX_TAT) { highest + 1 } else { 0 };
         Self::at(scale, now_ns, base)
     }
 
-    /// The origin lies some way back, so that late grants can be dated before the present, and readings of other
-    /// threads that are a little behind can be told apart.
+    /// The origin lies before `now_ns`, so that late grants can be dated before now, and slightly older readings of
+    /// other threads do not look like a step back.
     fn at(scale: Scale, now_ns: u64, base: u64) -> (Self, u64) {
         let horizon_ns = scale.longest(MAX_TAT - 2 * scale.limit - base);
         let room_ns = Self::room_ns(&scale).min(horizon_ns / 2).min(now_ns);
@@ -64,7 +57,7 @@ impl Frame {
     }
 
     fn room_ns(scale: &Scale) -> u64 {
-        scale.instant(scale.catch_up).saturating_add(SKEW_NS)
+        scale.reading_at(scale.catch_up).saturating_add(SKEW_NS)
     }
 
     #[inline]
@@ -72,7 +65,7 @@ impl Frame {
         &self.scale
     }
 
-    /// The tick of the origin, and the least of all ticks of this frame.
+    /// The tick of the origin: the least tick of this frame.
     #[inline]
     pub(crate) const fn base(&self) -> u64 {
         self.base
@@ -87,47 +80,45 @@ impl Frame {
         Some(self.base + self.scale.tick(now_ns - self.origin_ns))
     }
 
-    /// As [`tick`](Self::tick), with the base before the origin, and no limit.
+    /// As [`tick`](Self::tick), without a limit; the base before the origin.
     pub(crate) fn wide_tick(&self, now_ns: u64) -> u128 {
         u128::from(self.base) + self.scale.wide_tick(now_ns.saturating_sub(self.origin_ns))
     }
 
-    /// The floor of waiters at `now` while the bucket counts as busy.
+    /// The floor of waiters at `now` in a busy period.
     #[inline]
     pub(crate) const fn waiters_floor(&self, now: u64) -> u64 {
         let floor = now.saturating_sub(self.scale.catch_up);
         if floor > self.base { floor } else { self.base }
     }
 
-    /// How many ticks before the origin a clock reading lies; none if it lies after.
+    /// How many ticks before the origin a clock reading is; zero after it.
     pub(crate) fn before_origin(&self, now_ns: u64) -> u64 {
         self.scale.span(self.origin_ns.saturating_sub(now_ns))
     }
 
-    /// Whether a TAT is further ahead of `now` than it can be without a debt.
+    /// Whether a TAT is further ahead of `now` than a full burst, by more than [`SKEW_NS`].
     #[inline]
     pub(crate) fn is_beyond_limit(&self, tat: u64, now: u64) -> bool {
         let ahead = tat.saturating_sub(now);
         ahead > self.scale.limit && ahead - self.scale.limit > self.scale.span(SKEW_NS)
     }
 
-    /// The first clock reading at which an admission that makes this the TAT conforms.
+    /// The first clock reading at which an admission that raises the TAT to `tat` conforms.
     pub(crate) fn conforms_at(&self, tat: u128) -> u64 {
         let tick = tat.saturating_sub(u128::from(self.scale.limit));
-        u64::try_from(tick).map_or(u64::MAX, |tick| self.instant(tick))
+        u64::try_from(tick).map_or(u64::MAX, |tick| self.reading_at(tick))
     }
 
     /// The first clock reading at which the tick is reached.
-    pub(crate) fn instant(&self, tick: u64) -> u64 {
-        self.origin_ns.saturating_add(self.scale.instant(tick.saturating_sub(self.base)))
+    pub(crate) fn reading_at(&self, tick: u64) -> u64 {
+        self.origin_ns.saturating_add(self.scale.reading_at(tick.saturating_sub(self.base)))
     }
 }
 
 const FIELDS: usize = 8;
 
-/// The frame that is in force.
-///
-/// Only the holder of the queue's lock publishes, and only while the word is frozen.
+/// The frame in force. Only the lock holder publishes, and only while the word is frozen.
 #[derive(Debug)]
 pub(crate) struct Published(SeqLock<FIELDS>);
 
@@ -136,7 +127,6 @@ impl Published {
         Self(SeqLock::new(pack(frame)))
     }
 
-    /// The frame, read whole; `None` while it is being replaced.
     #[inline]
     pub(crate) fn read(&self) -> Option<Frame> {
         let number = self.0.begin()?;
@@ -144,8 +134,7 @@ impl Published {
         self.0.is_current(number).then(|| unpack(values))
     }
 
-    /// The frame and what `along` reads, which belong together: nothing was published in between. `None` if
-    /// something was.
+    /// The frame and what `along` reads. `None` if a frame was published meanwhile: they may not belong together.
     pub(crate) fn read_with<T>(&self, along: impl FnOnce() -> T) -> Option<(Frame, T)> {
         let number = self.0.begin()?;
         let values = self.0.values();
@@ -153,8 +142,8 @@ impl Published {
         self.0.is_current(number).then(|| (unpack(values), read))
     }
 
-    /// Replaces the frame, and by `along` all that is read with it. The caller holds the queue's lock and has frozen
-    /// the word.
+    /// Replaces the frame, and by `along` all that [`read_with`](Self::read_with) reads beside it. The caller holds the
+    /// queue's lock and has frozen the word.
     pub(crate) fn publish(&self, frame: &Frame, along: impl FnOnce()) {
         self.0.replace(pack(frame), along);
     }

@@ -1,21 +1,20 @@
 //! The decision, as pure functions: no atomics, no clock.
 //!
-//! This is the generic cell rate algorithm (GCRA; ITU-T I.371, ATM Forum TM 4.1) in its virtual scheduling
-//! form. The state is one number, the theoretical arrival time (TAT), counted in *ticks*.
+//! This is the generic cell rate algorithm (GCRA; ITU-T I.371, ATM Forum TM 4.1) in its virtual scheduling form. Its
+//! state is one number, the theoretical arrival time (TAT), counted in *ticks*.
 //!
 //! # The time scale
-//! A quota of N permits per P nanoseconds, in lowest terms, gets a scale of its own: `c` whole ticks to one
-//! permit. Costs and bursts are then whole numbers of ticks. Only *now* is converted, always from the
-//! origin, so that no error can accumulate. There are `R = c * N / P` ticks to a nanosecond.
+//! A quota of N permits per P nanoseconds, in lowest terms, has its own scale, with `c` whole ticks per permit. So
+//! costs and bursts are whole numbers. There are `R = c * N / P` ticks per nanosecond. Only *now* is converted, always
+//! from the origin, so errors do not accumulate.
 //!
-//! - **Exact scale**: `c = P * k`, so that `R = N * k` is a whole number and `now` is one multiplication.
-//!   Every decision equals that of the exact rational model at every nanosecond. `k` is chosen so that a
-//!   millionth of a permit is a whole number of ticks too, or else a thousandth, or a tenth.
-//! - **Inexact scale**, if an exact one leaves no room for an hour and two bursts (N above some 1.2 million,
-//!   or a burst that takes decades to fill): `c` is as large as the word allows for 10 years, and `now` is
-//!   floored. A decision may differ from the exact one by less than one tick. This does not accumulate while
-//!   the origin stays where it is, and each move of the origin adds less than a tick. `R` itself is rounded
-//!   in its 64th binary place, upwards, so that a whole number of ticks is never floored to the one before.
+//! - **Exact scale**: `c = P * k`, so `R = N * k` is a whole number, and `now` is one multiplication. Every decision
+//!   equals that of the exact rational model. `k` makes a millionth of a permit whole ticks too, or else a thousandth,
+//!   or a tenth.
+//! - **Inexact scale**, if an exact one has no room for an hour and two bursts (N above about 1.2 million, or a burst
+//!   that takes decades to fill): `c` is as large as the word allows for 10 years, and `now` is floored. A decision
+//!   differs from the exact one by less than one tick. Each move of the origin adds less than a tick. `R` is rounded up
+//!   in its 64th binary place, so that a whole number of ticks is never floored to the one before.
 //!
 //! # Bounds
 //! 1. `limit = burst * c`, and `2 * limit + R * 1 hour <= MAX_TAT`.
@@ -33,45 +32,41 @@ use crate::{
 /// The largest theoretical arrival time: 62 bits of the word.
 pub(crate) const MAX_TAT: u64 = u64::MAX >> 2;
 
-/// How far apart the readings of two threads may be, in nanoseconds: a reading that lies further behind means
-/// that the clock has stepped back.
+/// How far apart the clock readings of two threads may be, in nanoseconds. A reading further behind is a step back.
 pub(crate) const SKEW_NS: u64 = 1_000_000;
 
-/// What a scale must last at least, in nanoseconds: one hour.
+/// The shortest horizon of a scale, in nanoseconds: one hour.
 pub(crate) const MIN_HORIZON_NS: u64 = 3_600_000_000_000;
 
-/// What an inexact scale lasts, in nanoseconds: 10 years of 365.25 days.
+/// The horizon of an inexact scale, in nanoseconds: 10 years of 365.25 days.
 const LONG_HORIZON_NS: u128 = 315_576_000_000_000_000;
 
-/// A quota as numbers of ticks. `Copy`, and small: it is read afresh by every call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scale {
-    /// Ticks to one permit: `c`.
+    /// Ticks per permit: `c`.
     pub(crate) per_permit: u64,
-    /// Ticks to a full burst.
+    /// Ticks per full burst.
     pub(crate) limit: u64,
-    /// Whole ticks to a nanosecond.
+    /// Whole ticks per nanosecond.
     pub(crate) rate_whole: u64,
-    /// The rest of a tick to a nanosecond, in units of 2^-64 ticks, rounded up.
+    /// The fraction of a tick per nanosecond, in units of 2^-64 ticks, rounded up.
     pub(crate) rate_fraction: u64,
     /// The catch-up in ticks, at most `MAX_TAT`.
     pub(crate) catch_up: u64,
 }
 
-/// What a request for `cost` ticks comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// It conforms; the new theoretical arrival time.
     Admit(u64),
-    /// It conforms from this tick on, if nobody else comes.
+    /// It conforms from this tick on, unless other requests are admitted before.
     NotBefore(u64),
 }
 
-/// Decides whether `cost` ticks conform at `now` if the bucket cannot have been idle since before `floor`.
+/// Decides whether `cost` ticks conform at `now`. An admission is dated at `floor` at the earliest: at `now` in
+/// textbook GCRA, at `now - catch_up` for waiters in a busy period.
 ///
-/// `floor` is `now` in textbook GCRA. While the queue is busy it is `now - catch_up`.
-///
-/// The caller has made sure that `cost <= limit`; all arguments are at most [`MAX_TAT`].
+/// The caller ensures that `cost <= limit`. All arguments are at most [`MAX_TAT`].
 #[inline]
 pub(crate) const fn decide(tat: u64, now: u64, floor: u64, cost: u64, limit: u64) -> Decision {
     let base = if tat > floor { tat } else { floor };
@@ -97,7 +92,6 @@ impl Scale {
             per_permit: c as u64,
             limit: (burst * c) as u64,
             rate_whole: rate_whole as u64,
-            // rest < p < 2^65, so the shifted dividend needs more than 128 bits only if p is above 2^64.
             rate_fraction: shifted_quotient(rest, p),
             catch_up: 0,
         };
@@ -105,22 +99,22 @@ impl Scale {
         Ok(scale)
     }
 
-    /// The same with a burst that is so many permits smaller; there is at least one left.
+    /// The same scale with a burst smaller by `permits`; at least one permit is left.
     pub(crate) const fn without(mut self, permits: u64) -> Self {
-        // No overflow: that many permits are part of the burst.
+        // No overflow: `permits` are part of the burst.
         self.limit -= permits * self.per_permit;
         self
     }
 
-    /// The ticks that pass in `elapsed_ns`, floored. The caller keeps it within the horizon of its frame.
+    /// The ticks in `elapsed_ns`, floored. The caller keeps to the horizon of its frame.
     #[inline]
     pub(crate) const fn tick(&self, elapsed_ns: u64) -> u64 {
         // Bound 2: the sum is below 2^62.
         self.rate_whole * elapsed_ns + high_half(elapsed_ns, self.rate_fraction)
     }
 
-    /// The wait for so many ticks from a clock reading on; `None` if the scale is not exact. On an exact scale every
-    /// reading is a whole number of ticks, and the division is left to the caller that asks for the time.
+    /// The wait for `ticks` from a clock reading on; `None` on an inexact scale. On an exact scale every reading is a
+    /// whole number of ticks, so the division is left to the caller that asks for the time.
     #[inline]
     pub(crate) const fn exact_wait(&self, ticks: u64) -> Option<NotYet> {
         match NonZeroU64::new(self.rate_whole) {
@@ -129,14 +123,14 @@ impl Scale {
         }
     }
 
-    /// The longest time in which at most so many ticks pass, in nanoseconds; saturates at `u64::MAX`.
+    /// The longest time in which at most `ticks` pass, in nanoseconds; saturates at `u64::MAX`.
     pub(crate) fn longest(&self, ticks: u64) -> u64 {
         let rate = (u128::from(self.rate_whole) << 64) | u128::from(self.rate_fraction);
         let below = (u128::from(ticks) + 1) << 64;
         ((below - 1) / rate).min(u128::from(u64::MAX)) as u64
     }
 
-    /// As [`tick`](Self::tick), beyond the horizon too.
+    /// As [`tick`](Self::tick), also beyond the horizon.
     pub(crate) fn wide_tick(&self, elapsed_ns: u64) -> u128 {
         let whole = u128::from(self.rate_whole) * u128::from(elapsed_ns);
         whole + u128::from(high_half(elapsed_ns, self.rate_fraction))
@@ -147,27 +141,24 @@ impl Scale {
         self.wide_tick(ns).min(u128::from(MAX_TAT)) as u64
     }
 
-    /// The first nanosecond after the origin at which the clock shows at least `tick`.
-    ///
-    /// The inverse of [`tick`](Self::tick), also beyond the horizon; saturates at `u64::MAX`.
-    pub(crate) fn instant(&self, tick: u64) -> u64 {
+    /// The first nanosecond after the origin whose tick is at least `tick`; saturates at `u64::MAX`.
+    pub(crate) fn reading_at(&self, tick: u64) -> u64 {
         if self.rate_fraction == 0 {
             return tick.div_ceil(self.rate_whole);
         }
-        // In units of 2^-64 ticks. `tick` floors what this makes of a time; so the first that shows as much is the
-        // quotient, rounded up.
+        // In units of 2^-64 ticks. `tick` floors `rate * time`, so the time is rounded up.
         let rate = (u128::from(self.rate_whole) << 64) | u128::from(self.rate_fraction);
         (u128::from(tick) << 64).div_ceil(rate).min(u128::from(u64::MAX)) as u64
     }
 
-    /// The cost of `permits` in ticks; `None` if it is more than a full burst.
+    /// The cost of `permits` in ticks; `None` if more than a full burst.
     #[inline]
     pub(crate) fn cost(&self, permits: Permits) -> Option<u64> {
         let ticks = permits.ticks(self.per_permit);
         if ticks <= self.limit as u128 { Some(ticks as u64) } else { None }
     }
 
-    /// How many whole permits there are in so many ticks, of `most`.
+    /// The whole permits in `ticks`, up to `most`.
     #[inline]
     pub(crate) const fn whole_permits(&self, ticks: u64, most: u64) -> u64 {
         if most == 0 {
@@ -177,7 +168,7 @@ impl Scale {
         if there < most { there } else { most }
     }
 
-    /// So many millionths of a permit in ticks, rounded down.
+    /// Millionths of a permit in ticks, rounded down.
     pub(crate) fn parked(&self, millionths: u64) -> u64 {
         let ticks = u128::from(millionths) * u128::from(self.per_permit) / u128::from(Permits::MILLION);
         ticks.min(u128::from(MAX_TAT)) as u64
@@ -185,7 +176,7 @@ impl Scale {
 
     /// The level at `now`, in ticks; negative in debt.
     pub(crate) const fn level(&self, tat: u64, now: u64) -> i64 {
-        // Each is below 2^62.
+        // No overflow: each is below 2^62.
         self.limit as i64 - tat.saturating_sub(now) as i64
     }
 }
@@ -218,8 +209,7 @@ impl Rate {
         (c > 0).then_some(c)
     }
 
-    /// What is wrong with a quota that has no scale: the coarsest ones, of `p` ticks to a permit if exact and
-    /// of one tick if not, have no room for two bursts.
+    /// The error if even the coarsest scales (`p` ticks per permit if exact, or one) have no room for two bursts.
     fn too_large(&self, quota: &Quota) -> QuotaError {
         let Self { n, p, .. } = *self;
         let room =
@@ -261,7 +251,6 @@ fn shifted_quotient(rest: u128, p: u128) -> u64 {
     if rest == 0 { quotient } else { quotient.saturating_add(1) }
 }
 
-/// A duration of `ns` nanoseconds.
 pub(crate) const fn nanos(ns: u64) -> Duration {
     Duration::from_nanos(ns)
 }

@@ -1,4 +1,4 @@
-//! The limiter: a clock, a quota, the word, and the queue, behind one handle.
+//! The limiter: a handle on a clock, a quota, the word, and the queue.
 
 mod waiting;
 
@@ -16,15 +16,14 @@ use crate::{
 
 /// A rate limiter that threads and tasks share.
 ///
-/// Cloning it gives another handle on the same limiter. It is `Send` and `Sync`, and every method takes
-/// `&self`.
+/// Cloning it gives another handle on the same limiter. Every method takes `&self`.
 ///
-/// Methods named `_n` take an [`Amount`]: an integer, or a fraction such as `0.5`. Zero is always admitted
-/// and changes nothing.
+/// Methods named `_n` take an [`Amount`]: an integer, or a fraction such as `0.5`. Zero is always admitted and changes
+/// nothing. Mind the burst of the quota: see [`Quota`].
 ///
 /// # Fairness
-/// Callers that wait are granted in order of arrival. While a caller waits, newcomers go to the back of the queue, and
-/// `try_acquire` is refused. A waiter for many permits is not overtaken by waiters for few.
+/// Callers that wait are granted in order of arrival. While a caller waits, later callers join the back of the queue,
+/// and `try_acquire` is refused. Details: [`acquire`](Self::acquire).
 ///
 /// # Examples
 /// ```
@@ -32,8 +31,8 @@ use crate::{
 ///
 /// let limiter = RateLimiter::new(Quota::per_second(100).with_burst(20));
 /// match limiter.try_acquire() {
-///     Ok(()) => { /* go on */ }
-///     Err(denied) => println!("{denied}"),
+///     Ok(()) => { /* make the call */ }
+///     Err(denied) => println!("{denied}"), // rate limited: retry after 10ms
 /// }
 /// ```
 pub struct RateLimiter<C: Clock = QuantaClock> {
@@ -41,26 +40,20 @@ pub struct RateLimiter<C: Clock = QuantaClock> {
 }
 
 impl RateLimiter {
-    /// A limiter on the default clock.
+    /// A limiter on the default clock. See the example of [`RateLimiter`].
     ///
     /// # Panics
-    /// If the burst is too large for its word, which takes a bucket of some 10^18 permits. See
-    /// [`try_new`](Self::try_new).
-    ///
-    /// ```
-    /// use tidegate::{Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_second(100));
-    /// assert!(limiter.try_acquire().is_ok());
-    /// ```
+    /// If [`try_new`](Self::try_new) would fail.
     #[track_caller]
     pub fn new(quota: Quota) -> Self {
         Self::with_clock(quota, QuantaClock::new())
     }
 
-    /// As [`new`](Self::new), for quotas from outside.
+    /// As [`new`](Self::new), for quotas that come from outside the program.
     ///
     /// # Errors
-    /// If the burst or the rate is too large for the limiter's word.
+    /// [`QuotaError::BurstTooDeep`] or [`QuotaError::RateTooHigh`]. A burst of up to 10^18 permits at a rate of up to
+    /// 10^9 permits a second never fails.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -72,22 +65,10 @@ impl RateLimiter {
 }
 
 impl<C: Clock> RateLimiter<C> {
-    /// A limiter on another clock, such as a [`ManualClock`](crate::ManualClock) or a `TokioClock`.
+    /// A limiter on another clock, such as a `TokioClock`, or a [`ManualClock`](crate::ManualClock) as in its example.
     ///
     /// # Panics
     /// As [`new`](RateLimiter::new).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tidegate::{ManualClock, Quota, RateLimiter};
-    ///
-    /// let clock = ManualClock::new();
-    /// let limiter = RateLimiter::with_clock(Quota::per_second(1), clock.clone());
-    /// assert!(limiter.try_acquire().is_ok());
-    /// assert!(limiter.try_acquire().is_err());
-    /// clock.advance(Duration::from_secs(1));
-    /// assert!(limiter.try_acquire().is_ok());
-    /// ```
     #[track_caller]
     pub fn with_clock(quota: Quota, clock: C) -> Self {
         match Self::try_with_clock(quota, clock) {
@@ -96,15 +77,10 @@ impl<C: Clock> RateLimiter<C> {
         }
     }
 
-    /// As [`with_clock`](Self::with_clock), for quotas from outside.
+    /// As [`with_clock`](Self::with_clock), for quotas that come from outside the program.
     ///
     /// # Errors
-    /// If the burst or the rate is too large for the limiter's word.
-    ///
-    /// ```
-    /// use tidegate::{ManualClock, Quota, RateLimiter};
-    /// assert!(RateLimiter::try_with_clock(Quota::per_second(5), ManualClock::new()).is_ok());
-    /// ```
+    /// As [`try_new`](RateLimiter::try_new); see its example.
     pub fn try_with_clock(quota: Quota, clock: C) -> Result<Self, QuotaError> {
         let scale = Scale::new(&quota)?;
         Ok(Self { driver: Driver::new(quota, scale, clock) })
@@ -114,38 +90,18 @@ impl<C: Clock> RateLimiter<C> {
         &self.driver
     }
 
-    /// The clock.
-    ///
-    /// ```
-    /// use tidegate::{Clock, Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_second(100));
-    /// let _now = limiter.clock().now();
-    /// ```
+    /// The clock. See the example of [`Clock`].
     pub fn clock(&self) -> &C {
         self.driver.clock()
     }
 
-    /// The quota.
-    ///
-    /// ```
-    /// use tidegate::{Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_second(100));
-    /// assert_eq!(limiter.quota(), Quota::per_second(100));
-    /// ```
+    /// The quota. See the example of [`set_quota`](Self::set_quota).
     pub fn quota(&self) -> Quota {
         self.driver.quota()
     }
 
-    /// The most permits that one request can be for: the burst, less what is set aside while there is a
-    /// [`PerCore`](crate::PerCore).
-    ///
-    /// ```
-    /// use tidegate::{PerCore, Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_second(8000));
-    /// assert_eq!(limiter.largest_request(), 8000);
-    /// let per_core = PerCore::new(&limiter);
-    /// assert_eq!(limiter.largest_request(), 7000);
-    /// ```
+    /// The most permits that one request can take: the burst, less the part set aside for a [`PerCore`](crate::PerCore)
+    /// if there is one. See the example of [`TooMany`](crate::TooMany).
     pub fn largest_request(&self) -> u64 {
         self.driver.largest_request()
     }
@@ -154,30 +110,24 @@ impl<C: Clock> RateLimiter<C> {
 
     /// Takes one permit if it is available and no caller waits.
     ///
-    /// An admission is one reading of the clock and one compare-and-swap; a refusal writes nothing.
+    /// An admission is one clock reading and one compare-and-swap. A refusal writes nothing. Example: [`RateLimiter`].
     ///
     /// # Errors
-    /// [`Denied::NotYet`], with the time after which the call succeeds if nobody else comes.
+    /// [`Denied::NotYet`], with the time after which the call succeeds if no other caller comes.
     ///
     /// # Panics
     /// If the clock panics, as every method that reads it. The limiter can be used afterwards.
-    ///
-    /// ```
-    /// use tidegate::{Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_hour(1));
-    /// assert!(limiter.try_acquire().is_ok());
-    /// assert!(limiter.try_acquire().unwrap_err().retry_after().is_some());
-    /// ```
     #[inline]
     pub fn try_acquire(&self) -> Result<(), Denied> {
         self.driver.try_take(1.into())
     }
 
-    /// Takes `n` permits if all are available and no caller waits; else none.
+    /// Takes `n` permits if all are available and no caller waits; otherwise takes none.
     ///
     /// # Errors
-    /// [`Denied::NotYet`] as [`try_acquire`](Self::try_acquire); [`Denied::TooMany`] if `n` is more than the
-    /// burst; [`Denied::Invalid`] if it is negative or not a number.
+    /// [`Denied::NotYet`] as [`try_acquire`](Self::try_acquire); [`Denied::TooMany`] if `n` is above
+    /// [`largest_request`](Self::largest_request); [`Denied::Invalid`] if `n` is negative, not a number, or too large
+    /// for 64 bits.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -192,19 +142,16 @@ impl<C: Clock> RateLimiter<C> {
         self.driver.try_take(n.permits()?)
     }
 
-    /// Takes `n` permits as [`try_acquire_n`](Self::try_acquire_n). They go back on drop unless they are
-    /// [spent](Reservation::spend). An admission takes the queue's lock.
+    /// Takes `n` permits that go back on drop unless they are [spent](Reservation::spend). An admission takes the
+    /// queue's lock. See the example of [`Reservation`].
     ///
     /// # Errors
     /// As [`try_acquire_n`](Self::try_acquire_n).
-    ///
-    /// See the example of [`Reservation`].
     pub fn try_reserve(&self, n: impl Amount) -> Result<Reservation<C>, Denied> {
         Reservation::try_new(&self.driver, n.permits()?)
     }
 
-    /// Takes as many whole permits as are available, but not more than `most`; returns how many. None while
-    /// a caller waits.
+    /// Takes as many whole permits as are available, up to `most`, and returns how many; none while a caller waits.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -217,16 +164,18 @@ impl<C: Clock> RateLimiter<C> {
         self.driver.try_take_up_to(most)
     }
 
-    /// Takes `n` permits whether they are available or not, if need be into debt: for costs that are known only
-    /// afterwards. Returns how long until the debt is paid, rounded up to a nanosecond; zero if there is none.
+    /// Takes `n` permits for a cost that is known only afterwards, if need be into debt. Returns how long until the
+    /// debt is paid, rounded up to a nanosecond; zero if there is none.
     ///
-    /// It does not wait, and may take more than the burst. It goes ahead of the callers that wait: they are granted later
-    /// by as much, and a waiter that can no longer be granted [within](Self::acquire_within) its longest wait is
-    /// refused. Waiters that are due by now are granted first.
+    /// It does not wait, and may take more than the burst. Waiters that are due by now are granted first. All other
+    /// waiters are granted later by as much, and a waiter that can no longer be granted [within](Self::acquire_within)
+    /// its `max_wait` is refused.
     ///
     /// # Errors
-    /// [`ChargeError::DebtTooDeep`] if the limiter cannot hold such a debt. It can always hold a debt of one burst, and far
-    /// more for usual quotas. [`ChargeError::Invalid`] if `n` is negative or not a number. Nothing is taken then.
+    /// Nothing is taken if the call fails.
+    /// - [`ChargeError::DebtTooDeep`] if the limiter cannot hold such a debt. It can always hold a debt of one burst,
+    ///   and far more for usual quotas.
+    /// - [`ChargeError::Invalid`] if `n` is negative, not a number, or too large for 64 bits.
     ///
     /// ```
     /// use std::time::Duration;
@@ -239,18 +188,16 @@ impl<C: Clock> RateLimiter<C> {
         self.driver.charge(n.permits()?)
     }
 
-    /// Gives back `n` permits that were taken and not used. Waiters are granted them first, in their order. The level
-    /// does not rise above the burst; what would is lost.
+    /// Gives back `n` permits that were taken and not used. Waiters are granted them first, in order. Permits above the
+    /// burst are lost. A fraction is rounded down to a tick, so that a refund is never worth more than the same amount
+    /// cost.
     ///
-    /// The limiter believes the caller: it does not know whether so many were taken, nor whether they would have
-    /// overflowed the bucket since. So windows with refunds may see more than the bound. A [`Reservation`] gives back
-    /// only what keeps within it.
-    ///
-    /// A fraction is rounded down to a tick, so that many small refunds make no permit. For the rates that people
-    /// write a millionth is a whole number of ticks.
+    /// The limiter does not check that `n` permits were taken, nor whether they would have overflowed the bucket
+    /// meanwhile. So a window with refunds can see more permits than the [bound](Quota). A [`Reservation`] gives back
+    /// only as much as keeps the bound.
     ///
     /// # Errors
-    /// If `n` is negative or not a number.
+    /// If `n` is negative, not a number, or too large for 64 bits.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -264,7 +211,7 @@ impl<C: Clock> RateLimiter<C> {
         Ok(())
     }
 
-    /// Makes the full burst available again, whatever was taken.
+    /// Makes the full burst available, whatever was taken.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -279,19 +226,17 @@ impl<C: Clock> RateLimiter<C> {
 
     // === another quota ===
 
-    /// Replaces the quota of the live limiter. The time up to now counts at the old rate, the permits that are
-    /// available stay (up to the new burst), and all waiters are re-timed at once.
-    ///
-    /// Calls that do not wait pay nothing for the possibility. A call that takes permits while the quota changes is
-    /// decided by the old quota or by the new one.
+    /// Replaces the quota of the live limiter. Time up to now counts at the old rate. The permits available stay, up to
+    /// the new burst. A concurrent call is decided by the old quota or by the new one.
     ///
     /// # Waiters
-    /// The order stays. A waiter for more than the new burst is refused with [`Denied::TooMany`]. A waiter that can no longer
-    /// be granted [within](Self::acquire_within) its longest wait is refused with [`Denied::NotYet`]. Nothing is taken for
-    /// either. A waiter for [one permit](Self::acquire) always stays.
+    /// The order stays, and all waiters are timed anew. A waiter for more than the new burst is refused with
+    /// [`Denied::TooMany`]. A waiter that can no longer be granted [within](Self::acquire_within) its `max_wait` is
+    /// refused with [`Denied::NotYet`]. Nothing is taken for either.
     ///
     /// # Errors
-    /// If the burst, the rate, or the present debt is too large for the limiter's word; nothing changes then.
+    /// As [`try_new`](RateLimiter::try_new), or [`QuotaError::DebtTooDeep`] if the limiter is deeper in debt than the
+    /// new quota allows. Nothing changes then.
     ///
     /// ```
     /// use tidegate::{ManualClock, Quota, RateLimiter};
@@ -302,28 +247,25 @@ impl<C: Clock> RateLimiter<C> {
     /// limiter.try_acquire_n(2).unwrap();
     /// clock.advance(Duration::from_millis(100));
     /// limiter.set_quota(Quota::per_second(10).with_burst(2)).unwrap();
-    /// // Half a permit from before, and half a permit at the new rate.
+    /// assert_eq!(limiter.quota().to_string(), "10/s burst 2");
+    /// // Half a permit came at the old rate. The other half comes at the new rate.
     /// assert_eq!(limiter.time_until(1), Ok(Duration::from_millis(50)));
     /// ```
     pub fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         self.set_quota_with(quota, Inherit::AsIs)
     }
 
-    /// As [`set_quota`](Self::set_quota), with a choice of what becomes of the level.
+    /// As [`set_quota`](Self::set_quota), with a choice of what becomes of the level. See the example of [`Inherit`].
     ///
     /// # Errors
     /// As [`set_quota`](Self::set_quota).
-    ///
-    /// See the example of [`Inherit`].
     pub fn set_quota_with(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
         self.driver.set_quota(quota, inherit)
     }
 
     // === reports ===
 
-    /// Whether [`try_acquire_n`](Self::try_acquire_n) of that amount would succeed now. Takes nothing.
-    ///
-    /// An amount that is negative or not a number never fits.
+    /// Whether [`try_acquire_n`](Self::try_acquire_n) of `n` would succeed now. Takes nothing.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -335,26 +277,20 @@ impl<C: Clock> RateLimiter<C> {
         n.permits().is_ok_and(|n| self.driver.time_until(n) == Ok(Duration::ZERO))
     }
 
-    /// The permits that are available now, rounded down to a whole one; negative in debt. What is parked at cores
-    /// counts. What waiters have asked for has not been taken yet, and counts too.
+    /// The permits available now, rounded down to a whole permit; negative in debt. Permits parked at cores count, and
+    /// so do permits that waiters have asked for and not been granted.
     ///
-    /// While callers wait, this takes the queue's lock. If it finds that the clock has stepped back, it re-times the
-    /// waiters, and grants those that are due.
-    ///
-    /// ```
-    /// use tidegate::{Quota, RateLimiter};
-    /// assert_eq!(RateLimiter::new(Quota::per_hour(10)).available(), 10);
-    /// ```
+    /// While callers wait, the call takes the queue's lock. If the clock has stepped back, it also times the waiters
+    /// anew and grants those that are due. See the example of [`refund`](Self::refund).
     pub fn available(&self) -> i64 {
         self.driver.available()
     }
 
-    /// How long until `n` permits can be taken, rounded up to a nanosecond, with all waiters ahead counted; zero if they
-    /// are available now. Takes nothing.
+    /// How long until `n` permits can be taken behind all present waiters, rounded up to a nanosecond; zero if they can
+    /// be taken now. Takes nothing.
     ///
     /// # Errors
-    /// [`AcquireError::TooMany`] if `n` is more than the burst; [`AcquireError::Invalid`] if it is negative or not a
-    /// number.
+    /// [`AcquireError::TooMany`] and [`AcquireError::Invalid`] as [`try_acquire_n`](Self::try_acquire_n).
     ///
     /// ```
     /// use std::time::Duration;
@@ -362,20 +298,14 @@ impl<C: Clock> RateLimiter<C> {
     /// let limiter = RateLimiter::with_clock(Quota::per_second(3), ManualClock::new());
     /// limiter.try_acquire_n(3).unwrap();
     /// assert_eq!(limiter.time_until(1), Ok(Duration::from_nanos(333_333_334)));
+    /// assert_eq!(limiter.time_until_full(), Duration::from_secs(1));
     /// ```
     pub fn time_until(&self, n: impl Amount) -> Result<Duration, AcquireError> {
         self.driver.time_until(n.permits()?).map_err(AcquireError::of)
     }
 
-    /// How long until the full burst is available again if nobody takes any, rounded up to a nanosecond.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tidegate::{ManualClock, Quota, RateLimiter};
-    /// let limiter = RateLimiter::with_clock(Quota::per_second(10), ManualClock::new());
-    /// limiter.try_acquire_n(10).unwrap();
-    /// assert_eq!(limiter.time_until_full(), Duration::from_secs(1));
-    /// ```
+    /// How long until the full burst is available again if no caller takes permits, rounded up to a nanosecond. See the
+    /// example of [`time_until`](Self::time_until).
     pub fn time_until_full(&self) -> Duration {
         self.driver.time_until_full()
     }
@@ -397,7 +327,7 @@ impl<C: Clock> Clone for RateLimiter<C> {
     }
 }
 
-/// A panic under the lock can come of a clock alone, and leaves the limiter as it was before the call.
+/// Only the clock can panic under the lock, and such a panic leaves the limiter as it was before that step of the call.
 impl<C: Clock> RefUnwindSafe for RateLimiter<C> {}
 impl<C: Clock> UnwindSafe for RateLimiter<C> {}
 

@@ -1,8 +1,6 @@
-//! The lock-free half of a limiter: the word, the frame by which it is read, and the fast path over both.
-//!
-//! A fast call takes the clock reading it is given, and makes one transition of the word by the frame that it
-//! finds published then. What it cannot decide alone it leaves to the queue, which decides it under its lock: the word is
-//! owned, the frame is being replaced, the reading is beyond the horizon, or the clock seems to have stepped back.
+//! The lock-free half of a limiter: the word, its frame, and the fast path, which makes one transition of the word. The
+//! lock holder decides if the word is owned, the frame is being replaced or has no tick for the clock reading, or the
+//! clock seems to have stepped back.
 
 use crossbeam_utils::CachePadded;
 
@@ -15,17 +13,15 @@ use crate::{
     word::{Change, State, Word},
 };
 
-/// More than can be [`queued`](Meter::queued): it takes the lock to tell.
+/// The value of [`queued_ticks`](Meter::queued_ticks) when only the lock holder can tell.
 pub(crate) const UNTOLD: u64 = u64::MAX;
 
-/// What came of an attempt to take permits without the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// They were taken, and so many whole permits more.
+    /// Taken, and this many whole permits more.
     Yes(u64),
-    /// They do not conform yet.
     NotYet(NotYet),
-    /// It has to be decided under the lock.
+    /// Only the lock holder can decide.
     Slow,
 }
 
@@ -38,13 +34,12 @@ pub(crate) struct Meter {
     queued: AtomicU64,
     /// When the credit of a drained queue ends. Written only under the queue's lock.
     credit_until_ns: AtomicU64,
-    /// The word that a thaw left in debt, or zero, and the clock reading of that thaw. Written only under the
-    /// queue's lock.
+    /// The word if the last thaw left a debt, otherwise zero, and the clock reading of that thaw. Written only under
+    /// the queue's lock.
     debt_word: AtomicU64,
     debt_ns: AtomicU64,
 }
 
-/// What the word says, and by which frame: they belong together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) frame: Frame,
@@ -66,7 +61,6 @@ impl Meter {
 
     // === without the lock ===
 
-    /// Whether it would be in vain to try without the lock.
     #[inline]
     pub(crate) fn is_owned(&self) -> bool {
         self.word.load().is_owned()
@@ -76,18 +70,18 @@ impl Meter {
         self.word.load()
     }
 
-    /// The word as a number: two that are equal mean that nothing has been taken in between.
+    /// The word as a number, to tell whether it has changed.
     pub(crate) fn bits(&self) -> u64 {
         self.word.load().to_bits()
     }
 
-    /// Takes permits if they conform at `now_ns`, and up to `most` whole permits more, as many as conform.
+    /// Takes `permits` if they conform at `now_ns`, and up to `most` more whole permits that conform.
     #[inline]
     pub(crate) fn draw(&self, permits: Permits, most: u64, now_ns: u64) -> Taken {
         self.take(permits, most, now_ns, false)
     }
 
-    /// Takes permits for a caller that would wait otherwise: the credit that a drained queue has left is for it.
+    /// Takes permits for a caller that would wait otherwise: it may use the credit of a drained queue.
     #[inline]
     pub(crate) fn take_as_waiter(&self, permits: Permits, now_ns: u64) -> bool {
         self.take(permits, 0, now_ns, true) == Taken::Yes(0)
@@ -104,7 +98,6 @@ impl Meter {
         }
     }
 
-    /// As `take`, for a call that has met another thread.
     #[cold]
     #[inline(never)]
     fn take_again(&self, permits: Permits, most: u64, now_ns: u64, waits: bool) -> Taken {
@@ -140,7 +133,6 @@ impl Meter {
         }
     }
 
-    /// A refusal by an inexact scale, or of a limiter that is in debt, unless the clock seems to have stepped back.
     #[cold]
     #[inline(never)]
     fn refuse_slow(&self, permits: Permits, now_ns: u64) -> Taken {
@@ -150,12 +142,12 @@ impl Meter {
             // The word has changed.
             Decision::Admit(_) => Taken::Slow,
             Decision::NotBefore(tick) => {
-                Taken::NotYet(NotYet::after_ns(frame.instant(tick).saturating_sub(now_ns)))
+                Taken::NotYet(NotYet::after_ns(frame.reading_at(tick).saturating_sub(now_ns)))
             }
         }
     }
 
-    /// Takes as many whole permits as conform, up to `most`; `None` if that has to be decided under the lock.
+    /// Takes as many whole permits as conform, up to `most`; `None` if only the lock holder can decide.
     pub(crate) fn take_up_to(&self, most: u64, now_ns: u64) -> Option<u64> {
         self.word.transition(|state| {
             if state.is_owned() {
@@ -173,7 +165,7 @@ impl Meter {
         })
     }
 
-    /// Takes permits whether they conform or not, unless that makes a debt. Whether it was done.
+    /// Takes permits if they conform. Otherwise they make a debt, which needs the lock. Returns whether it took them.
     pub(crate) fn charge(&self, permits: Permits, now_ns: u64) -> bool {
         self.word.transition(|state| {
             if state.is_owned() {
@@ -192,7 +184,7 @@ impl Meter {
         })
     }
 
-    /// The level of the word; `None` if it takes the lock to tell.
+    /// The level of the word; `None` if only the lock holder can tell.
     pub(crate) fn snapshot(&self, now_ns: u64) -> Option<Snapshot> {
         let state = self.word.load();
         if state.is_owned() {
@@ -200,18 +192,17 @@ impl Meter {
         }
         let frame = self.published.read()?;
         let (now, tat) = (frame.tick(now_ns)?, state.tat());
-        // A word below the base is one from before the publication.
+        // A word below the base is from before the publication.
         let current = tat >= frame.base() && !self.is_suspect(&frame, state, now, now_ns);
         current.then_some(Snapshot { frame, tat, now })
     }
 
-    /// The level of the word behind waiters, with the waiters' sum added to the TAT; `None` if it takes the lock to
-    /// tell, also if the first waiter may be due. While some are being granted it may be too high by what they ask for,
-    /// and is never too low.
+    /// The level behind all waiters: what they ask for is added to the TAT. `None` if only the lock holder can tell,
+    /// also if the first waiter may be due. During grants the TAT may be too high by their cost. It is never too low.
     pub(crate) fn behind_waiters(&self, now_ns: u64) -> Option<Snapshot> {
         let (frame, (queued, state)) = self.published.read_with(|| {
-            // The sum before the word: it is written after the word, so that a grant is in one of them at least.
-            let queued = self.queued();
+            // The sum is read before the word, and written after it, so each grant is in at least one of them.
+            let queued = self.queued_ticks();
             (queued, self.word.load())
         })?;
         let (now, tat) = (frame.tick(now_ns)?, state.tat());
@@ -220,11 +211,11 @@ impl Meter {
         known.then_some(Snapshot { frame, tat: tat.saturating_add(queued), now })
     }
 
-    /// Whether the clock seems to have stepped back: the TAT is further ahead of the reading than a full burst and, if
-    /// the word is as the last thaw left it, than the debt that it left.
+    /// Whether the clock seems to have stepped back: the TAT is further ahead of the reading than a full burst, and the
+    /// last thaw left no debt that explains it.
     fn is_suspect(&self, frame: &Frame, state: State, now: u64, now_ns: u64) -> bool {
         // Relaxed, both of them: written before the Release of the thaw that wrote the word. A value from a later thaw
-        // only leads to the lock, where it is decided again.
+        // only leads to the lock, under which it is decided again.
         let in_debt = || {
             self.debt_word.load(Ordering::Relaxed) == state.to_bits()
                 && self.debt_ns.load(Ordering::Relaxed) <= now_ns.saturating_add(SKEW_NS)
@@ -233,36 +224,34 @@ impl Meter {
     }
 
     /// The ticks that the waiters ask for, or [`UNTOLD`]; zero if there are none.
-    pub(crate) fn queued(&self) -> u64 {
-        // Acquire: pairs with the Release of `thaw`, so that the word that is loaded next has the grants that this sum
-        // lacks.
+    pub(crate) fn queued_ticks(&self) -> u64 {
+        // Acquire: pairs with the Release of `thaw`, so that the word loaded next has the grants that this sum lacks.
         self.queued.load(Ordering::Acquire)
     }
 
     fn credit_until_ns(&self) -> u64 {
-        // Relaxed: read late or early, what is taken by it is within what catch-up allows in any case.
+        // Relaxed: whether old or new, it gives a caller no more than the catch-up allows.
         self.credit_until_ns.load(Ordering::Relaxed)
     }
 
     // === with the lock ===
 
-    /// The frame, for the holder of the queue's lock, who alone replaces it.
+    /// The frame, for the lock holder, which alone replaces it.
     pub(crate) fn frame(&self) -> Frame {
         let Some(frame) = self.published.read() else { unreachable!("the lock holder is not replacing it") };
         frame
     }
 
-    /// Freezes the word, and returns it as it was. The caller holds the queue's lock, and thaws.
+    /// Freezes the word, and returns its state. The caller holds the queue's lock, and thaws.
     pub(crate) fn freeze(&self) -> State {
         self.word.freeze()
     }
 
-    /// Ends a freeze with nothing changed.
     pub(crate) fn thaw_unchanged(&self, state: State) {
         self.word.thaw(state);
     }
 
-    /// Ends a freeze: publishes the frame if that has changed, the word, and what is read beside the word.
+    /// Ends a freeze: publishes the word, what is read beside the word, and the frame if it has changed.
     pub(crate) fn thaw(&self, thaw: &Thaw) {
         // Relaxed, all three: before the Release of the thaw below.
         self.debt_ns.store(thaw.now_ns, Ordering::Relaxed);
@@ -271,7 +260,7 @@ impl Meter {
         self.credit_until_ns.store(thaw.credit_until_ns, Ordering::Relaxed);
         let write = || {
             self.word.thaw(thaw.state);
-            // Release: pairs with the Acquire of `queued`.
+            // Release: pairs with the Acquire of `queued_ticks`.
             self.queued.store(thaw.queued, Ordering::Release);
         };
         match &thaw.frame {
@@ -280,29 +269,25 @@ impl Meter {
         }
     }
 
-    /// Writes what the waiters ask for, when one has left; the caller holds the queue's lock.
+    /// Writes what the waiters ask for after one has left. The caller holds the queue's lock.
     pub(crate) fn set_queued(&self, ticks: u64) {
         // Release: as in `thaw`.
         self.queued.store(ticks, Ordering::Release);
     }
 }
 
-/// What the end of a freeze publishes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Thaw {
-    /// The frame, if it has changed.
     pub(crate) frame: Option<Frame>,
     pub(crate) state: State,
-    /// The clock reading of this step.
     pub(crate) now_ns: u64,
-    /// Whether the TAT is further ahead than a full burst.
     pub(crate) in_debt: bool,
     pub(crate) credit_until_ns: u64,
     pub(crate) queued: u64,
 }
 
 impl Scale {
-    /// The whole permits there are at `now`, zero in debt.
+    /// The whole permits available at `now`; zero in debt.
     pub(crate) const fn whole_level(&self, tat: u64, now: u64) -> u64 {
         let level = self.level(tat, now);
         if level <= 0 { 0 } else { level as u64 / self.per_permit }

@@ -1,11 +1,11 @@
-//! loom models: one claim a file, in words at its head.
+//! loom models. The head of each file states its claim.
 //!
 //! Run with `RUSTFLAGS="--cfg tidegate_loom" cargo test --release --lib models::`. The number of
 //! preemptions explored is bounded by `LOOM_MAX_PREEMPTIONS`, or else by what each model names;
 //! `LOOM_MAX_PREEMPTIONS=0` is taken to mean none at all, and [`EXHAUSTIVE`] or more to mean any number.
 //! `LOOM_MAX_DURATION` ends each after so many seconds.
 //!
-//! With `-- --nocapture` each says how many executions it took; `scripts/loom.sh` makes a table of that.
+//! With `-- --nocapture` each model prints its number of executions; `scripts/loom.sh` makes a table of them.
 
 mod admission;
 mod cancel;
@@ -45,19 +45,19 @@ const SECOND: u64 = 1_000_000_000;
 /// As a bound on preemptions: none. (loom counts them in eight bits.)
 const EXHAUSTIVE: usize = 255;
 
-/// Runs a model with a bound on preemptions, which the environment overrides. Says what came of it.
+/// Runs a model with a bound on preemptions, which the environment overrides. Prints the result.
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    // Without any bound loom has fewer executions to look at than with a large one.
+    // Without any bound loom needs fewer executions than with a large bound.
     builder.preemption_bound =
         Some(builder.preemption_bound.unwrap_or(preemptions)).filter(|bound| *bound < EXHAUSTIVE);
-    // loom looks at its time once in so many executions.
+    // loom checks its time limit once in so many executions.
     builder.checkpoint_interval = 100;
     let executions = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let counted = Arc::clone(&executions);
     let start = Instant::now();
     builder.check(move || {
-        // Relaxed: it only counts. (It is none of loom's, which would explore it.)
+        // Relaxed: it only counts. (Not an atomic of loom, which would explore its accesses.)
         counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         model();
     });
@@ -74,7 +74,7 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 /// A clock with alarms. It moves only when it is set, or when [`ring`](ModelClock::ring) runs, which jumps to the
 /// earliest alarm.
 ///
-/// A deadlock report of loom therefore means that a waiter has nobody to set an alarm for it.
+/// A deadlock report of loom therefore means that no thread set an alarm for a waiter.
 #[derive(Clone, Debug)]
 struct ModelClock(Arc<Inner>);
 
@@ -186,7 +186,7 @@ fn limiter(burst: u64, initial: u64, clock: &ModelClock) -> Limiter {
     Limiter::with_clock(Quota::per_second(1).with_burst(burst).with_initial(initial), clock.clone())
 }
 
-/// Serves the waiters that are due, as the alarm would.
+/// Grants the due waiters, as the alarm would.
 fn drive(limiter: &Limiter) {
     limiter.driver().drive();
 }
@@ -210,7 +210,7 @@ fn waiter<C: Clock>(limiter: &Limiter<C>, n: u64) -> Waiter<C> {
     Box::pin(limiter.acquire_n_owned(n))
 }
 
-/// A waiter that stands in the queue, and is woken by nobody.
+/// A waiter in the queue, with a waker that does nothing.
 fn queued<C: Clock>(limiter: &Limiter<C>, n: u64) -> Waiter<C> {
     let mut waiter = waiter(limiter, n);
     assert!(!poll(&mut waiter, Waker::noop()), "it should have to wait");

@@ -1,8 +1,5 @@
-//! One quota for all cores, without a cache line that all of them write to.
-//!
-//! [`PerCore`] takes from a slot that a few threads share, [`Local`] from what one thread or task holds alone.
-//! How permits get there, and why the bound holds, is in `shares.rs`; how waiters are given them, in
-//! `queue/shares.rs`.
+//! One quota for all cores, without a cache line that all of them write to: [`PerCore`] takes from a slot that a few
+//! threads share, [`Local`] from its own permits. See `shares.rs` for the bound, and `queue/shares.rs` for waiters.
 
 mod builder;
 pub(crate) mod draw;
@@ -27,49 +24,46 @@ use crate::{
 };
 use crossbeam_utils::CachePadded;
 
-/// A limiter's quota, taken in shares by every core: for clients that take permits tens of millions of times a
-/// second from many threads.
+/// A limiter's quota, taken in shares by every core, for tens of millions of permits a second from many threads.
 ///
-/// Each thread is led to a *slot*, a cache line in which permits are parked. To take one from there is a single
-/// compare-and-swap on that line, and needs no clock. When the slot is empty, the thread draws from the limiter
-/// what it needs and a *share* more, as much as conforms. For one thread, or one task, alone there is
-/// [`Local`], which is faster still.
+/// Each thread is assigned a *slot*, a cache line with permits parked in it. To take one of them is a single
+/// compare-and-swap on that line, and needs no clock. When the slot is empty, the thread draws from the limiter what it
+/// needs, and a *share* for the slot, as much as conforms. For a single thread or task [`Local`] is faster still.
 ///
-/// All `PerCore`s of a limiter use the same slots, and callers may use the limiter directly beside them. Cloning one
-/// gives another handle. [`limiter`](Self::limiter) returns the limiter itself.
+/// All `PerCore`s of a limiter use the same slots, and the [limiter](Self::limiter) itself can be used beside them. A
+/// clone is another handle.
 ///
 /// # The bound
-/// It is that of the limiter: in any window of length w at most `burst + rate * w` permits are admitted, those
-/// counted that are parked. To that end an eighth of the burst is set aside for them while there is a `PerCore`
-/// or a `Local`:
-/// - A single request can be for at most seven eighths of the burst ([`RateLimiter::largest_request`]). One for more is
-///   [`Denied::TooMany`], also for callers that use the limiter directly. Waiters for more that were there before keep
-///   their places: nothing is set aside, and nothing parked, until they have been served.
-/// - After a pause, between seven eighths of the burst and all of it are there at once.
+/// It is that of the limiter: in any window of length w at most `burst + rate * w` permits are admitted, including
+/// those that are parked. For this, up to an eighth of the burst is set aside for parked permits while there is a
+/// `PerCore` or a `Local`:
+/// - A single request can be for about seven eighths of the burst ([`RateLimiter::largest_request`]). A larger one is
+///   [`Denied::TooMany`], also on the limiter itself. Waiters for more that joined before keep their places: nothing is
+///   set aside or parked until they have left the queue.
+/// - After a pause, between seven eighths of the burst and all of it are available at once.
 /// - The rate is delivered in full.
 ///
-/// A share is at most an eighth of the burst, and of 36 trillion permits, divided by the number of slots. If that
-/// is below two permits, nothing is set aside, and this is the plain limiter.
+/// The largest share is an eighth of the burst (at most 4.6 trillion permits), divided by the number of slots. If that
+/// is below two permits, nothing is set aside or parked, and a `PerCore` acts as the plain limiter.
 ///
 /// # Nothing is stranded
-/// A call is refused only if the limiter has not enough, and every slot has been seen to be empty while nobody
-/// drew from it. Before that it takes what is parked in other slots, so a thread that goes idle costs the
-/// others nothing. This holds for calls on the limiter itself, too.
+/// A call takes from other slots before it is refused, so permits in the slot of an idle thread are not lost to others.
+/// It is refused only if the limiter has too few permits, and every slot was seen empty while no thread drew from the
+/// limiter. This holds for calls on the limiter itself, too.
 ///
 /// # The size of a share
-/// It follows the demand: it doubles while a slot is drawn for more often than every 50 µs, halves when a
-/// share lasts for more than 5 ms, and comes down to what there is when permits are scarce. See
-/// [`PerCoreBuilder::share`] for one of fixed size.
+/// It doubles while a slot is drawn for more often than every 50 µs, halves when a share lasts longer than 5 ms, and
+/// shrinks to what is available when permits are scarce. [`PerCoreBuilder::share`] sets a fixed size.
 ///
 /// # Fairness
-/// Calls that do not wait are decided as they come. Callers that wait join the one queue of the limiter, and are granted
-/// in order of arrival. When a caller begins to wait, parked permits go to the queue first. While it waits, no shares
-/// are drawn, and calls that do not wait are refused; a call that takes from a slot at the very moment counts as having
-/// come before. What a [`Local`] holds is its own: it may go on taking that, at most a share.
+/// Calls that do not wait are decided as they come. Callers that wait join the queue of the limiter, and are granted in
+/// order of arrival. Parked permits go to the queue first. While there are waiters, no shares are drawn, and calls that
+/// do not wait are refused. A take from a slot at the moment when a caller joins counts as earlier. A [`Local`] may go
+/// on taking what it holds, at most a share.
 ///
-/// Where permits are scarce, shares come down to single permits, and a thread gets them as often as it asks: with
-/// other work on half the cores, a hungry caller that shares its core with that got 0.87 of an equal share when it
-/// was measured, and all of it when it waited.
+/// When permits are scarce, shares shrink to single permits, which a thread gets as often as it asks. Measured with
+/// other work on half of the cores, a caller that shared its core with that work got 0.87 of an equal share, and all of
+/// it when it waited.
 ///
 /// # Examples
 /// ```
@@ -89,16 +83,14 @@ use crossbeam_utils::CachePadded;
 /// ```
 pub struct PerCore<C: Clock = QuantaClock> {
     limiter: RateLimiter<C>,
-    /// Beside `shares`, which has them too, so that a take has less of a way to go.
+    /// The slots of `shares`, one pointer closer for the fast path.
     slots: Arc<[CachePadded<Slot>]>,
     shares: Arc<Slots>,
     sizing: Sizing,
 }
 
 impl<C: Clock> PerCore<C> {
-    /// With a slot for every core, and shares that follow the demand.
-    ///
-    /// See the example of [`PerCore`].
+    /// Makes a handle with one slot per core, or the limiter's existing slots, and shares that follow the demand.
     pub fn new(limiter: &RateLimiter<C>) -> Self {
         let slots = slots_of(limiter).unwrap_or_else(default_slots);
         Self::attach(limiter, slots, Sizing::Adaptive)
@@ -110,7 +102,7 @@ impl<C: Clock> PerCore<C> {
         Self { limiter, slots: Arc::clone(shares.all()), shares, sizing }
     }
 
-    /// The limiter whose quota it is.
+    /// The limiter whose quota this handle takes.
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
@@ -121,10 +113,10 @@ impl<C: Clock> PerCore<C> {
         &self.limiter
     }
 
-    /// Takes one permit if it is there and nobody waits.
+    /// Takes one permit if it is available and no caller waits.
     ///
     /// # Errors
-    /// As [`RateLimiter::try_acquire`]; see the documentation of the type for when.
+    /// As [`RateLimiter::try_acquire`].
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
@@ -137,11 +129,10 @@ impl<C: Clock> PerCore<C> {
         self.try_take(1.into())
     }
 
-    /// Takes `n` permits if all are there and nobody waits; else none.
+    /// Takes `n` permits if all are available and no caller waits; otherwise none.
     ///
     /// # Errors
-    /// As [`RateLimiter::try_acquire_n`]; [`Denied::TooMany`] if `n` is more than what of the burst has not
-    /// been set aside.
+    /// As [`RateLimiter::try_acquire_n`]. [`Denied::TooMany`] if `n` exceeds [`RateLimiter::largest_request`].
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
@@ -160,24 +151,17 @@ impl<C: Clock> PerCore<C> {
         draw::take_shared(self.limiter.driver(), &self.shares, slot, permits, self.sizing)
     }
 
-    /// Whether they were there at once.
+    /// Takes permits without waiting or stealing. Returns whether it took them.
     fn take_at_once(&self, permits: Permits) -> bool {
         let slot = &self.slots[slot_of_thread() & (self.slots.len() - 1)];
         draw::take_shared_at_once(self.limiter.driver(), &self.shares, slot, permits, self.sizing)
     }
 
-    /// Waits for one permit: takes one that is parked if there is one, or else joins the queue of the limiter,
-    /// to which all that is parked anywhere goes first.
-    ///
-    /// # Cancel safety
-    /// As [`RateLimiter::acquire`].
-    ///
-    /// # Panics
-    /// As [`RateLimiter::acquire`].
+    /// Waits for one permit. Joins the queue of the limiter if neither the slot nor the limiter has a permit. Cancel
+    /// safety and panics as [`RateLimiter::acquire`].
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
-    ///
     /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     /// # rt.block_on(async {
     /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_second(1_000_000)));
@@ -193,11 +177,10 @@ impl<C: Clock> PerCore<C> {
     /// Waits for `n` permits, as [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// As [`RateLimiter::acquire_n`]; [`AcquireError::TooMany`] as [`try_acquire_n`](Self::try_acquire_n).
+    /// As [`RateLimiter::acquire_n`]; [`AcquireError::TooMany`] as in [`try_acquire_n`](Self::try_acquire_n).
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
-    ///
     /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     /// # rt.block_on(async {
     /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_second(1_000_000)));
@@ -212,15 +195,14 @@ impl<C: Clock> PerCore<C> {
         self.limiter.acquire_n(permits).await
     }
 
-    /// Waits for `n` permits if they can be had within `max_wait`, as [`RateLimiter::acquire_within`].
+    /// Waits for `n` permits, as [`RateLimiter::acquire_within`].
     ///
     /// # Errors
-    /// As [`RateLimiter::acquire_within`]; [`Denied::TooMany`] as [`try_acquire_n`](Self::try_acquire_n).
+    /// As [`RateLimiter::acquire_within`]; [`Denied::TooMany`] as in [`try_acquire_n`](Self::try_acquire_n).
     ///
     /// ```
     /// use std::time::Duration;
     /// use tidegate::{PerCore, Quota, RateLimiter};
-    ///
     /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     /// # rt.block_on(async {
     /// let per_core = PerCore::new(&RateLimiter::new(Quota::per_hour(1)));
@@ -236,8 +218,7 @@ impl<C: Clock> PerCore<C> {
         self.limiter.acquire_within(permits, max_wait).await
     }
 
-    /// Takes permits if they are there, unless the task has used up its budget: it then keeps its place in
-    /// line rather than yield.
+    /// As `take_at_once`, if the task has budget left. Without budget the task joins the queue rather than yield.
     async fn take_in_budget(&self, permits: Permits) -> bool {
         poll_fn(|cx| {
             let Poll::Ready(budget) = poll_proceed(cx) else { return Poll::Ready(false) };
@@ -250,8 +231,7 @@ impl<C: Clock> PerCore<C> {
         .await
     }
 
-    /// Blocks the thread until it has one permit: takes one that is parked if there is one, or else joins the
-    /// queue of the limiter. See [`RateLimiter::blocking_acquire`].
+    /// Blocks the thread until it has one permit, as [`acquire`](Self::acquire). See [`RateLimiter::blocking_acquire`].
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
@@ -277,8 +257,7 @@ impl<C: Clock> PerCore<C> {
         if self.take_at_once(permits) { Ok(()) } else { self.limiter.blocking_acquire_n(permits) }
     }
 
-    /// Blocks the thread until it has `n` permits, if they can be had within `max_wait`; else fails at once. See
-    /// [`RateLimiter::blocking_acquire_within`].
+    /// Blocks the thread until it has `n` permits, as [`RateLimiter::blocking_acquire_within`].
     ///
     /// # Errors
     /// As [`acquire_within`](Self::acquire_within).
@@ -298,7 +277,7 @@ impl<C: Clock> PerCore<C> {
         self.limiter.blocking_acquire_within(permits, max_wait)
     }
 
-    /// What each slot has seen so far.
+    /// The counters of each slot.
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
@@ -333,12 +312,10 @@ impl<C: Clock> fmt::Debug for PerCore<C> {
     }
 }
 
-/// How many slots a limiter has, if it has any.
 fn slots_of<C: Clock>(limiter: &RateLimiter<C>) -> Option<usize> {
     limiter.driver().shares().map(|shares| concrete(shares).all().len())
 }
 
-/// All that is ever parked is parked in slots.
 fn concrete(shares: &Arc<dyn Shares>) -> Arc<Slots> {
     let Ok(slots) = Arc::clone(shares).into_any().downcast() else {
         unreachable!("there are no other shares")
@@ -346,8 +323,7 @@ fn concrete(shares: &Arc<dyn Shares>) -> Arc<Slots> {
     slots
 }
 
-/// The number of this thread: threads get theirs in turn, when they first ask. Which slot that leads to decides
-/// about speed alone, so that a thread may run on whatever core it likes.
+/// The number of this thread, given in turn. Its slot affects only speed, so a thread may run on any core.
 #[inline]
 fn slot_of_thread() -> usize {
     const NONE: usize = usize::MAX;
@@ -356,7 +332,7 @@ fn slot_of_thread() -> usize {
     #[cold]
     fn assign(number: &Cell<usize>) -> usize {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        // Relaxed: any number will do. The highest bit is left out, so that it is never `NONE`.
+        // Relaxed: any number will do. Without the highest bit it is never `NONE`.
         let next = NEXT.fetch_add(1, Ordering::Relaxed) & (NONE >> 1);
         number.set(next);
         next

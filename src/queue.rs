@@ -1,5 +1,6 @@
-//! The slow path: a FIFO queue of waiters over the word, in three rooms. [`core`] is a pure state machine; [`driver`] is
-//! the only way to it, with lock, clock and wakes; [`alarm`] rings when the first waiter is due. The calls are on top.
+//! The slow path: a FIFO queue of waiters over the word, in three layers. [`core`] is a pure state machine. [`driver`]
+//! is the only way to it, with lock, clock and wakes. [`alarm`] wakes the driver when the first waiter is due. The
+//! calls are on top.
 //!
 //! ```text
 //! calls, reports, requota, waiter, blocking, reservation

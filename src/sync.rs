@@ -1,9 +1,7 @@
-//! The primitives that a model checker has to see: the only file that names loom.
-//!
-//! Under `--cfg tidegate_loom` the unit tests run on loom's versions of them. Under Miri the mutex is std's:
-//! `parking_lot` keeps pointers in integers when it is contended, which strict provenance forbids.
+//! The synchronization primitives that loom has to see: under `--cfg tidegate_loom` the unit tests run on loom's. Under
+//! Miri the mutex is std's: `parking_lot` keeps pointers in integers under contention, which strict provenance forbids.
 
-/// A mutex of the module named with `parking_lot`'s interface, which knows no poisoning.
+/// The mutex of the named module with `parking_lot`'s interface, which has no poisoning.
 #[cfg(any(miri, all(test, tidegate_loom)))]
 macro_rules! unpoisoned {
     ($($sync:ident)::+) => {
@@ -30,7 +28,6 @@ macro_rules! unpoisoned {
     };
 }
 
-/// For what no model is about.
 pub(crate) mod plain {
     #[cfg(not(miri))]
     #[cfg_attr(tidegate_loom, allow(unused_imports, reason = "the models lock what is loom's"))]
@@ -76,7 +73,7 @@ mod imp {
         sync::atomic::{AtomicU8, AtomicU64, Ordering, fence},
     };
 
-    /// std's, for one constant. All threads of a model are one thread to std.
+    /// std's macro, for one constant. To std all threads of a model are one thread.
     macro_rules! one_thread_local {
         ($(#[$attribute:meta])* static $name:ident: $type:ty = const $value:block;) => {
             loom::thread_local! { $(#[$attribute])* static $name: $type = $value; }
@@ -86,7 +83,7 @@ mod imp {
 
     unpoisoned!(loom::sync);
 
-    /// crossbeam's parker, as far as it is used here.
+    /// The part of crossbeam's parker that is used here.
     #[derive(Debug)]
     pub(crate) struct Parker(Unparker);
 
@@ -118,7 +115,7 @@ mod imp {
             *there = false;
         }
 
-        /// As if the time had passed.
+        /// Returns as if the time had passed.
         pub(crate) fn park_timeout(&self, _: core::time::Duration) {
             loom::thread::yield_now();
             *self.0.0.there.lock().unwrap() = false;

@@ -14,22 +14,23 @@ use pin_project_lite::pin_project;
 
 use crate::{Acquire, Clock, QuantaClock, RateLimiter};
 
-/// Paces the starts of a list of futures: each is started in the order of the list, once the limiter has
-/// granted it one permit, and then runs side by side with the others.
+/// Starts futures in the order of a list, one for each permit of the limiter. Started futures run concurrently.
 ///
-/// The result is a [`Stream`] of their outputs, in the order in which they finish; or
-/// [`all`](Throttle::all) waits for the whole list and gives the outputs in the order of the list. All
-/// futures run inside the task that polls it; spawn within them what should run on other threads.
+/// The result is a [`Stream`] of the outputs, in the order in which the futures finish. [`all`](Throttle::all) waits
+/// for the whole list, and returns the outputs in its order. All futures run inside the task that polls the stream. To
+/// use other threads, let the futures spawn tasks.
+///
+/// The number of futures that run at once is not bounded. For outputs in order with a bound, use
+/// `stream::iter(list).map(|item| limiter.run(call(item))).buffered(bound)`.
 ///
 /// # Fairness
-/// One place in the limiter's queue at a time, for the next future to be started.
+/// The stream waits in the limiter's queue for one permit at a time, as [`RateLimiter::acquire`].
 ///
 /// # Cancel safety
-/// Dropping it drops the futures that are running, leaves the rest of the list unstarted, and takes no
-/// permit for them.
+/// Dropping the stream drops the futures that are running. The rest of the list is not started and takes no permits.
 ///
 /// # Panics
-/// As [`RateLimiter::acquire`], and if a future or the list itself does.
+/// As [`RateLimiter::acquire`], and if a future or the iterator panics.
 ///
 /// # Examples
 /// ```
@@ -45,6 +46,13 @@ use crate::{Acquire, Clock, QuantaClock, RateLimiter};
 ///
 /// let times = throttle(calls, &limiter).all().await;
 /// assert_eq!(times, [(0, 0), (1, 1500), (2, 3000), (3, 4500)]);
+///
+/// // As a stream. It is not `Unpin`.
+/// use futures_util::StreamExt;
+/// let mut outputs = std::pin::pin!(throttle((0..4).map(std::future::ready), &limiter));
+/// while let Some(output) = outputs.next().await {
+///     println!("{output}");
+/// }
 /// # });
 /// # }
 /// ```
@@ -56,7 +64,7 @@ where
 {
     Throttle {
         limiter,
-        // The list ends once: an iterator may go on after its end.
+        // Fused: an iterator may return more items after its first `None`.
         rest: futures.into_iter().fuse(),
         next: None,
         permit: None,
@@ -109,9 +117,7 @@ where
     I::Item: Future,
     C: Clock,
 {
-    /// Waits for all of them, and gives their outputs in the order of the list.
-    ///
-    /// See the example of [`throttle`].
+    /// Waits for all futures, and returns their outputs in the order of the list. See the example of [`throttle`].
     pub async fn all(self) -> Vec<<I::Item as Future>::Output> {
         let mut this = core::pin::pin!(self);
         let mut outputs = Vec::with_capacity(this.rest.size_hint().0);

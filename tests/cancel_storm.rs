@@ -64,7 +64,7 @@ async fn storm(limiter: RateLimiter<Stoppable>, seed: u64, acquires: u64) -> u64
         match random.below(8) {
             // Never polled.
             0 => {}
-            // Polled once, by a waker of nobody's.
+            // Polled once, with a waker that does nothing.
             1 | 2 => {
                 let polled = permit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 taken += n * u64::from(polled.is_ready());
@@ -168,8 +168,8 @@ async fn forgotten_waiters_cost_one_grant_each_and_stop_nobody() {
     assert_eq!(limiter.waiting(), 0);
 }
 
-/// Somebody always waits for many, so that the queue never runs empty while the storm is on: every grant
-/// that is given back is handed on by the queue.
+/// A waiter for many permits keeps the queue from running empty during the storm. So every grant that comes back goes
+/// to the next waiter.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_books_balance_behind_a_standing_queue() {
     let quota = Quota::per_second(2_000_000)

@@ -5,8 +5,8 @@
 //! guards the file itself against a slip of the pen.
 //!
 //! A timeline may reserve permits that are not there yet. The crate knows two ways: to charge them at once, into
-//! debt, and to wait for them in the queue. The first answers every timeline; the second answers as well, but for
-//! those in [`UNLIKE`].
+//! debt, and to wait for them in the queue. The first answers every timeline; the second answers all timelines
+//! except the ones in [`UNLIKE`].
 //!
 //! `TIDEGATE_TIMELINES=path` runs another file of the same format.
 //!
@@ -82,7 +82,7 @@ fn file() -> Value {
 /// What came of a whole file.
 #[derive(Debug, Default)]
 struct Report {
-    /// By profile: the timelines that were run, those whose configuration was rejected, the steps.
+    /// By profile: the timelines that were run, the timelines whose configuration was rejected, and the steps.
     ran: BTreeMap<String, (usize, usize, usize)>,
     failures: Vec<String>,
 }

@@ -7,7 +7,7 @@
 //! | histories of                            | by which specification                                  |
 //! |-----------------------------------------|---------------------------------------------------------|
 //! | calls that do not wait, and changes of quota (`plain.rs`) | the bucket, exact to a tick (`spec.rs`) |
-//! | shares, by core and by hand (`shares.rs`) | the bucket in parts: a permit on its way is nowhere else |
+//! | shares, by core and by `Local` (`shares.rs`) | the bucket in parts: a permit on its way is nowhere else |
 //! | several limits at once, all or nothing (`several.rs`) | the buckets, of which all are taken from in one step |
 //! | calls that wait for several limits, and waiters (`groups.rs`) | the buckets and their queues; a group waits for one limit after the other, and then for all at once (`groups_spec.rs`) |
 //! | waiters, beside calls that do not wait (`waiters.rs`) | the bucket and a queue, first in first out  |

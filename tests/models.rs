@@ -2,7 +2,7 @@
 //!
 //! Each history has a seed, which is printed if it fails. `TIDEGATE_HISTORIES=10` runs ten times as many.
 //!
-//! Each model is also held against rules that are wrong on purpose: a model that lets those pass shows nothing.
+//! Each model is also held against rules that are wrong on purpose: a model that lets wrong rules pass shows nothing.
 
 #[path = "support/random.rs"]
 mod random;

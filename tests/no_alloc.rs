@@ -75,6 +75,16 @@ fn the_allocator_counts() {
     assert_eq!(allocations(|| drop(Box::new(1))), 1);
 }
 
+/// While its lock has not been taken.
+#[test]
+fn a_limiter_is_small() {
+    let quota = Quota::per_second(100);
+    drop(RateLimiter::new(quota));
+    let made = allocation_counter::measure(|| std::mem::forget(RateLimiter::new(quota)));
+    assert!(made.count_total == 1 && made.bytes_total <= 640, "{made:?}");
+    assert!(size_of::<RateLimiter>() == size_of::<usize>());
+}
+
 #[test]
 fn waiters_allocate_nothing() {
     let quota = Quota::per_second(1).with_burst(500).with_initial(0);
@@ -165,7 +175,7 @@ fn calls_that_do_not_wait_allocate_nothing() {
     // The first call that takes the lock makes the slow path.
     calls();
     assert_eq!(allocations(calls), 0);
-    // And while somebody waits. That the clock keeps alarms costs it memory, once.
+    // Also while there is a waiter. The clock allocates once, for its alarms.
     limiter.try_acquire_up_to(u64::MAX);
     let mut waiter = std::pin::pin!(limiter.acquire_n(10));
     assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -191,7 +201,7 @@ fn a_try_of_several_limits_allocates_nothing() {
         // The first that locks the limits makes their slow paths.
         calls();
         assert_eq!(allocations(calls), 0, "{count}");
-        // And while somebody waits. That the clock keeps alarms costs it memory, once.
+        // Also while there is a waiter. The clock allocates once, for its alarms.
         limiters[0].try_acquire_up_to(u64::MAX);
         let mut waiter = std::pin::pin!(limiters[0].acquire_n(10));
         assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());

@@ -1,4 +1,4 @@
-//! A clock may panic: that hits whoever asked it, and nobody else.
+//! A clock may panic: the panic hits only the caller that read the clock.
 
 use std::{
     future::Future,
@@ -19,7 +19,7 @@ mod groups;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A clock that is moved by hand, and panics once, at the reading that the test chooses.
+/// A clock that the test moves. It panics once, at the reading that the test chooses.
 #[derive(Clone, Debug, Default)]
 struct Fragile {
     clock: ManualClock,
@@ -101,7 +101,7 @@ fn a_group_that_leaves_is_out_of_all_queues() {
     assert_eq!((a.waiting(), b.waiting()), (0, 0));
 }
 
-/// What it had in hand is lost, and its part of what may be held is not: the next one gets as large a share.
+/// The permits that it held are lost, but its claim is not: the next `Local` gets as large a share.
 #[test]
 fn a_share_can_be_had_again() {
     let clock = Fragile::default();

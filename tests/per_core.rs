@@ -1,5 +1,5 @@
-//! One quota on every core, by its public face: threads that come and go, hands that are moved and dropped,
-//! those who wait, and the exact sum of it all.
+//! One quota on every core, through the public interface: threads that start and end, `Local`s that are moved and
+//! dropped, waiters, and the exact sum of all permits.
 
 use std::{
     future::Future,
@@ -194,7 +194,7 @@ fn what_a_hand_gives_back_goes_to_who_waits() {
     assert_eq!(limiter.try_acquire_up_to(u64::MAX), 5999);
     let mut waiter = pin!(per_core.acquire_n(900));
     assert!(poll(waiter.as_mut()).is_pending());
-    // It is its own, whoever waits.
+    // A held permit belongs to the `Local`, also while there are waiters.
     assert!(local.try_acquire().is_ok());
     drop(local);
     assert!(poll(waiter.as_mut()).is_ready());

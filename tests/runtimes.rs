@@ -1,5 +1,6 @@
-//! A limiter depends on no one runtime: one that is blocked, not driven, or gone holds up nobody else. Any executor will do,
-//! and none at all. In real time, with generous limits; what must not happen is a wait for the runtime that stalls.
+//! A limiter depends on no single runtime: a runtime that is blocked, not driven, or gone delays no waiter elsewhere.
+//! Any executor will do, and none at all. These tests run in real time, with generous limits. No waiter may wait for
+//! the stalled runtime.
 
 use std::{
     future::Future,
@@ -81,7 +82,7 @@ fn a_runtime_that_blocks_after_its_use_holds_up_no_other() {
     }
 }
 
-/// The first waiter is a task of a runtime that nobody drives.
+/// The first waiter is a task of a runtime that no thread drives.
 #[test]
 fn a_runtime_that_is_not_driven_holds_up_no_other() {
     let limiter = RateLimiter::new(Quota::per_second(20).with_burst(1));
@@ -247,7 +248,8 @@ fn a_blocking_call_inside_a_task_fails() {
     }
 }
 
-/// A limiter on the default clock under paused time: it goes by real time, and a debug build says what to write instead.
+/// A limiter on the default clock under paused time: it goes by real time, and a debug build says what to write
+/// instead.
 #[tokio::test(start_paused = true)]
 async fn paused_time_and_the_default_clock_do_not_go_together() {
     let limiter = RateLimiter::new(Quota::per_second(20).with_burst(1));

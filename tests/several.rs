@@ -199,7 +199,8 @@ fn it_waits_in_its_turn_for_one_limit_and_then_for_the_next() {
     let mut group = Group::new(AllOf::new().and(&user, 1).and(&everybody, 1).acquire());
     let mut before: Vec<_> = (0..12).map(|_| Single::new(everybody.acquire_n_owned(1))).collect();
     pass(&clock, 1_000, &mut [&mut group, &mut before]);
-    // It holds its user's permit. Two are ahead of it for everybody, and those that come now are behind.
+    // It holds the permit of its user's limit. Two waiters are ahead of it in the common limit; new callers join behind
+    // it.
     let mut after: Vec<_> = (0..5).map(|_| Single::new(everybody.acquire_n_owned(1))).collect();
     assert_eq!((group.served, user.waiting(), everybody.waiting()), (None, 0, 8));
     pass(&clock, 1_000, &mut [&mut group, &mut before, &mut after]);
@@ -242,8 +243,8 @@ fn two_groups_that_hold_what_the_other_waits_for_block_nobody() {
     assert_eq!((held.waiting(), other.waiting()), (1, 1));
     pass(&clock, 2_000, &mut [&mut first, &mut second]);
     assert_eq!((a.available(), b.available(), a.waiting(), b.waiting()), (0, 0, 1, 1));
-    // At 4,000 ms each is granted the other part, but what they have held is worth nothing any more. The first is served of
-    // what the second gives back.
+    // At 4,000 ms each is granted the other part, but what they have held is worth nothing any more. The first is
+    // served of what the second gives back.
     pass(&clock, 2_000, &mut [&mut first, &mut second]);
     assert_eq!((first.poll(), second.poll()), (Some(Ok(())), None));
     pass(&clock, 2_000, &mut [&mut second]);
@@ -265,7 +266,8 @@ async fn tasks_on_tokios_clock() {
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    // One was served at once. The others wait for their user, and then for everybody behind those that are left; by then
-    // their user's permits are worth nothing any more, and they go on by their user's quota from the front.
+    // One call was granted at once. The others wait for the user's limit, and then for the common limit, behind its
+    // remaining waiters. By then their permits of the user's limit have overflowed, so they go on from the front, at
+    // the user's rate.
     assert_eq!(start.elapsed(), ms(810));
 }

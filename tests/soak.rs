@@ -1,7 +1,6 @@
-//! The whole of it for a long time: those who wait and leave, forget, try, reserve, charge and refund, park
+//! All calls for a long time: callers wait and leave, forget their futures, try, reserve, charge and refund, park
 //! permits on cores, and change the quota, while the runtime stalls and alarms ring late; and clients of a server on
-//! loopback. At every step the bound holds; at the end nobody is left waiting, the books balance, and no memory has been
-//! kept.
+//! loopback. At every step the bound holds. At the end no waiter is left, the books balance, and no memory is kept.
 //!
 //! A short run by default. `TIDEGATE_SOAK_SECONDS` sets how long in virtual time, `TIDEGATE_SOAK_REAL_SECONDS` in
 //! real time: over loopback, and once more in process.

@@ -97,7 +97,7 @@ fn real_time_a_thread_keeps_the_time_for_a_runtime_that_does_not() {
             break task;
         }
     };
-    // Nobody drives the runtime from here on.
+    // No thread drives the runtime from here on.
     limiter.blocking_acquire();
     assert_eq!(limiter.waiting(), 0, "the task in front was granted first");
 }
@@ -114,7 +114,7 @@ fn a_thread_that_cannot_be_served_in_time_is_back_at_once() {
     assert_eq!(limiter.waiting(), 0);
     clock.advance(SECOND);
     assert_eq!(wait(1, 0), Ok(()));
-    // The wait is inclusive, and counts those ahead.
+    // The longest wait is inclusive, and the waiters ahead count.
     thread::scope(|scope| {
         let first = scope.spawn(|| limiter.blocking_acquire_within(1, SECOND));
         until_waiting(&limiter, 1);
@@ -153,7 +153,7 @@ fn a_lower_quota_sends_a_thread_away_with_nothing_lost() {
     assert_eq!(limiter.waiting(), 0);
 }
 
-/// A charge goes ahead of those who wait.
+/// A charge goes ahead of the waiters.
 #[test]
 fn a_charge_sends_a_thread_away_that_is_late_for_it() {
     let (limiter, clock) = limiter(2);
@@ -173,7 +173,7 @@ fn a_charge_sends_a_thread_away_that_is_late_for_it() {
     assert_eq!((limiter.available(), limiter.waiting()), (0, 0));
 }
 
-/// In real time: back when the wait is over, although nobody else does anything.
+/// In real time: the call returns when the longest wait is over, although no other thread does anything.
 #[test]
 fn real_time_the_longest_wait_is_kept() {
     let began = Instant::now();

@@ -15,10 +15,10 @@ use tokio::{
 
 const MILLI: Duration = Duration::from_millis(1);
 
-/// Longer than any of these wait; who has a deadline does not wait for others to come back.
+/// Longer than any of these waits. A waiter with a deadline does not wait for others to come back.
 const LONG: Duration = Duration::from_secs(3_600);
 
-/// One who waits, and its end.
+/// A waiter, and how it ends.
 #[derive(Clone, Copy, Debug)]
 struct Waiter {
     cost: u64,
@@ -26,9 +26,9 @@ struct Waiter {
     leaves: Option<u64>,
 }
 
-/// When each is served that does not leave: once what all ahead of it took has come, and its own, and those have
-/// left that were ahead of it. Who leaves in the millisecond in which it would be served leaves first: its timer was
-/// set before.
+/// When each waiter is granted that does not leave: once its own permits have come, and the permits of all waiters
+/// ahead that did not leave. A waiter that leaves in the millisecond in which it would be granted leaves first: its
+/// timer was set before.
 fn expected(rate: u64, waiters: &[Waiter]) -> Vec<Option<u64>> {
     let (mut sum, mut latest) = (0, 0);
     let mut served = Vec::new();
@@ -83,7 +83,7 @@ async fn everybody_is_served_in_the_millisecond_that_is_due() {
     }
 }
 
-/// Some leave: those behind them are served earlier than an alarm was set for.
+/// Some waiters leave: the waiters behind them are granted earlier than the alarm was set for.
 #[tokio::test(start_paused = true)]
 async fn who_moves_up_is_served_in_time() {
     for rate in [30, 250, 700, 1_000, 1_500] {

@@ -1,6 +1,6 @@
-//! What wakers may do to the queue, and what may become of the futures and runtimes behind them.
+//! Wakers that call the limiter, panic, or are replaced, and futures and runtimes that are gone.
 //!
-//! Everything is deterministic: the clock is moved by hand, or is tokio's paused time.
+//! Everything is deterministic: the test moves the clock, or time is tokio's paused time.
 
 use std::{
     future::Future,
@@ -51,7 +51,7 @@ fn poll<F: Future>(waiter: &mut Pin<Box<F>>, waker: &Waker) -> Poll<F::Output> {
     waiter.as_mut().poll(&mut Context::from_waker(waker))
 }
 
-/// A waiter that nobody wakes, in the queue.
+/// A waiter in the queue, with a waker that does nothing.
 fn queued<C: Clock>(limiter: &RateLimiter<C>, n: u64) -> Waiter<C> {
     queued_by(limiter, n, Waker::noop())
 }

@@ -8,7 +8,7 @@ usage: throttle_api [options] [FILE | -]
 Sends the requests of FILE (one path a line; `-` is standard input; without it, a list that ships with
 the example), over and over, to an API that enforces a limit.
 
-  --url URL        another server than the one started on loopback; it is then judged by its answers
+  --url URL        another server, and not the one on loopback; its answers then decide the verdict
   --limit N        requests that the API admits in a window (4800)
   --window-ms N    the length of that window in milliseconds (24000)
   --seconds N      how long the limited phase sends (48)
@@ -36,7 +36,7 @@ fn number(name: &str, value: &str) -> Result<u64, String> {
 }
 
 impl Options {
-    /// The options given; `None` if help was asked for.
+    /// The options; `None` if the user asked for help.
     pub(crate) fn from_args() -> Result<Option<Self>, String> {
         let mut options = Self {
             source: None,

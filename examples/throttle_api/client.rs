@@ -24,7 +24,7 @@ use tokio::{task::LocalSet, time::timeout_at};
 /// One request that was sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
-    /// Its place among those that came to the limiter.
+    /// Its number in the order in which calls reached the limiter.
     pub(crate) arrival: u64,
     /// How long it waited for its permit.
     pub(crate) waited: Duration,
@@ -33,7 +33,7 @@ pub(crate) struct Call {
     pub(crate) accepted: bool,
 }
 
-/// What to send, where, and at whose pace.
+/// One run: how many requests to send, to which server, and by which limiter.
 #[derive(Debug)]
 pub(crate) struct Phase {
     pub(crate) name: &'static str,
@@ -47,19 +47,19 @@ pub(crate) struct Phase {
 
 type Http = Client<HttpConnector, Empty<Bytes>>;
 
-/// What the tasks of a phase share; they all run on one thread.
+/// The state that the tasks of a phase share. They all run on one thread.
 struct Shared {
     http: Http,
     start: Instant,
     arrivals: Cell<u64>,
-    /// In the order in which they were granted.
+    /// In the order in which the limiter granted them.
     calls: RefCell<Vec<Call>>,
     failure: RefCell<Option<String>>,
     bar: ProgressBar,
 }
 
 impl Phase {
-    /// Sends until the time is up; the calls in the order in which they were granted.
+    /// Sends until the time is over. Returns the calls in the order in which the limiter granted them.
     pub(crate) async fn run(&self, requests: &[String], tasks: u64) -> Result<Vec<Call>, Box<dyn Error>> {
         let uris: Result<Vec<Uri>, _> =
             requests.iter().map(|path| format!("{}{path}", self.url).parse::<Uri>()).collect();
@@ -98,7 +98,7 @@ impl Shared {
             let mut arrival = None;
             if let Some(limiter) = limiter {
                 let mut permit = pin!(limiter.acquire());
-                // The number is drawn at the first poll, which is what fixes the place in the queue.
+                // The first poll decides the place in the queue, so the number is drawn there.
                 let granted = timeout_at(
                     (self.start + time).into(),
                     poll_fn(|cx| {
@@ -107,13 +107,13 @@ impl Shared {
                     }),
                 );
                 if granted.await.is_err() {
-                    // Time is up: out of the queue.
+                    // The time is over: dropping the future leaves the queue.
                     return;
                 }
             }
             let arrival = arrival.unwrap_or_else(|| self.next_arrival());
             if arrival >= most || self.start.elapsed() >= time {
-                // A permit taken in vain at the very end.
+                // At the very end a permit may stay unused.
                 return;
             }
             let call =
@@ -140,7 +140,7 @@ impl Shared {
         self.arrivals.replace(self.arrivals.get() + 1)
     }
 
-    /// Whether the request was accepted.
+    /// Sends one request. Returns whether the server accepted it.
     async fn send(&self, uri: Uri) -> Result<bool, String> {
         let named = uri.clone();
         let failed = |error: &dyn Error| match error.source() {
@@ -153,7 +153,7 @@ impl Shared {
         match status {
             StatusCode::TOO_MANY_REQUESTS => Ok(false),
             status if status.is_success() => Ok(true),
-            // Neither: the list or the server is not the right one.
+            // Neither accepted nor refused: the list does not fit the server.
             status => Err(format!("{named}: answered {status}")),
         }
     }

@@ -4,10 +4,10 @@
 //! cargo run --release --example throttle_api
 //! ```
 //!
-//! By default the API is a real HTTP server on loopback that admits so many requests in any window of so
-//! many seconds and answers 429 beyond that. The requests are sent twice: as fast as they go, and at the
-//! pace of a limiter. The run fails unless, in the second phase, the server refused nothing and at least
-//! 99 % of the allowance was used, by the server's own log.
+//! By default the API is a real HTTP server on loopback. It admits a fixed number of requests in any window, and
+//! answers further requests with 429. The tasks send twice: first as fast as they can, then by a limiter. The run fails
+//! unless, in the second phase and by the server's own log, the server refused nothing and at least 99 % of the
+//! allowance was used.
 
 mod cli;
 mod client;
@@ -21,13 +21,13 @@ use tidegate::{Quota, QuotaError, RateLimiter};
 
 use crate::{cli::Options, client::Phase, report::Verdict, server::Server};
 
-/// The part of the window that is given away: one in so many. It leaves 99.4 % of the allowance, and so as
-/// much as is given away for what a busy machine may lose beyond all catching up.
+/// The limiter leaves one part in 160 of the window unused. So 99.4 % of the allowance remain, and a busy machine may
+/// lose another 0.4 % before the run fails.
 const GIVEN_AWAY: u32 = 160;
 
-/// The pace of the limited phase. A third of what is given away is for catching up when the machine has been
-/// busy with something else; the rest for the time that a request may spend on its way without counting in
-/// another window of the server's. By default these are 50 and 100 ms.
+/// The quota of the limited phase. A third of the unused part is the catch-up after the machine was busy. The rest is
+/// the time that a request may take to the server without counting in another window there. By default these are 50 and
+/// 100 ms.
 fn pace(options: &Options) -> Result<Quota, QuotaError> {
     let given_away = options.window / GIVEN_AWAY;
     let catch_up = given_away / 3;
@@ -57,11 +57,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs both phases; whether the limited one passed.
+/// Runs both phases. Returns whether the limited phase passed.
 fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let requests = options.requests()?;
     let cannot_write = |error| format!("cannot write {}: {error}", options.svg.display());
-    // Before the run rather than after it.
+    // Before the run, so that a path that cannot be written fails at once.
     let mut picture = svg::create(&options.svg).map_err(cannot_write)?;
     println!(
         "{} requests in the list, {} tasks; the API admits {} in any {:?}\n",
@@ -70,8 +70,8 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         options.limit,
         options.window,
     );
-    // One thread for the tasks: they then run in the order in which they are granted, so that the order
-    // can be checked. The server has threads of its own.
+    // With one thread the tasks run in the order of their grants, so the order can be checked. The server has its own
+    // threads.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 
     let mut phases = Vec::new();
@@ -81,7 +81,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
             name: "without a limiter",
             url: server.url(),
             limiter: None,
-            // Half of them are too many.
+            // Twice the allowance, so that the server refuses about half.
             most: 2 * options.limit,
             time: options.time,
         };

@@ -8,11 +8,11 @@ use crate::{
     server::Seen,
 };
 
-/// What a phase came to.
+/// The result of a phase.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) name: &'static str,
-    /// When each request was seen and whether it was accepted: by the server's log, or by its answers.
+    /// When each request was seen, and whether it was accepted: from the server's log, or else from its answers.
     pub(crate) seen: Vec<Seen>,
     judge: &'static str,
     waits: Vec<Duration>,
@@ -28,13 +28,13 @@ impl Verdict {
         let answers = || calls.iter().map(|call| Seen { at: call.sent, accepted: call.accepted }).collect();
         let mut seen: Vec<Seen> = log.unwrap_or_else(answers);
         seen.sort_by_key(|seen| seen.at);
-        // Counted from the first.
+        // Times count from the first request.
         let first = seen.first().map_or(Duration::ZERO, |first| first.at);
         for seen in &mut seen {
             seen.at -= first;
         }
         let last = seen.last().map_or(Duration::ZERO, |last| last.at);
-        // A limited phase is to send all the time: one that falls silent has not used its allowance.
+        // A limited phase counts in full: the time in which its tasks send nothing is unused allowance.
         let span = if phase.limiter.is_some() { phase.time.max(last) } else { last };
         let mut waits: Vec<_> = calls.iter().map(|call| call.waited).collect();
         waits.sort_unstable();
@@ -62,7 +62,7 @@ impl Verdict {
         self.waits.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
     }
 
-    /// Whether nothing was refused, the allowance was used, and the order kept; says what is wrong.
+    /// Whether nothing was refused, the allowance was used, and the order kept. Prints what is wrong.
     pub(crate) fn judge(&self) -> bool {
         let checks = [
             (self.refused() == 0, format!("the server refused {} requests", self.refused())),
@@ -87,7 +87,7 @@ fn accepted(seen: &[Seen]) -> u64 {
     seen.iter().filter(|seen| seen.accepted).count() as u64
 }
 
-/// Prints one column a phase.
+/// Prints one column for each phase.
 pub(crate) fn print(phases: &[Verdict], options: &Options) {
     let row = |name: &str, cell: &dyn Fn(&Verdict) -> String| {
         print!("{name:<24}");
@@ -109,7 +109,7 @@ pub(crate) fn print(phases: &[Verdict], options: &Options) {
     println!();
     if phases.len() > 1 {
         println!(
-            "The API admits a burst of {} besides; hence more than 100 % without a limiter.",
+            "The API admits {} requests at once, so more than 100 % is possible without a limiter.",
             options.limit
         );
     }

@@ -28,7 +28,7 @@ struct Book {
     limit: u64,
     window: Duration,
     start: Instant,
-    /// The times of what was accepted within the last window.
+    /// The times of the requests accepted within the last window.
     recent: VecDeque<Duration>,
     log: Vec<Seen>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it on a free port of loopback.
+    /// Starts a server on a free loopback port.
     pub(crate) fn start(limit: u64, window: Duration) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
@@ -84,9 +84,9 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Stops it, and hands out its log.
+    /// Stops the server and returns its log.
     pub(crate) fn stop(self) -> Vec<Seen> {
-        // It fails only if the server has stopped already.
+        // Sending fails only if the server has stopped already.
         let _ = self.stop.send(());
         let _ = self.thread.join();
         core::mem::take(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner).log)
@@ -110,7 +110,7 @@ async fn serve(listener: std::net::TcpListener, book: Arc<Mutex<Book>>) {
         tokio::spawn(async move {
             let service =
                 service_fn(move |request| core::future::ready(Ok::<_, Infallible>(answer(&request, &book))));
-            // A client that hangs up is no news.
+            // A client may close the connection at any time.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

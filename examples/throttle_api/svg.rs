@@ -16,7 +16,7 @@ const RIGHT: f64 = 30.0;
 const TOP: f64 = 60.0;
 const BOTTOM: f64 = 55.0;
 
-/// Data to picture.
+/// Converts data to coordinates of the picture.
 struct Axes {
     seconds: f64,
     requests: f64,
@@ -31,7 +31,7 @@ impl Axes {
         HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * requests / self.requests
     }
 
-    /// The points of a cumulative count, thinned out to what can be seen.
+    /// The points of a cumulative count, at most about 1,000 of them.
     fn curve<'a>(&self, seen: impl Iterator<Item = &'a Seen>) -> String {
         let times: Vec<f64> = seen.map(|seen| seen.at.as_secs_f64()).collect();
         let step = (times.len() / 500).max(1);
@@ -45,14 +45,14 @@ impl Axes {
     }
 }
 
-/// A round step that gives about `parts` parts.
+/// A round step that divides the range into about `parts` parts.
 fn step(range: f64, parts: f64) -> f64 {
     let rough = range / parts;
     let power = 10_f64.powf(rough.log10().floor());
     [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&step| step >= rough).unwrap_or(rough)
 }
 
-/// Creates the file for it, and its folder.
+/// Creates the file for the picture, and its folder.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

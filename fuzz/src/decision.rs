@@ -1,10 +1,11 @@
-//! The decision alone, against exact arithmetic, for whatever quota a limiter accepts: one a year and a trillion a
-//! second, the smallest burst and the largest; by a clock that starts anywhere and goes on by nothing or by years.
+//! The decision alone, against exact arithmetic, for every quota that a limiter accepts: from one permit a year to a
+//! trillion a second, from the smallest burst to the largest. The clock starts anywhere and advances by nothing or by
+//! years.
 //!
 //! Where the scale is exact, every answer equals that of the model, to the nanosecond. Where it is not, an answer has
 //! to be that of the model for a level that is off by less than a tick, however many calls there were before; and the
-//! model goes on with what the limiter has decided. There a run keeps to one origin: each that is moved may put the level
-//! off by one tick more.
+//! model goes on with what the limiter has decided. There a run keeps to one origin: each that is moved may put the
+//! level off by one tick more.
 
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ enum Weight {
     /// So many millionths, rounded down to what is a whole number of ticks.
     Part(u32),
     Whole(Magnitude),
-    /// What is there, and so many more.
+    /// The permits available, and so many more.
     There(i8),
     /// The burst, and so many more.
     Burst(i8),

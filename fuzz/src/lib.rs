@@ -1,4 +1,4 @@
-//! What the fuzz targets run, apart from the fuzzer, so that a test can run it too.
+//! The code that the fuzz targets run, without the fuzzer, so that a test can run it too.
 
 mod alarms;
 pub mod decision;

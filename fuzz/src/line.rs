@@ -1,5 +1,5 @@
-//! A limiter with waiters in exact arithmetic: first come, first served, each at the nanosecond at which it
-//! conforms. Whole permits, and textbook GCRA: no catch-up. When the quota changes, the level is rounded down to a tick.
+//! A limiter with waiters in exact arithmetic: first come, first served, each at the nanosecond at which it conforms.
+//! Whole permits, and textbook GCRA: no catch-up. When the quota changes, the level is rounded down to a tick.
 
 use std::collections::VecDeque;
 
@@ -9,17 +9,17 @@ use super::model::Model;
 
 const MILLION: u64 = 1_000_000;
 
-/// What a waiter is left with.
+/// The outcome of a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
     Granted,
     /// Too late for its deadline by so much.
     Late(u64),
-    /// It asks for more than there can be.
+    /// It asks for more than the burst.
     Never,
 }
 
-/// Who stands in line.
+/// A waiter in the queue.
 #[derive(Clone, Copy, Debug)]
 struct Waiter {
     id: usize,
@@ -31,8 +31,8 @@ struct Waiter {
 #[derive(Clone, Copy, Debug)]
 struct Comparison {
     ahead: i128,
-    /// The same, but for what was taken without the lock: that may count as compared as late as when the lock is held next,
-    /// which may be by the time that something goes back.
+    /// The same, but for what was taken without the lock: that may count as compared as late as when the lock is held
+    /// next, which may be by the time that something goes back.
     least: Least,
 }
 
@@ -57,7 +57,7 @@ impl Comparison {
     }
 }
 
-/// What one was granted that may give it back.
+/// A grant that may go back.
 #[derive(Clone, Copy, Debug)]
 struct Grant {
     id: usize,
@@ -132,7 +132,7 @@ impl Line {
         self.comparisons.push(Comparison::locked(self.model.ahead(self.now_ns).0));
     }
 
-    /// How long until a newcomer has them, after all who wait.
+    /// How long a new waiter waits for the permits, behind all waiters.
     pub fn time_until(&self, permits: u64) -> u64 {
         if permits == 0 {
             return 0;
@@ -145,7 +145,7 @@ impl Line {
         self.model.time_until(permits * MILLION, self.now_ns) as u64
     }
 
-    /// A newcomer takes them, if nobody waits and they are there.
+    /// A new caller takes the permits, if there are no waiters and the permits are available.
     pub fn take(&mut self, permits: u64) -> bool {
         let fits = permits == 0 || (self.waiting.is_empty() && self.until(permits) == 0);
         if fits {
@@ -199,7 +199,7 @@ impl Line {
         self.waiting.front().map(|head| self.now_ns + self.until(head.permits))
     }
 
-    /// Grants the waiters that are due, and refuses those that are too late.
+    /// Grants the waiters that are due, and refuses the waiters that are too late.
     fn hand_off(&mut self) {
         while let Some(&head) = self.waiting.front() {
             let due_ns = self.now_ns + self.until(head.permits);
@@ -227,7 +227,7 @@ impl Line {
         }
     }
 
-    /// Takes them as one who may give them back, if nobody waits and they are there.
+    /// Takes the permits as a reservation, if there are no waiters and the permits are available.
     pub fn reserve(&mut self, id: usize, permits: u64) -> bool {
         let fits = permits == 0 || (self.waiting.is_empty() && self.until(permits) == 0);
         if fits {
@@ -261,14 +261,14 @@ impl Line {
         self.hand_off();
     }
 
-    /// One leaves who was not settled.
+    /// A waiter leaves that was neither granted nor refused.
     pub fn leave(&mut self, id: usize) {
         self.waiting.retain(|waiter| waiter.id != id);
         self.hand_off();
     }
 
-    /// How much of what one was granted goes back, in units of the model: at least, and at most. Where all since was with the
-    /// lock, and the limiter has kept all that it needs, that is the same.
+    /// How much of what one was granted goes back, in units of the model: at least, and at most. Where all since was
+    /// with the lock, and the limiter has kept all that it needs, that is the same.
     pub fn given_back(&mut self, id: usize) -> (i128, i128) {
         self.compare();
         let Some(&Grant { permits, comparisons, .. }) = self.grants.iter().find(|grant| grant.id == id)

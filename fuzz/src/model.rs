@@ -52,7 +52,7 @@ impl Model {
         self.tat -= level.min(self.limit);
     }
 
-    /// So many units of this quota in those of another, rounded down to a tick of that.
+    /// Converts units of this quota to units of another, rounded down to a tick of the other quota.
     pub fn convert(&self, units: i128, from: &Quota, other: &Self, to: &Quota) -> i128 {
         let (old_tick, tick) = (tick(from), tick(to));
         let (by, of) = (other.cost(1_000_000) / tick, self.cost(1_000_000) / old_tick);
@@ -91,7 +91,7 @@ impl Model {
         self.cost(millionths) > self.limit
     }
 
-    /// How long until as much is there; zero if it is.
+    /// How long until so many permits are available; zero if they are.
     pub fn time_until(&self, millionths: u64, now_ns: u64) -> Nanos {
         if millionths == 0 {
             return 0;

@@ -171,7 +171,7 @@ impl Run {
         assert!(right, "{what}: {told} ns, not {least} to {most}");
     }
 
-    /// What the limiter admitted, the model takes too, if it can; refusals must be those of the model.
+    /// The model takes whatever the limiter admitted, if it can. The limiter must refuse what the model refuses.
     fn acquire(&mut self, millionths: u64) {
         let never = millionths > self.limiter.quota().burst() * MILLION;
         let agrees = |fits| millionths == 0 || self.oracle.agrees(millionths, fits);

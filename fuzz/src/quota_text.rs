@@ -1,5 +1,5 @@
-//! Parsing any text ends in a quota or an error, never in a panic; what a quota is written as parses to an
-//! equal quota; and a limiter can be asked for it. It is the same by way of serde.
+//! Parsing any text gives a quota or an error, and never panics. A printed quota parses to an equal quota, also
+//! through serde. A limiter with the quota admits exactly the permits that it reports.
 
 use std::time::Duration;
 

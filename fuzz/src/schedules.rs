@@ -1,11 +1,11 @@
 //! Any schedule of waiters that come, look, and leave, granted or not, in virtual time, with calls and changes of quota
 //! in between.
 //!
-//! Without catch-up, and as long as alarms ring in time, everything equals the exact model: which waiters are settled, in
-//! which order, at which nanosecond and how, every answer, every level, and what a dropped grant gives back; but for what
-//! has been taken without the lock meanwhile, for which it may be less. With catch-up, with alarms that are held up, and in
-//! any case: waiters are served in their order, and nobody passes them; none is forgotten, each is woken once, and for
-//! something; and what is used keeps to the bound in every window.
+//! Without catch-up, and as long as alarms ring in time, everything equals the exact model: which waiters are settled,
+//! in which order, at which nanosecond and how, every answer, every level, and what a dropped grant gives back; but for
+//! what has been taken without the lock meanwhile, for which it may be less. With catch-up, with alarms that are held
+//! up, and in any case: waiters are granted in order of arrival, and no caller passes them; no waiter is forgotten, and
+//! each is woken once, when it is settled; and what is used keeps to the bound in every window.
 
 use std::{
     collections::HashSet,
@@ -176,7 +176,7 @@ impl Run {
         self.woken.lock().unwrap().iter().map(|&(id, _)| id).collect()
     }
 
-    /// Somebody has been served who had just come, and so was everybody before.
+    /// A caller was granted that had just come, and so was every waiter before it.
     fn served(&mut self, n: u64) {
         let woken = self.woken();
         let passed = self.waiters.iter().find(|waiter| !woken.contains(&waiter.id));
@@ -348,7 +348,7 @@ impl Run {
         assert_eq!(*woken, settled, "others were woken, or at other times");
     }
 
-    /// Everybody is served in the end, in order, and the bound was kept.
+    /// In the end every waiter is granted, in order, and the bound was kept.
     fn finish(&mut self) {
         self.limiter.clock().let_go();
         // Far more than all of them need: each asks for a burst at most.

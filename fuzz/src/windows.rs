@@ -1,9 +1,8 @@
-//! What may be used in any window, where permits come by other ways than time, and the quota changes.
+//! The permits that may be used in any window, with refunds and changes of quota.
 //!
-//! Within a window nothing may be used but a burst, what comes in its time and in a catch-up, and what is refunded. A
-//! reset begins anew: up to it and from it on each has a burst of its own. So does a change of quota; but if all changes
-//! keep what is there, or all keep what is missing, those in a window are as one quota with the largest burst and the
-//! largest rate of any.
+//! In a window at most these permits may be used: a burst, the permits of its length and of a catch-up, and refunds.
+//! After a reset or a change of quota, a further burst may be used. But if all changes in the window keep the level (or
+//! all keep the missing permits), they count as one quota with the largest burst and the largest rate.
 
 use tidegate::{Inherit, Quota};
 

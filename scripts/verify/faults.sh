@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Seeded faults, all or those named in FAULTS: `faults.sh FILE WHEN`. A line for each fault and test, as scripts/faults.sh
-# writes it, and when and where that was. What the file says of other faults stays, as long as there are such.
+# Runs the seeded faults, all or the ones named in FAULTS: `faults.sh FILE WHEN`. Writes a line for each fault and test,
+# as in scripts/faults.sh, and adds WHEN, the day and the commit. The lines of other faults stay while these faults
+# exist.
 source "$(dirname "$0")/../../.ci/lib.sh"
 
 kept=$1 when=$2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Each fuzz target for FUZZ_SECONDS from its seeds alone: `fuzz.sh FILE`. A line a target: its name, the seconds, and what
-# libFuzzer says at the end: executions, executions a second, edges, and features.
+# Runs each fuzz target for FUZZ_SECONDS from its seeds alone: `fuzz.sh FILE`. Writes a line for each target: name,
+# seconds, and libFuzzer's final counts: executions, executions a second, edges, and features.
 source "$(dirname "$0")/../../.ci/lib.sh"
 
 need_nightly

@@ -1,16 +1,16 @@
-# For scripts/mutants.sh: what came of all mutants, file by file, and which of them nobody has noticed or explained.
+# For scripts/mutants.sh: prints the results by file, and the mutants that no test noticed and no line explains.
 #
 # In the report a line is either
 #     FILE DATE COMMIT MUTANTS CAUGHT TIMEOUT UNVIABLE MISSED EXPLAINED
-# or `! ` and a mutant that was missed and not explained. The lines of files that were not looked at stay. Ends with 10
-# if there are any.
+# or `! ` and a mutant that was missed and not explained. The lines of files without mutants in this run stay. The exit
+# status is 10 if there are missed and unexplained mutants.
 use strict;
 use warnings;
 my ($base, $explained, $date, $commit, $report) = @ARGV;
 
 sub lines { open my $file, '<', $_[0] or return; chomp(my @lines = <$file>); return @lines }
 
-# How each ended; what one round has caught, another need not.
+# How each mutant ended. A mutant that one round caught may be missed in another.
 my %ended;
 for my $round (sort glob "$base/round-*") {
     for my $how (qw(caught timeout unviable missed)) {
@@ -24,7 +24,7 @@ for (lines($explained)) {
     die "$explained: twice: $1\n" if $reasons{$1}++;
 }
 %ended or die "there was no mutant\n";
-# Of those in one function that read alike, which one it is.
+# The place of a mutant among the mutants with the same text in one function.
 my (%alike, %place);
 sub place { return sprintf '%06d:%06d', $_[0] =~ /:(\d+):(\d+): / }
 for my $mutant (sort { place($a) cmp place($b) } keys %ended) {
@@ -59,7 +59,7 @@ for my $file (sort keys %count) {
 printf "%-28s" . " %9d" x @columns . "\n", 'all', map { $all{$_} // 0 } @columns;
 my @missed = map { @{$missed{$_}} } sort keys %missed;
 print "\nnobody notices, and nobody has explained:\n", map { "  $_ -- $place{$_}\n" } @missed if @missed;
-# One of a file that was not looked at says nothing.
+# Explanations of files without mutants in this run are not checked.
 my @idle = grep { $count{(split /: /)[0]} } sort keys %reasons;
 print "\nexplained, but noticed, or no mutant any more:\n", map { "  $_\n" } @idle if @idle;
 if ($report) {

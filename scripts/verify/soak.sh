@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The soak: `soak.sh FILE`. Its lines:
+# Runs the soak: `soak.sh FILE`. Writes these lines:
 #     TEST SECONDS virtual|real ROUNDS ADMITTED CANCELLED CHANGES REQUESTS heap|process FIRST LAST
-#         how many calls were admitted, waiters left the queue, changes of quota there were, and requests over loopback;
-#         and the memory of the heap or the process, in bytes, after warming up and in the end
+#         ADMITTED calls, CANCELLED waiters, CHANGES of quota, REQUESTS over loopback, and the memory of the heap or the
+#         process, in bytes, after warming up (FIRST) and at the end (LAST)
 #     passed TESTS SECONDS
 source "$(dirname "$0")/../../.ci/lib.sh"
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# All tests, and what they count: `tests.sh FILE`. Its lines:
-#     suite NAME TESTS                       what has passed: `unit`, `doc`, or a file of tests/
-#     property SUITE TEST CASES              a test of random cases, and how many it tried
+# Runs all tests and keeps their counts: `tests.sh FILE`. Writes these lines:
+#     suite NAME TESTS                       the tests that passed in `unit`, `doc`, or a file of tests/
+#     property SUITE TEST CASES              a test of random cases, and the number of cases
 #     timelines SUBJECT PROFILE TIMELINES STEPS REJECTED
 #     histories TEST HISTORIES CALLS OVERLAPPING
 source "$(dirname "$0")/../../.ci/lib.sh"
 
 log=$base/verify/tests.log
-# One test at a time, so that what it says stands behind its name.
+# One test at a time, so that its output stands behind its name.
 PROPTEST_VERBOSE=2 cargo test --all-features -- --nocapture --test-threads=1 2>&1 | awk '
-    # Of the cases only that there was one: they are long.
+    # A case is long: keep only that there was one.
     /proptest: Next test input/ { sub(/proptest: Next test input.*/, ""); print $0 "@case"; next }
     /^(test |test result|running|error|failures)|Running (unittests|tests)|Doc-tests|timelines|histories|panicked/
 ' >"$log" || { tail -n 50 "$log"; exit 1; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a job of .ci/ and counts what passed: `traced.sh JOB FILE`. A line a command of it: how many seeds, how many
-# tests passed in all of them, and the command. A command of which nothing passed fails the run.
+# Runs a job of .ci/ and counts the passed tests: `traced.sh JOB FILE`. Writes a line for each command of the job:
+# seeds, tests passed in all of them, and the command. A command without a passed test fails the run.
 source "$(dirname "$0")/../../.ci/lib.sh"
 
 log=$base/verify/$1.log
@@ -9,7 +9,7 @@ bash -x ".ci/$1.sh" >"$log" 2>&1 || { tail -n 50 "$log"; exit 1; }
 awk '
     function flush() { if (command) print seeds, passed + 0, command; command = ""; passed = 0 }
     BEGIN { seeds = 1 }
-    # Before the command that they are for, and after the one before. Of several the last counts.
+    # The flags stand before their command. If there are several, the last counts.
     /^\++ (export )?.?MIRIFLAGS=/ {
         flush()
         seeds = 1
@@ -17,7 +17,7 @@ awk '
         next
     }
     /^\++ .*cargo \+nightly (miri )?test/ { flush(); command = $0; sub(/.*cargo/, "cargo", command); next }
-    # Several seeds run at a time, and write what they have to say in pieces: this is one of the pieces.
+    # Several seeds run at a time and write in pieces: a line may have several of these.
     { while (match($0, /[0-9]+ passed; 0 failed/)) { passed += substr($0, RSTART); $0 = substr($0, RSTART + RLENGTH) } }
     END { flush() }
 ' "$log" | tee "$2"

@@ -1,18 +1,16 @@
-//! The future that waits for several limits.
+//! The future that waits for several limits. It keeps all grants in itself, so that they go back also if a clock
+//! panics.
 //!
-//! What has been granted is kept in the future itself, so that it goes back also if a clock panics.
+//! | stage      | the future holds                                   | when it is dropped                     |
+//! |------------|----------------------------------------------------|----------------------------------------|
+//! | Start      | nothing                                            |                                        |
+//! | Collecting | grants, and a place in one queue                   | leaves the queue; all grants go back   |
+//! | Collected  | grants                                             | all grants go back                     |
+//! | Final      | a place at the front of all queues, or all permits | leaves all queues, or all go back      |
+//! | Held       | all permits, not yet reported                      | all go back                            |
+//! | Done       | nothing                                            |                                        |
 //!
-//! | stage      | what the future holds                     | dropped then                                  |
-//! |------------|-------------------------------------------|-----------------------------------------------|
-//! | Start      | nothing                                   | nothing                                       |
-//! | Collecting | reservations, and a place in one queue    | leaves; all goes back                         |
-//! | Collected  | reservations                              | all goes back                                 |
-//! | Final      | a place at the front of all queues, or all permits | leaves all queues, or all goes back  |
-//! | Held       | all permits, not yet reported             | all goes back                                 |
-//! | Done       | nothing                                   | nothing                                       |
-//!
-//! A rate limit is no mutex: permits come from time, so that to hold those of one limit while waiting for another cannot
-//! block other callers for good.
+//! This cannot deadlock: permits come from time, not from the caller that holds those of another limit.
 
 use core::{
     fmt,
@@ -29,55 +27,47 @@ use crate::{
     queue::{Caller, Driver, Grant, Step, Waiter, poll_proceed},
 };
 
-/// The future of [`AllOf::acquire`](crate::AllOf::acquire).
+/// The future of [`AllOf::acquire`](crate::AllOf::acquire), with the output `Result<(), AllOfDenied>`.
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct AcquireAll<C: Clock = QuantaClock> {
     members: Vec<Member<C>>,
-    /// What has been granted so far, by member.
+    /// The grants so far, by member.
     held: Vec<Option<Grant>>,
     stage: Stage<C>,
 }
 
 impl<C: Clock> AllOf<C> {
-    /// Waits until all limits admit it, and takes the permits of all.
+    /// Waits until all limits admit the call, and takes the permits of all. It joins a queue when it is first polled,
+    /// and allocates memory. Timers, paused time and panics as [`RateLimiter::acquire`](crate::RateLimiter::acquire).
     ///
-    /// It allocates. Its place in the queues is as of the first poll.
-    ///
-    /// # Fairness
-    /// If not all limits admit it at once, it waits in the queue of the scarcest one, as any other waiter, and then in that
-    /// of the next. What it has been granted so far it holds as reservations. When it has been granted all once, some of
-    /// the first may be worth less by now: what would have overflowed the bucket meanwhile is lost. Then it stands at the
-    /// front of all its queues, until all limits admit it at the same instant. So a call for large parts is served
-    /// beside any number of callers of the single limits.
-    ///
-    /// The waits add up, and while all of its limits are saturated up to half of one can be lost.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves all queues. Permits that had been granted go back, as those of
-    /// [`RateLimiter::acquire`](crate::RateLimiter::acquire) do.
-    ///
-    /// # Errors
-    /// At once, [`Denied::TooMany`] if one of the limits cannot ever admit it, or [`Denied::Invalid`] for an
-    /// amount that is none; later, `TooMany` if a [quota](crate::RateLimiter::set_quota) has become too small.
-    ///
-    /// # Panics
-    /// As [`RateLimiter::acquire`](crate::RateLimiter::acquire).
-    ///
-    /// # Examples
     /// ```
     /// use tidegate::{AllOf, Quota, RateLimiter};
-    ///
-    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    /// # rt.block_on(async {
-    /// let user = RateLimiter::new(Quota::per_second(100).with_burst(1));
-    /// let everybody = RateLimiter::new(Quota::per_second(1000).with_burst(10));
-    /// let call = AllOf::new().and(&user, 1).and(&everybody, 1);
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let one_user = RateLimiter::new(Quota::per_second(100).with_burst(1));
+    /// let all_users = RateLimiter::new(Quota::per_second(1000).with_burst(10));
+    /// let call = AllOf::new().and(&one_user, 1).and(&all_users, 1);
     /// for _ in 0..3 {
     ///     call.acquire().await.unwrap();
-    ///     // … at most 100 calls a second for this user, and 1,000 for all together.
+    ///     // At the rate of 100 calls a second for this user, and of 1,000 for all users.
     /// }
     /// # });
     /// ```
+    ///
+    /// # Fairness
+    /// If not all limits admit the call at once, it waits in the queue of the scarcest limit as any other waiter, then
+    /// in the queue of the next. It holds the permits granted so far as reservations. When every limit has granted its
+    /// part, an early part may have lost permits that would have overflowed its bucket meanwhile. Then the call moves
+    /// to the front of all its queues, until all limits admit it at the same instant.
+    ///
+    /// The waits add up. While all limits are saturated, up to half of a limit's permits can be lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves all queues. Permits that were granted go back, as those of
+    /// [`RateLimiter::acquire`](crate::RateLimiter::acquire) do.
+    ///
+    /// # Errors
+    /// [`AllOfDenied`] with [`Denied::TooMany`] or [`Denied::Invalid`], as
+    /// [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n), of the first limit that refuses.
     pub fn acquire(&self) -> AcquireAll<C> {
         AcquireAll::new(self.check().map(|()| self.members.clone()))
     }
@@ -85,12 +75,10 @@ impl<C: Clock> AllOf<C> {
 
 enum Stage<C: Clock> {
     Start(Result<(), AllOfDenied>),
-    /// It waits for this member.
     Collecting(usize, Pin<Box<Waiter<Arc<Driver<C>>, C>>>),
-    /// A member has granted its part, and it has not been looked at what is missing.
+    /// A member has granted its part. The next missing part is not yet chosen.
     Collected,
     Final(Arc<FinalRound<C>>),
-    /// It holds the parts of all members.
     Held,
     Done,
 }
@@ -104,7 +92,7 @@ impl<C: Clock> AcquireAll<C> {
         Self { members, held: Vec::new(), stage: Stage::Start(start) }
     }
 
-    /// Takes all at once, if all limits admit it and nobody waits; else waits for the scarcest first.
+    /// Takes all at once if all limits admit the call and no caller waits; otherwise waits for the scarcest first.
     fn start(&mut self) -> Result<Stage<C>, AllOfDenied> {
         let mut steps = lock_all(&self.members);
         let mut waits = Vec::with_capacity(steps.len());
@@ -114,7 +102,7 @@ impl<C: Clock> AcquireAll<C> {
             member.driver.reclaim_parked(step, cost);
             let look = step.look(cost, Caller::Waiter);
             all &= look.is_ok();
-            let due_ns = look.map_or_else(|tick| step.frame().instant(tick), |()| 0);
+            let due_ns = look.map_or_else(|tick| step.frame().reading_at(tick), |()| 0);
             waits.push((due_ns.saturating_sub(step.now_ns()), cost));
         }
         if all {
@@ -127,7 +115,7 @@ impl<C: Clock> AcquireAll<C> {
         Ok(self.wait_for_scarcest(|i| waits[i].0))
     }
 
-    /// Waits for the member that is missing and has the longest wait.
+    /// Waits for the member with the longest wait among those that have not granted their part.
     fn wait_for_scarcest(&self, wait_ns: impl Fn(usize) -> u64) -> Stage<C> {
         let missing = (0..self.held.len()).filter(|&i| self.held[i].is_none());
         let waiting = missing.max_by_key(|&i| wait_ns(i)).unwrap_or(0);
@@ -135,7 +123,6 @@ impl<C: Clock> AcquireAll<C> {
         Stage::Collecting(waiting, Box::pin(Waiter::new(Arc::clone(driver), Ok(*permits), None)))
     }
 
-    /// The next stage, once a limit has granted its part.
     fn collected(&mut self) -> Stage<C> {
         if self.held.iter().any(Option::is_none) {
             return self.wait_for_scarcest(|i| {
@@ -146,15 +133,15 @@ impl<C: Clock> AcquireAll<C> {
         self.settle()
     }
 
-    /// All have been granted once: if all is still good, that is it. Else all goes back, and the call stands at the front of
-    /// all queues. There it finds what it has given back, as far as that was good.
+    /// Every limit has granted its part. If all grants are still whole, the call is done. Otherwise it gives them back
+    /// and joins the front of all queues in the same hold of the locks, so that no other caller takes what goes back.
     fn settle(&mut self) -> Stage<C> {
         let mut steps = lock_all(&self.members);
         let grants = core::mem::take(&mut self.held).into_iter().flatten();
         let grants: Vec<_> = grants.collect();
         let whole = steps.iter_mut().zip(&grants).all(|(step, grant)| step.is_whole(grant));
         if whole {
-            // The parts are used from now on.
+            // The grants count as used from now on.
             let renewed = steps.iter_mut().zip(grants).map(|(step, grant)| Some(step.renew(grant)));
             self.held = renewed.collect();
             return Stage::Held;
@@ -165,7 +152,6 @@ impl<C: Clock> AcquireAll<C> {
         Stage::Final(FinalRound::join(&self.members, steps))
     }
 
-    /// Gives back what is held.
     fn give_back(&mut self) {
         let held = core::mem::take(&mut self.held);
         for_each(self.members.iter().zip(held), |(member, grant)| {
@@ -176,7 +162,7 @@ impl<C: Clock> AcquireAll<C> {
     }
 }
 
-/// Locks all, in order.
+/// Locks all limits, in order.
 pub(super) fn lock_all<C: Clock>(members: &[Member<C>]) -> Vec<Step<'_>> {
     members.iter().map(|member| member.driver.step()).collect()
 }
@@ -193,7 +179,7 @@ impl<C: Clock> Future for AcquireAll<C> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         loop {
-            // The stage is replaced when what it leads to is there: a clock may panic on the way.
+            // The stage changes only after the step has succeeded: a clock may panic in the step.
             match &mut this.stage {
                 Stage::Start(Err(denied)) => {
                     let denied = *denied;
@@ -253,7 +239,7 @@ impl<C: Clock> Future for AcquireAll<C> {
 
 impl<C: Clock> Drop for AcquireAll<C> {
     fn drop(&mut self) {
-        // A waiter leaves its queue when it is dropped, also by a panic in here.
+        // Dropping the stage leaves the queue of a waiter, also if `give_back` panics.
         let stage = core::mem::replace(&mut self.stage, Stage::Done);
         self.give_back();
         if let Stage::Final(round) = stage {

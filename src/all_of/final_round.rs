@@ -1,18 +1,18 @@
-//! The last round of a call for several limits: it stands at the front of all its queues, and takes its parts in the same
-//! instant when every limit admits its part.
+//! The last round of a call for several limits. It has a part at the front of each of its queues, and takes all parts
+//! in the same instant, when every limit admits its part.
 //!
-//! A hand-off that finds a part due wakes the round, which looks at all limits on the spot. So what happens to the call,
-//! and to the waiters behind it, does not hang on its task being polled.
+//! A hand-off that finds a part due wakes the round, which then looks at all limits on that thread. So neither the call
+//! nor the waiters behind it depend on the call's task being polled.
 //!
 //! # Invariants
-//! 1. A round joins all its queues in one hold of all locks, behind the rounds that stand there. So two rounds stand in
-//!    the same order wherever both do, and never wait for each other.
-//! 2. After a look that takes nothing there is a queue in which the part is not due. That queue has an alarm for it, and
-//!    where the part is due the hand-off is silent until it was not.
+//! 1. A round joins all its queues in one hold of all locks, behind earlier rounds. So two rounds have the same order
+//!    in every queue that they share, and never wait for each other.
+//! 2. After a look that takes nothing, the part is not due in at least one queue, and that queue has an alarm for the
+//!    part. In a queue where the part is due, the hand-off does not wake the round again until the part was not due.
 //!
 //! # Locks
-//! First that of the round, then those of the queues in the order of the lists' numbers. A waker is woken or
-//! dropped with none of them held.
+//! First the lock of the round, then those of the queues in the order of the lists' numbers. No waker is woken or
+//! dropped while one of them is held.
 
 use core::{
     pin::Pin,
@@ -38,7 +38,6 @@ pub(super) struct FinalRound<C: Clock> {
     state: Mutex<State>,
 }
 
-/// What it takes of one limit.
 #[derive(Debug)]
 struct Part<C: Clock> {
     driver: Arc<Driver<C>>,
@@ -55,11 +54,11 @@ struct State {
 #[derive(Debug)]
 enum Stage {
     Waiting,
-    /// Out of all queues, with what it was granted.
+    // From here on the round has left all queues.
     Granted(Vec<Grant>),
-    /// Out of all queues: this part was refused.
+    /// The part that was refused, and why.
     Denied(usize, Denied),
-    /// Out of all queues, and reported.
+    /// Reported.
     Over,
 }
 
@@ -80,7 +79,7 @@ impl<C: Clock> Job for FinalRound<C> {
 }
 
 impl<C: Clock> FinalRound<C> {
-    /// Joins all queues at the front, unless one refuses it; all are locked, in order. The caller calls
+    /// Joins all queues at the front, unless a limit refuses its part. `steps` hold all locks. The caller calls
     /// [`begin`](Self::begin) afterwards.
     pub(super) fn join(members: &[Member<C>], mut steps: Vec<Step<'_>>) -> Arc<Self> {
         let part = |member: &Member<C>| Part {
@@ -106,13 +105,12 @@ impl<C: Clock> FinalRound<C> {
         round
     }
 
-    /// Takes all parts if all are due; and what went back before it joined goes on to others.
+    /// Takes all parts if all are due. If the round was refused, grants to other waiters what the call gave back.
     pub(super) fn begin(&self) {
         let joined = matches!(self.state.lock().stage, Stage::Waiting);
         if joined { self.look() } else { self.drive() }
     }
 
-    /// Drives all queues.
     fn drive(&self) {
         for_each(self.parts.iter(), |part| part.driver.drive());
     }
@@ -139,11 +137,11 @@ impl<C: Clock> FinalRound<C> {
         let mut batch = WakeBatch::new();
         batch.push(task);
         batch.wake();
-        // The waiters behind it go on, or an alarm is set where it is not due.
+        // Grants the waiters behind the round, or sets the alarm of a queue where its part is not due.
         self.drive();
     }
 
-    /// What it comes to; `None` if it stays. Wakers are left in `dropped`.
+    /// The next stage, or `None` if the round stays in its queues. The caller drops `dropped` without a lock.
     fn take_or_keep(&self, steps: &mut [Step<'_>], dropped: &mut Vec<Waker>) -> Option<Stage> {
         let parts = &*self.parts;
         let refused = self.parts.iter().enumerate().find_map(|(i, part)| match part.place.outcome() {
@@ -182,11 +180,11 @@ impl<C: Clock> FinalRound<C> {
         None
     }
 
-    /// What has come of it, if anything.
+    /// The outcome, if the round has one.
     pub(super) fn poll(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Result<Vec<Grant>, (usize, Denied)>> {
         let waker = Waker::from(Arc::clone(self));
         for part in &self.parts {
-            // Another runtime, perhaps.
+            // The task may be polled on another runtime than before.
             part.driver.refresh(part.place.as_ref(), &waker);
         }
         let task = cx.waker().clone();
@@ -205,7 +203,7 @@ impl<C: Clock> FinalRound<C> {
         }
     }
 
-    /// Leaves all queues, or gives back what came first.
+    /// Leaves all queues, or gives back the grants if they came first.
     pub(super) fn leave(&self) {
         let (stage, task) = {
             let mut state = self.state.lock();
@@ -224,8 +222,8 @@ impl<C: Clock> FinalRound<C> {
     }
 }
 
-/// loom does not see that the last handle of an `Arc` goes after all others, and takes a place for one that is still in its
-/// queue.
+/// For loom, which does not see that the last handle of an `Arc` is dropped after all others, and so believes that a
+/// place is still in its queue.
 #[cfg(all(test, tidegate_loom))]
 impl<C: Clock> Drop for FinalRound<C> {
     fn drop(&mut self) {
@@ -233,7 +231,7 @@ impl<C: Clock> Drop for FinalRound<C> {
     }
 }
 
-/// A clock has panicked: the parts have not been looked at.
+/// Dropped if a clock panics: notes that the parts were not looked at.
 struct Forget<'a, C: Clock>(&'a FinalRound<C>);
 
 impl<C: Clock> Drop for Forget<'_, C> {

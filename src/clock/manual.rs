@@ -1,4 +1,4 @@
-//! A clock that stands still until it is told otherwise.
+//! A clock that stands still until it is moved.
 
 use core::{task::Waker, time::Duration};
 use std::sync::Arc;
@@ -6,11 +6,10 @@ use std::sync::Arc;
 use super::Clock;
 use crate::sync::plain::Mutex;
 
-/// A clock for tests and simulations: it stands still until it is moved.
+/// A clock for tests and simulations: it stands still until it is moved. Clones show the same time.
 ///
-/// Clones show the same time. Waiters under this clock need no runtime: [`advance`](Self::advance) stops
-/// at each deadline on its way, in order, and hands out what is due there, so that every waiter is granted
-/// at exactly its time however far the clock is moved at once.
+/// Waiters need no runtime. [`advance`](Self::advance) stops at each alarm in order and grants the waiters that are
+/// due, so that every waiter is granted at exactly its due time, however far the clock is moved.
 ///
 /// # Examples
 /// ```
@@ -36,34 +35,26 @@ struct State {
 }
 
 impl ManualClock {
-    /// A clock that shows zero.
-    ///
-    /// See the example of [`ManualClock`].
+    /// A clock that shows zero. See the example of [`ManualClock`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A clock that shows `now` nanoseconds.
-    ///
-    /// ```
-    /// use tidegate::{Clock, ManualClock};
-    /// assert_eq!(ManualClock::starting_at(7).now(), 7);
-    /// ```
+    /// A clock that shows `now` nanoseconds. See the example of [`set`](Self::set).
     pub fn starting_at(now: u64) -> Self {
         Self { state: Arc::new(Mutex::new(State { now, alarms: Vec::new() })) }
     }
 
-    /// Moves the clock forward, stopping at each alarm on the way. Saturates at 2^64 - 1 ns.
-    ///
-    /// See the example of [`ManualClock`].
+    /// Moves the clock forward, stopping at each alarm on the way. Saturates at 2^64 - 1 ns. See the example of
+    /// [`ManualClock`].
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         let target = self.state.lock().now.saturating_add(by);
         self.forward_to(target);
     }
 
-    /// Sets the clock: forward as [`advance`](Self::advance) does; or back, which wakes all wakers that wait
-    /// for an alarm, so that waiters look at the time again.
+    /// Sets the clock to `now` nanoseconds: forward as [`advance`](Self::advance) does, or back, which wakes the wakers
+    /// of all alarms.
     ///
     /// ```
     /// use tidegate::{Clock, ManualClock};
@@ -91,7 +82,7 @@ impl ManualClock {
         loop {
             let alarm = {
                 let mut state = self.state.lock();
-                // The earliest alarm; of equals the first that was set.
+                // The earliest alarm; among equals, the one set first.
                 let next = (0..state.alarms.len())
                     .min_by_key(|&i| state.alarms[i].0)
                     .filter(|&i| state.alarms[i].0 <= target);
@@ -103,7 +94,7 @@ impl ManualClock {
                 state.now = state.now.max(deadline);
                 waker
             };
-            // Outside the lock: it runs the hand-off, which reads this clock and sets the next alarm.
+            // Without the lock: the waker runs the hand-off, which reads this clock and sets the next alarm.
             alarm.wake();
         }
     }

@@ -1,43 +1,40 @@
-//! A clock that goes on where another one steps back.
+//! A clock that keeps going forward where another clock steps back.
 
 use core::task::Waker;
 
 use super::Clock;
 use crate::sync::plain::Mutex;
 
-/// Makes a clock that never goes back from one that may, such as a wall clock that is set by hand.
+/// Makes a clock that never goes back from a clock that may, such as a wall clock that is set by hand.
 ///
-/// Where the inner clock steps back, this clock goes on from its latest reading, and the way forward from
-/// there counts as time. Steps forward are believed. Time that passes between the latest reading and a step back is
-/// lost, because nobody can tell it from the step.
+/// When the inner clock steps back, this clock continues from its latest reading, and the time that passes again
+/// counts. Steps forward are taken as time. Time between the latest reading and a step back is lost, because it cannot
+/// be told from the step. Until the first step back, readings equal those of the inner clock. They saturate at 2^64 - 1
+/// ns.
 ///
-/// Readings are nanoseconds. Until the first step back they are those of the inner clock. They saturate at
-/// 2^64 - 1.
-///
-/// The inner clock is read with a mutex held, so that threads cannot mistake a reading that is merely late for a step
-/// back. So it must not read the adaptor that it is in. If it panics, the panic goes on to the caller and nothing
-/// has changed. The adaptor is not `Clone`, as two copies would come to show different times; share an
-/// [`Arc`](std::sync::Arc) of it, which is a clock as well.
+/// The inner clock is read with a mutex held, so that a reading that is merely late is not mistaken for a step back. So
+/// the inner clock must not read this clock. If it panics, nothing changes. Two copies of this clock would show
+/// different times, so there is no `Clone`: share an [`Arc`](std::sync::Arc).
 ///
 /// # Alarms
-/// [`wake_at`](Clock::wake_at) asks the inner clock for an alarm at the time that corresponds to the deadline. A
-/// step back makes that time wrong, so it relies on the inner clock to wake all its wakers at a step back, as
-/// [`ManualClock`](crate::ManualClock) does. If the inner clock has no alarms, neither has this one.
+/// [`wake_at`](Clock::wake_at) sets an alarm of the inner clock at the time that corresponds to the deadline, if the
+/// inner clock has alarms. A step back makes that time wrong. So the inner clock must wake all its wakers when it steps
+/// back, as [`ManualClock`](crate::ManualClock) does.
 ///
 /// # Examples
 /// ```
 /// use std::time::Duration;
 /// use tidegate::{Clock, ManualClock, Monotonic};
 ///
-/// let wall = ManualClock::starting_at(5_000);
-/// let clock = Monotonic::new(wall.clone());
+/// let clock = Monotonic::new(ManualClock::starting_at(5_000));
 /// assert_eq!(clock.now(), 5_000);
-/// wall.set(2_000);
+/// clock.get_ref().set(2_000);
 /// assert_eq!(clock.now(), 5_000);
-/// wall.advance(Duration::from_nanos(10));
+/// clock.get_ref().advance(Duration::from_nanos(10));
 /// assert_eq!(clock.now(), 5_010);
+/// assert_eq!(clock.into_inner().now(), 2_010);
 /// ```
-/// A limiter by the wall clock:
+/// A limiter on the wall clock:
 /// ```
 /// use std::time::SystemTime;
 /// use tidegate::{Clock, Monotonic, Quota, RateLimiter};
@@ -47,7 +44,7 @@ use crate::sync::plain::Mutex;
 ///
 /// impl Clock for WallClock {
 ///     fn now(&self) -> u64 {
-///         // 2^64 ns since 1970 end in the year 2554.
+///         // 64 bits last until the year 2554.
 ///         SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64
 ///     }
 /// }
@@ -61,52 +58,35 @@ pub struct Monotonic<C> {
     steps: Mutex<Steps>,
 }
 
-/// What has been seen of the inner clock.
+/// The readings of the inner clock so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Steps {
-    /// Its latest reading.
     latest: u64,
-    /// By how much it has stepped back, all in all.
+    /// The sum of all steps back.
     back: u64,
 }
 
 impl<C> Monotonic<C> {
-    /// A clock that goes by `clock`.
-    ///
-    /// See the examples of [`Monotonic`].
+    /// A clock that follows `clock`. See the examples of [`Monotonic`].
     pub fn new(clock: C) -> Self {
         Self { clock, steps: Mutex::default() }
     }
 
-    /// The inner clock.
-    ///
-    /// ```
-    /// use tidegate::{Clock, ManualClock, Monotonic};
-    ///
-    /// let clock = Monotonic::new(ManualClock::new());
-    /// clock.get_ref().set(7);
-    /// assert_eq!(clock.now(), 7);
-    /// ```
+    /// The inner clock. See the examples of [`Monotonic`].
     pub const fn get_ref(&self) -> &C {
         &self.clock
     }
 
-    /// The inner clock, without the adaptor.
-    ///
-    /// ```
-    /// use tidegate::{Clock, ManualClock, Monotonic};
-    /// assert_eq!(Monotonic::new(ManualClock::starting_at(7)).into_inner().now(), 7);
-    /// ```
+    /// Unwraps the inner clock. See the examples of [`Monotonic`].
     pub fn into_inner(self) -> C {
         self.clock
     }
 }
 
 impl<C: Clock> Monotonic<C> {
-    /// Reads the inner clock.
     fn read(&self) -> Steps {
         let mut steps = self.steps.lock();
-        // Under the lock: a reading behind the latest one is then a step back for certain.
+        // Under the lock, so that a reading behind the latest one is certainly a step back.
         let reading = self.clock.now();
         let step = steps.latest.saturating_sub(reading);
         *steps = Steps { latest: reading, back: steps.back.saturating_add(step) };
@@ -125,7 +105,7 @@ impl<C: Clock> Clock for Monotonic<C> {
         if !self.clock.wake_at(deadline.saturating_sub(back), waker) {
             return false;
         }
-        // The inner clock may have stepped back before it had the waker. Then the alarm is too late.
+        // If the inner clock stepped back before it had the waker, the alarm would come too late.
         if self.read().back != back {
             waker.wake_by_ref();
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Clock;
 
-/// One clock for several limiters, also one whose type is known only at run time.
+/// One clock for several limiters, also if its type is known only at run time.
 ///
 /// # Examples
 /// ```

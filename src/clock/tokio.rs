@@ -22,34 +22,33 @@ use tokio::{
 use super::Clock;
 use crate::sync::plain::Mutex;
 
-/// A clock that follows the time of a tokio runtime, also where a test has paused it.
+/// A clock that follows the time of a tokio runtime, also while a test has paused it.
 ///
-/// Use it where the rest of the program measures time by [`tokio::time`], above all in tests with paused time. A
-/// reading, in nanoseconds since the clock was made, costs about two readings of the default clock, and takes a lock
-/// of tokio's where time has ever been paused.
+/// Use it where the program measures time by [`tokio::time`], above all in tests with paused time. A reading is in
+/// nanoseconds since the clock was made. It costs about two readings of the default clock, and takes a lock of tokio's
+/// if time has ever been paused.
 ///
 /// # Which runtime
-/// [`new`](Self::new) takes the runtime that it is called in, and [`with_handle`](Self::with_handle) any other. The
-/// clock then shows that runtime's time everywhere: in it, in another runtime, on a thread outside of any,
-/// and after it has shut down. Clones show the same time.
+/// [`new`](Self::new) uses the current runtime, and [`with_handle`](Self::with_handle) any other. The clock shows the
+/// time of its runtime everywhere, also in other runtimes, on other threads, and after the runtime has shut down.
+/// Clones show the same time.
 ///
-/// A clock that was made outside of any runtime has none of its own. It shows real time outside of runtimes, and in a
-/// runtime the time of that one. It has no alarms: waiters are served by a timer of the
-/// limiter's own.
+/// A clock that was made outside of any runtime has none, and no alarms: [another timer](crate::RateLimiter::acquire)
+/// wakes the waiters. In a runtime it shows the time of that runtime, elsewhere real time.
 ///
 /// # Alarms
-/// With a runtime of its own, the clock's alarms are timers of it. So they ring, late by up to a millisecond as all timers
-/// of tokio do, while that runtime is driven; under paused time they stop its automatic advance. If the
-/// runtime shuts down, waiters are woken, and then served by a timer of the limiter's own. When the last
-/// clone of the clock is dropped, its alarms are called off.
+/// The clock's alarms are timers of its runtime. Like all timers of tokio they may be late by a millisecond, and need a
+/// runtime that is driven. Under paused time they stop its automatic advance. If the runtime shuts down, it wakes the
+/// waiters, which then use [another timer](crate::RateLimiter::acquire). Dropping the last clone of the clock cancels
+/// its alarms.
 ///
 /// # Blocking
-/// **A blocking call under paused time never ends.** Paused time advances only while the runtime is idle. A blocked
-/// thread of the runtime keeps it from being idle, and tokio counts a thread of `spawn_blocking` as work as well.
+/// **A blocking call under paused time never ends.** Paused time advances only while the runtime is idle. A runtime
+/// with a blocked thread is not idle, and a thread of `spawn_blocking` counts as well.
 ///
 /// # Panics
-/// [`now`](Clock::now) panics in the destructor of a thread local variable where tokio's own has been destroyed.
-/// [`wake_at`](Clock::wake_at) panics, as does every timer of tokio, if the runtime was built without time.
+/// [`now`](Clock::now) panics in the destructor of a thread local variable if tokio's own has been destroyed.
+/// [`wake_at`](Clock::wake_at) panics, as every timer of tokio, if the runtime was built without time.
 ///
 /// # Examples
 /// ```
@@ -73,7 +72,6 @@ pub struct TokioClock {
     runtime: Option<Runtime>,
 }
 
-/// The clock's own runtime.
 #[derive(Clone)]
 struct Runtime {
     handle: Handle,
@@ -81,17 +79,17 @@ struct Runtime {
 }
 
 impl TokioClock {
-    /// A clock of the current runtime that counts from now.
-    ///
-    /// Outside of any runtime see [`TokioClock`], "Which runtime".
-    ///
-    /// See the example of [`TokioClock`].
+    /// A clock of the current runtime, or of [no runtime](Self#which-runtime). It counts from now. See the example of
+    /// [`TokioClock`].
     pub fn new() -> Self {
         Handle::try_current()
             .map_or_else(|_| Self { origin: Instant::now(), runtime: None }, Self::with_handle)
     }
 
-    /// A clock of that runtime that counts from now.
+    /// A clock of the runtime of `handle`. It counts from now.
+    ///
+    /// # Panics
+    /// If tokio's thread local variable has been destroyed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -101,12 +99,9 @@ impl TokioClock {
     ///     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     /// let clock = TokioClock::with_handle(paused.handle().clone());
     /// paused.block_on(async { tokio::time::sleep(Duration::from_secs(7)).await });
-    /// // Outside of the runtime, and by its time.
+    /// // Outside of the runtime, the clock shows the runtime's time.
     /// assert_eq!(clock.now(), 7_000_000_000);
     /// ```
-    ///
-    /// # Panics
-    /// Where tokio's thread local variable has been destroyed.
     pub fn with_handle(handle: Handle) -> Self {
         let origin = {
             let _entered = handle.enter();
@@ -115,13 +110,12 @@ impl TokioClock {
         Self { origin, runtime: Some(Runtime { handle, alarms: Arc::default() }) }
     }
 
-    /// How many alarms are set.
     #[cfg(all(test, not(tidegate_loom)))]
     pub(super) fn alarms(&self) -> usize {
         self.runtime.as_ref().map_or(0, |runtime| runtime.alarms.0.lock().alarms.len())
     }
 
-    /// The runtime's time. It has to be entered: outside of it tokio shows real time, also where its own is paused.
+    /// The runtime's time. The call enters the runtime: outside of it, tokio shows real time even if time is paused.
     fn instant(&self) -> Instant {
         let _entered = self.runtime.as_ref().map(|runtime| runtime.handle.enter());
         Instant::now()
@@ -151,7 +145,7 @@ impl Clock for TokioClock {
         let Some(Runtime { handle, alarms }) = &self.runtime else { return false };
         drop(alarms.remove(|alarm| alarm.waker.will_wake(waker)));
         let Some(deadline) = self.origin.checked_add(Duration::from_nanos(deadline)) else {
-            // No clock of this system ever shows that time.
+            // No clock of this system ever shows this time.
             return true;
         };
         if deadline <= self.instant() {
@@ -162,10 +156,10 @@ impl Clock for TokioClock {
     }
 }
 
-/// The alarms of a clock and its clones. There are few: a limiter has one.
+/// The alarms of a clock and its clones: one for each limiter.
 ///
-/// An alarm is a `Sleep`, polled once, which leaves a waker with the runtime's timer. A task would do as well, but
-/// would be late by a turn of the scheduler: a test that has advanced paused time could tell.
+/// An alarm is a `Sleep` that is polled once, and so leaves a waker with the runtime's timer. A task instead would be
+/// late by a turn of the scheduler, which a test that advances paused time would notice.
 #[derive(Default)]
 struct Alarms(Mutex<List>);
 
@@ -178,23 +172,23 @@ struct List {
 struct Alarm {
     id: u64,
     waker: Waker,
-    /// Leaves the runtime's timer when it is dropped. There is none yet while it is being polled.
+    /// Dropping it cancels the timer. `None` while the sleep is being polled.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Alarms {
-    /// The caller drops what it is handed without a lock held: a waker may run any code.
+    /// The caller drops the alarm without a lock: dropping a waker may run any code.
     fn remove(&self, which: impl Fn(&Alarm) -> bool) -> Option<Alarm> {
         let alarms = &mut self.0.lock().alarms;
         alarms.iter().position(which).map(|at| alarms.swap_remove(at))
     }
 
-    /// Whether the runtime will wake the waker, or has done so.
+    /// Whether the waker has been or will be woken.
     fn set(self: &Arc<Self>, handle: &Handle, deadline: Instant, waker: &Waker) -> bool {
         let entered = handle.enter();
-        // Panics if the runtime was built without time; nothing has changed so far.
+        // Panics if the runtime was built without time. Nothing has changed so far.
         let mut sleep = Box::pin(sleep_until(deadline));
-        // Hands it to the timer. One that is shutting down ends it at once, and to poll it would panic.
+        // Registers the sleep. A timer that is shutting down ends it at once, and then polling it would panic.
         sleep.as_mut().reset(deadline);
         if sleep.is_elapsed() {
             let is_due = deadline <= Instant::now();
@@ -202,7 +196,7 @@ impl Alarms {
             if is_due {
                 waker.wake_by_ref();
             }
-            // Otherwise not woken: the waiter would ask again, and again in vain.
+            // If it is not due, the waker is not woken: the limiter would set the alarm again, in an endless loop.
             return is_due;
         }
         drop(entered);
@@ -216,14 +210,14 @@ impl Alarms {
         };
         let ring = Waker::from(Arc::new(Ring { alarms: Arc::downgrade(self), id }));
         let mut cx = Context::from_waker(&ring);
-        // Unconstrained: out of its budget, a task would be told "pending" without being registered. It panics if the
-        // timer shuts down just now. Unwind safe: a sleep that panics is dropped.
+        // Unconstrained: without budget, `poll` would return pending and register no waker. It panics if the timer
+        // shuts down at this moment. Unwind safe: a sleep that panics is dropped.
         let poll = AssertUnwindSafe(|| pin!(unconstrained(sleep.as_mut())).poll(&mut cx));
         match catch_unwind(poll) {
             Ok(Poll::Pending) => {
                 let mut list = self.0.lock();
-                // If there is none, it has rung already, or another thread has set another for the same waker. Then
-                // the sleep is not needed, and is dropped after the lock is released.
+                // If the alarm is gone, it has rung, or another thread has replaced it. Then the sleep is dropped,
+                // after the lock is released.
                 if let Some(alarm) = list.alarms.iter_mut().find(|alarm| alarm.id == id) {
                     alarm.sleep = Some(sleep);
                 }
@@ -241,17 +235,16 @@ impl Alarms {
     }
 }
 
-/// Wakes the waker of an alarm when the runtime's timer says so: because it is due, or because the runtime shuts
-/// down.
+/// Woken by the runtime's timer when the alarm is due or the runtime shuts down. Wakes the waker of the alarm.
 struct Ring {
-    /// Weak, so that the runtime's timer does not keep the alarms.
+    /// Weak, so that the runtime's timer does not keep the alarms alive.
     alarms: Weak<Alarms>,
     id: u64,
 }
 
 impl Wake for Ring {
     fn wake(self: Arc<Self>) {
-        // There are none, or none of that number, if it was called off.
+        // None if the alarm was cancelled.
         let alarm = self.alarms.upgrade().and_then(|alarms| alarms.remove(|alarm| alarm.id == self.id));
         if let Some(Alarm { waker, sleep, .. }) = alarm {
             drop(sleep);

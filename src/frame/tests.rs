@@ -44,7 +44,7 @@ fn the_origin_lies_a_catch_up_and_the_skew_back() {
     assert_eq!(tick, scale.catch_up + scale.span(SKEW_NS));
     assert_eq!(frame.tick(now_ns), Some(tick));
     assert_eq!((frame.tick(frame.origin_ns), frame.tick(frame.origin_ns - 1)), (Some(0), None));
-    assert_eq!(frame.instant(tick), now_ns);
+    assert_eq!(frame.reading_at(tick), now_ns);
     assert_eq!(frame.waiters_floor(tick), tick - scale.catch_up);
     // Not before the clock's own zero.
     let (early, tick) = Frame::first(scale, SECOND / 2);
@@ -82,13 +82,13 @@ fn ticks_count_from_the_base_up_to_the_horizon() {
         assert!(frame.horizon_ns >= MIN_HORIZON_NS, "{text} {base}");
         // A tick is reached at the first reading that shows it.
         for tick in [now, now + 1, now + scale.per_permit, now + 3 * scale.per_permit + 1] {
-            let instant_ns = frame.instant(tick);
+            let instant_ns = frame.reading_at(tick);
             assert!(
                 frame.tick(instant_ns) >= Some(tick) && frame.tick(instant_ns - 1) < Some(tick),
                 "{text} {tick}"
             );
         }
-        assert_eq!(frame.instant(frame.base()), frame.origin_ns);
+        assert_eq!(frame.reading_at(frame.base()), frame.origin_ns);
     }
 }
 
@@ -189,7 +189,7 @@ fn the_finest_exact_scales_leave_room_for_fewer_publications() {
 #[test]
 fn the_base_starts_anew_when_less_than_an_hour_is_left() {
     let scale = scale("10/s burst 3");
-    let room = scale.span(MIN_HORIZON_NS + scale.instant(scale.catch_up) + SKEW_NS);
+    let room = scale.span(MIN_HORIZON_NS + scale.reading_at(scale.catch_up) + SKEW_NS);
     for ahead in [0, 5 * scale.per_permit] {
         let most = MAX_TAT - 1 - ahead - room - 2 * scale.limit;
         assert_eq!(Frame::next(scale, 9 * SECOND, most, ahead).0.base(), most + 1);

@@ -57,7 +57,7 @@ fn instant_is_the_inverse_of_tick() {
     for text in ["3/s", "7/min", "999983/s", "1000000007/s", "1000000000000/s", "1/day burst 4294967295"] {
         let scale = scale(text);
         for tick in [0, 1, 2, 12_345, scale.per_permit, scale.per_permit * 7 + 1, scale.limit / 2 + 3] {
-            let ns = scale.instant(tick);
+            let ns = scale.reading_at(tick);
             if ns > horizon_ns(&scale) || ns == u64::MAX {
                 continue;
             }
@@ -67,12 +67,12 @@ fn instant_is_the_inverse_of_tick() {
         // Every tick around a permit, and the last that the word can hold.
         for ns in (1..2_000).chain([horizon_ns(&scale) - 1, horizon_ns(&scale)]).filter(|&ns| ns < u64::MAX) {
             let tick = scale.tick(ns);
-            assert!(scale.instant(tick) <= ns && scale.instant(tick + 1) > ns, "{text} {ns}");
+            assert!(scale.reading_at(tick) <= ns && scale.reading_at(tick + 1) > ns, "{text} {ns}");
         }
     }
     // Less than a tick to a nanosecond.
     let slow = scale("1/day burst 4294967295");
-    assert_eq!((slow.rate_whole, slow.instant(u64::MAX)), (0, u64::MAX));
+    assert_eq!((slow.rate_whole, slow.reading_at(u64::MAX)), (0, u64::MAX));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The calls that wait: tasks, and threads.
+//! Calls that wait: tasks, and blocked threads.
 
 use core::{future::Future, time::Duration};
 use std::sync::Arc;
@@ -12,70 +12,61 @@ use crate::{
 impl<C: Clock> RateLimiter<C> {
     /// Waits for one permit, on any executor.
     ///
-    /// The future does nothing until it is polled: its place in the queue is that of its first poll. It
-    /// allocates nothing.
+    /// The future joins the queue when it is first polled. A waiter allocates no memory, except
+    /// when the limiter is locked for the first time.
     ///
-    /// While all waiters of a limiter are tasks of one multi-thread tokio runtime, a timer of that runtime serves
-    /// them. In every other case (another executor, a runtime of one thread, several runtimes, blocked threads) one
-    /// timer thread of the process does. It is started when it is first needed.
-    ///
-    /// # Fairness
-    /// Order of arrival: tasks and blocked threads wait in one queue, and the first to ask is granted first. A waiter
-    /// for many permits is not overtaken by waiters for few. While a caller waits, calls that do not wait are refused.
-    /// A call for several limits ([`AllOf`](crate::AllOf)) may come to stand at the front of the queue.
-    ///
-    /// An available permit is granted without a wait if the queue is empty. A caller that comes back at once is served
-    /// again: there are no equal shares for hungry callers.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves the queue. A permit that had been granted but not yet reported goes back and on
-    /// to the next waiter, except for what may have overflowed the bucket since (see
-    /// [`Reservation`], "How much goes back"). A future that is leaked with `mem::forget` keeps what it was granted,
-    /// and delays nobody else.
-    ///
-    /// # Paused time
-    /// A limiter on the default clock goes by real time. With it, a wait in a tokio runtime whose time is paused
-    /// measures nonsense, and panics at its end in debug builds. Use a [`TokioClock`](crate::TokioClock) there:
-    /// `RateLimiter::with_clock(quota, TokioClock::new())`.
-    ///
-    /// # Panics
-    /// - If the timer thread is needed and cannot be spawned.
-    /// - In debug builds, after a wait for real time under paused time, as said above.
-    /// - If the clock panics. The limiter can be used afterwards.
-    /// - If it is polled again after it was ready.
-    ///
-    /// # Examples
     /// ```
     /// use tidegate::{Quota, RateLimiter};
-    ///
-    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    /// # rt.block_on(async {
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let limiter = RateLimiter::new(Quota::per_second(1000).with_burst(1));
     /// for _ in 0..3 {
     ///     limiter.acquire().await;
-    ///     // … at most one call a millisecond.
+    ///     // At most one call a millisecond.
     /// }
     /// # });
     /// ```
+    ///
+    /// # Fairness
+    /// Tasks and blocked threads wait in one queue and are granted in order of arrival. Small requests do not overtake
+    /// a large one. Only [`charge`](Self::charge) and [`AllOf::acquire`](crate::AllOf::acquire) go ahead of waiters.
+    /// While a caller waits, [`try_acquire`](Self::try_acquire) is refused.
+    ///
+    /// If the queue is empty, an available permit is granted without a wait, also to a caller that was granted the one
+    /// before. Callers do not get equal shares.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the queue. A permit that was granted but not yet reported goes back, and the next
+    /// waiter is granted it, except for the part that may have overflowed the bucket meanwhile (see [`Reservation`]). A
+    /// future that is leaked with `mem::forget` keeps its permit and delays no other waiter.
+    ///
+    /// # Timers
+    /// A clock with alarms of its own wakes the waiters, such as `TokioClock` and [`ManualClock`](crate::ManualClock).
+    /// With any other clock, a timer of the tokio runtime does if all waiters are tasks of one multi-thread runtime.
+    /// Otherwise one timer thread of the process does, which starts when it is first needed.
+    ///
+    /// # Paused time
+    /// In a tokio runtime with paused time, use a [`TokioClock`](crate::TokioClock). A limiter on the default clock
+    /// waits for real time there. In debug builds such a wait panics at its end.
+    ///
+    /// # Panics
+    /// - If the timer thread is needed and cannot be spawned.
+    /// - In debug builds, after a wait for real time under paused time.
+    /// - If the clock panics. The limiter can be used afterwards.
+    /// - If the future is polled again after it was ready.
     pub fn acquire(&self) -> Acquire<'_, C> {
         Acquire::new(&self.driver, Ok(1.into()), None)
     }
 
-    /// Waits for `n` permits, all at once.
-    ///
-    /// Fairness, cancel safety, paused time and panics are as for [`acquire`](Self::acquire).
+    /// Waits for `n` permits, and takes all of them at once. Otherwise as [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// - At once, [`AcquireError::TooMany`] if `n` is more than the [largest request](Self::largest_request), or
-    ///   [`AcquireError::Invalid`] if it is negative or not a number.
-    /// - Later, [`AcquireError::TooMany`] if another [quota](Self::set_quota) has a burst below `n`.
+    /// - [`AcquireError::TooMany`] at the first poll if `n` is more than the [largest request](Self::largest_request),
+    ///   or later if [`set_quota`](Self::set_quota) sets a burst below `n`.
+    /// - [`AcquireError::Invalid`] at the first poll if `n` is negative, not a number, or too large for 64 bits.
     ///
-    /// # Examples
     /// ```
     /// use tidegate::{Quota, RateLimiter};
-    ///
-    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    /// # rt.block_on(async {
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let limiter = RateLimiter::new(Quota::per_second(1000));
     /// limiter.acquire_n(250).await.unwrap();
     /// assert!(limiter.acquire_n(1001).await.is_err());
@@ -85,63 +76,52 @@ impl<C: Clock> RateLimiter<C> {
         AcquireN::new(&self.driver, n.permits(), None)
     }
 
-    /// As [`acquire`](Self::acquire), with a future that owns its handle on the limiter and can be moved to
-    /// another task.
+    /// As [`acquire`](Self::acquire), with a future that owns a handle on the limiter, so that it can be spawned.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
-    ///
-    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    /// # rt.block_on(async {
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let limiter = RateLimiter::new(Quota::per_second(1000));
     /// tokio::spawn(limiter.acquire_owned()).await.unwrap();
+    /// tokio::spawn(limiter.acquire_n_owned(5)).await.unwrap().unwrap();
     /// # });
     /// ```
     pub fn acquire_owned(&self) -> AcquireOwned<C> {
         AcquireOwned::new(Arc::clone(&self.driver), Ok(1.into()), None)
     }
 
-    /// As [`acquire_n`](Self::acquire_n), with a future that owns its handle on the limiter.
+    /// As [`acquire_n`](Self::acquire_n), with an owned future as in the example of
+    /// [`acquire_owned`](Self::acquire_owned).
     ///
     /// # Errors
     /// As [`acquire_n`](Self::acquire_n).
-    ///
-    /// ```
-    /// use tidegate::{Quota, RateLimiter};
-    ///
-    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    /// # rt.block_on(async {
-    /// let limiter = RateLimiter::new(Quota::per_second(1000));
-    /// tokio::spawn(limiter.acquire_n_owned(5)).await.unwrap().unwrap();
-    /// # });
-    /// ```
     pub fn acquire_n_owned(&self, n: impl Amount) -> AcquireNOwned<C> {
         AcquireNOwned::new(Arc::clone(&self.driver), n.permits(), None)
     }
 
-    /// Waits for `n` permits if they can be had within `max_wait`; else fails at once.
+    /// Waits for `n` permits if they are due within `max_wait`; otherwise fails at once.
     ///
-    /// All waiters ahead are counted. The wait is measured by the limiter's clock from the first poll, and
-    /// inclusive: a request that is due exactly after `max_wait` is granted. It is granted as of the time it
-    /// is due. When its task runs again depends on the timer and on the executor, and may be later.
+    /// This is no timeout: a loop around a call that cannot be granted in time spins, unless it sleeps for `retry_after`.
+    /// To wait until another event happens, use [`acquire`](Self::acquire) with `tokio::select!` or a timeout.
     ///
-    /// Fairness, cancel safety, paused time and panics are as for [`acquire`](Self::acquire).
+    /// The limiter's clock measures `max_wait` from the first poll. All waiters ahead count. A request that is due
+    /// exactly after `max_wait` is granted. The task may run later than that, as its timer and executor allow.
+    ///
+    /// Fairness, cancel safety, timers, paused time and panics as [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// - [`Denied::NotYet`], at once and without taking anything, if the turn of this request does not come in
-    ///   time. `retry_after` says after how long the same call would succeed, if nobody else came.
-    /// - The same later, as soon as it is known that the request cannot be granted in time any more: because of
-    ///   another [quota](Self::set_quota), a [charge](Self::charge), a timer that was later than the catch-up, a
-    ///   clock that has stepped back, or a call ahead that waits for [other limits as well](crate::AllOf).
+    /// Nothing is taken if the call fails.
+    /// - [`Denied::NotYet`] at the first poll, if the request is not due in time. The same call succeeds after
+    ///   [`retry_after`](Denied::retry_after) if no other caller comes.
+    /// - [`Denied::NotYet`] later, as soon as the request can no longer be granted in time: after a
+    ///   [`set_quota`](Self::set_quota) or [`charge`](Self::charge), a timer later than the catch-up, a clock that
+    ///   stepped back, or because a call ahead waits for [other limits](crate::AllOf).
     /// - [`Denied::TooMany`] and [`Denied::Invalid`] as [`acquire_n`](Self::acquire_n).
     ///
-    /// # Examples
     /// ```
     /// use std::time::Duration;
     /// use tidegate::{Quota, RateLimiter};
-    ///
-    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    /// # rt.block_on(async {
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let limiter = RateLimiter::new(Quota::per_hour(1).with_burst(10));
     /// limiter.acquire_within(10, Duration::ZERO).await.unwrap();
     /// // The next permit comes in an hour.
@@ -153,42 +133,27 @@ impl<C: Clock> RateLimiter<C> {
         AcquireWithin::new(&self.driver, n.permits(), Some(max_wait))
     }
 
-    /// As [`acquire_within`](Self::acquire_within), with a future that owns its handle on the limiter.
+    /// As [`acquire_within`](Self::acquire_within), with an owned future as in the example of
+    /// [`acquire_owned`](Self::acquire_owned).
     ///
     /// # Errors
     /// As [`acquire_within`](Self::acquire_within).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tidegate::{Quota, RateLimiter};
-    ///
-    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    /// # rt.block_on(async {
-    /// let limiter = RateLimiter::new(Quota::per_second(1000));
-    /// let call = limiter.acquire_within_owned(5, Duration::from_secs(1));
-    /// tokio::spawn(call).await.unwrap().unwrap();
-    /// # });
-    /// ```
     pub fn acquire_within_owned(&self, n: impl Amount, max_wait: Duration) -> AcquireWithinOwned<C> {
         AcquireWithinOwned::new(Arc::clone(&self.driver), n.permits(), Some(max_wait))
     }
 
-    /// Waits for `n` permits as [`acquire_n`](Self::acquire_n). They go back on drop unless they are
-    /// [spent](Reservation::spend). It takes the queue's lock.
-    ///
-    /// Fairness, cancel safety, paused time and panics are as for [`acquire`](Self::acquire).
+    /// Waits as [`acquire_n`](Self::acquire_n), for permits that go back on drop unless they are
+    /// [spent](Reservation::spend). Each call takes the queue's lock.
     ///
     /// # Errors
     /// As [`acquire_n`](Self::acquire_n).
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
-    ///
-    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    /// # rt.block_on(async {
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let limiter = RateLimiter::new(Quota::per_hour(10));
     /// let reservation = limiter.reserve(4).await.unwrap();
-    /// // … the call does not come about.
+    /// // The call does not take place.
     /// drop(reservation);
     /// assert_eq!(limiter.available(), 10);
     /// # });
@@ -202,13 +167,13 @@ impl<C: Clock> RateLimiter<C> {
 
     /// Blocks the thread until it has one permit.
     ///
-    /// The thread parks, without spinning, in the same queue as the tasks of [`acquire`](Self::acquire), and is
-    /// granted in its turn. No runtime is needed: the timer thread of the process wakes it.
+    /// The thread parks, without spinning, in the same queue as the tasks of [`acquire`](Self::acquire). No runtime is
+    /// needed. Fairness and timers as [`acquire`](Self::acquire).
     ///
     /// # Panics
-    /// - If it has to wait while the thread polls a task of a tokio runtime, like tokio's own blocking calls. It may be
-    ///   called in `tokio::task::spawn_blocking` and `block_in_place`. (Without the feature `tokio`, and on other
-    ///   executors, nothing notices, and it blocks the executor's thread.)
+    /// - If the call has to wait inside a task of a tokio runtime, like tokio's own blocking calls. In
+    ///   `tokio::task::spawn_blocking` and `block_in_place` it may wait. On other executors, and without the feature
+    ///   `tokio`, it does not panic, but blocks the executor's thread.
     /// - If the timer thread is needed and cannot be spawned, or the clock panics.
     ///
     /// ```
@@ -216,7 +181,7 @@ impl<C: Clock> RateLimiter<C> {
     /// let limiter = RateLimiter::new(Quota::per_second(1000).with_burst(1));
     /// for _ in 0..3 {
     ///     limiter.blocking_acquire();
-    ///     // … at most one call a millisecond.
+    ///     // At most one call a millisecond.
     /// }
     /// ```
     pub fn blocking_acquire(&self) {
@@ -224,30 +189,22 @@ impl<C: Clock> RateLimiter<C> {
         debug_assert!(granted.is_ok(), "one permit was refused");
     }
 
-    /// Blocks the thread until it has `n` permits, all at once; as
-    /// [`blocking_acquire`](Self::blocking_acquire).
+    /// Blocks the thread until it has `n` permits, and takes all of them at once. See the example of
+    /// [`blocking_acquire_within`](Self::blocking_acquire_within).
     ///
     /// # Panics
     /// As [`blocking_acquire`](Self::blocking_acquire).
     ///
     /// # Errors
     /// As [`acquire_n`](Self::acquire_n).
-    ///
-    /// ```
-    /// use tidegate::{Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_second(1000));
-    /// limiter.blocking_acquire_n(250).unwrap();
-    /// assert!(limiter.blocking_acquire_n(1001).is_err());
-    /// ```
     pub fn blocking_acquire_n(&self, n: impl Amount) -> Result<(), AcquireError> {
         self.driver.wait_blocking(n.permits()?, None).map_err(AcquireError::of)
     }
 
-    /// Blocks the thread until it has `n` permits, if they can be had within `max_wait`; else fails at once.
+    /// Blocks the thread until it has `n` permits if they are due within `max_wait`; otherwise fails at once.
     ///
-    /// The wait is inclusive, and counts all waiters ahead. The thread returns when the wait is over at the latest, as
-    /// far as the operating system lets it run. See [`acquire_within`](Self::acquire_within) and
-    /// [`blocking_acquire`](Self::blocking_acquire).
+    /// This is no timeout: see [`acquire_within`](Self::acquire_within). The wait is measured from the call on. The thread returns
+    /// no later than `max_wait`, as far as the operating system lets it run.
     ///
     /// # Panics
     /// As [`blocking_acquire`](Self::blocking_acquire).
@@ -259,23 +216,21 @@ impl<C: Clock> RateLimiter<C> {
     /// use std::time::Duration;
     /// use tidegate::{Quota, RateLimiter};
     /// let limiter = RateLimiter::new(Quota::per_hour(1).with_burst(10));
-    /// limiter.blocking_acquire_within(10, Duration::ZERO).unwrap();
+    /// limiter.blocking_acquire_n(9).unwrap();
+    /// limiter.blocking_acquire_within(1, Duration::ZERO).unwrap();
     /// assert!(limiter.blocking_acquire_within(1, Duration::from_secs(60)).is_err());
     /// ```
     pub fn blocking_acquire_within(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
         self.driver.wait_blocking(n.permits()?, Some(max_wait))
     }
 
-    /// Waits for one permit, then runs `future`: the form of a context manager.
+    /// Waits for one permit as [`acquire`](Self::acquire), then runs `future`.
     ///
-    /// Fairness, cancel safety, paused time and panics are as for [`acquire`](Self::acquire). The permit is spent once
-    /// `future` has been polled, also if it is dropped then.
+    /// The permit is spent once `future` has been polled, also if the call is dropped later.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
-    ///
-    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    /// # rt.block_on(async {
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let limiter = RateLimiter::new(Quota::per_second(1000));
     /// let answer = limiter.run(async { 6 * 7 }).await;
     /// assert_eq!(answer, 42);

@@ -139,7 +139,7 @@ fn nothing_is_decided_beyond_the_horizon() {
 #[test]
 fn nothing_is_decided_before_the_origin() {
     let (meter, frame, now) = meter("1000/s burst 5", 0);
-    let (limit, origin_ns) = (frame.scale().limit, frame.instant(frame.base()));
+    let (limit, origin_ns) = (frame.scale().limit, frame.reading_at(frame.base()));
     for tat in [frame.base(), frame.base() + limit, now, now + limit] {
         let state = State::new(tat, false, true);
         meter.thaw(&Thaw { credit_until_ns: u64::MAX, ..thaw(state, NOW) });

@@ -1,5 +1,5 @@
-//! Claim: a waiter that is dropped at any moment, before, while or after it is granted, wherever it stands, and also
-//! as the quota changes, loses no permit and invents none, and the waiter behind it is granted.
+//! Claim: a waiter may be dropped at any moment (before, while or after it is granted, at any place in the queue, and
+//! while the quota changes). No permit is lost or made, and the waiter behind it is granted.
 
 use core::task::Waker;
 
@@ -39,7 +39,7 @@ fn the_next_in_line_gets_what_a_dropped_waiter_gives_back() {
     });
 }
 
-/// Nobody rings. The first has been granted by the time it is dropped, or has not.
+/// No alarm rings. The first waiter may be granted before it is dropped, or not.
 #[test]
 fn the_grant_of_a_dropped_waiter_goes_on_to_the_next() {
     check(3, || {

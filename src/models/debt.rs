@@ -1,5 +1,5 @@
-//! Claim: what a thaw notes of a debt goes with the word: a call that finds a debt in the word is refused by it without
-//! the lock, for as long as the debt takes, and does not take it for a step back of the clock.
+//! Claim: a call that finds a debt in the word also finds the note of the thaw about it. So for as long as the debt
+//! lasts, the call is refused without the lock, and does not mistake the debt for a step back of the clock.
 
 use core::time::Duration;
 
@@ -22,7 +22,7 @@ fn a_call_that_finds_a_debt_needs_no_lock() {
                 let meter = limiter.driver().meter();
                 let found = meter.bits();
                 if found != before && found & OWNED == 0 {
-                    // Nobody changes it any more.
+                    // No thread changes the word any more.
                     assert_eq!(meter.draw(1.into(), 0, 0), Taken::NotYet(NotYet::after_ns(5 * SECOND)));
                 }
             })

@@ -1,6 +1,5 @@
-//! Claim: a permit is granted once. However many threads run the hand-off at a time, and whatever calls take or give back
-//! beside it, what is granted is what is there. A waiter that sees that it has been granted sees all that the grant
-//! left, and may be gone at once, without the lock.
+//! Claim: a permit is granted once, however many threads run the hand-off, take permits or give them back. A waiter
+//! that sees GRANTED sees the whole grant, and may be dropped at once without the lock.
 
 use core::{task::Waker, time::Duration};
 
@@ -49,7 +48,7 @@ fn time_and_a_refund_grant_one_each() {
     });
 }
 
-/// It looks without being woken, so that nothing but GRANTED orders its look after the hand-off.
+/// The waiter looks without being woken. So only GRANTED orders its look after the hand-off.
 #[test]
 fn a_waiter_that_sees_its_grant_sees_all_of_it() {
     check(3, || {

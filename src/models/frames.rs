@@ -1,5 +1,5 @@
-//! Claim: a call that loaded the word before a publication takes nothing by the old frame after it, for the numbers of the
-//! word never repeat; and nothing is refused or told by a word of one frame and the numbers of another.
+//! Claim: a call that loaded the word before a publication takes nothing by the old frame after it, because the numbers
+//! of the word never repeat. No call is refused or answered by a word of one frame and the numbers of another.
 
 use std::sync::Arc;
 
@@ -23,14 +23,14 @@ fn scale(rate: u64, burst: u64) -> Scale {
     Scale::new(&Quota::per_second(rate).with_burst(burst)).unwrap()
 }
 
-/// What a lock holder leaves while there are no waiters and there is no debt.
+/// The thaw of a lock holder without waiters and without debt.
 fn thaw(tat: u64, frame: Option<Frame>) -> Thaw {
     let state = State::new(tat, false, false);
     Thaw { frame, state, now_ns: 0, in_debt: false, credit_until_ns: 0, queued: 0 }
 }
 
-/// Publishes the next frame, as the lock holder would: with so many permits there. Whether the word was changed since
-/// it was `left`.
+/// Publishes the next frame, as the lock holder would, with so many permits available. Returns whether the word has
+/// changed since it was `left`.
 fn publish(meter: &Meter, scale: Scale, level: u64, now_ns: u64, left: &mut u64) -> bool {
     let tat = meter.freeze().tat();
     let changed = tat != *left;
@@ -41,8 +41,8 @@ fn publish(meter: &Meter, scale: Scale, level: u64, now_ns: u64, left: &mut u64)
     changed
 }
 
-/// The bucket is full by each frame, so that the TAT would be the same if the numbers began anew. A permit of the second
-/// frame is a thousandth of one of the first and the third.
+/// The bucket is full by each frame. So if the numbers began anew, the TAT would be the same in each. A permit of the
+/// second frame costs a thousandth of a permit of the first and the third.
 #[test]
 fn a_call_by_the_frame_before_takes_nothing() {
     check(0, || {
@@ -61,15 +61,15 @@ fn a_call_by_the_frame_before_takes_nothing() {
             // The model's level after a publication does not take account of it.
             Taken::Yes(0) if taken => assert_eq!(then, left),
             Taken::Yes(0) => assert_eq!(then, left + slow.per_permit),
-            // It met with a publication.
+            // A publication came between.
             Taken::Slow => assert_eq!(then, left),
             refused => panic!("{refused:?}, and there were two"),
         }
     });
 }
 
-/// By the first frame a permit comes after half a millisecond, by the second after a second, and by the third there
-/// are two.
+/// By the first frame a permit comes after half a millisecond, by the second after a second. By the third two are
+/// available.
 #[test]
 fn a_refusal_is_not_by_a_word_and_a_later_frame() {
     check(0, || {
@@ -93,8 +93,8 @@ fn a_refusal_is_not_by_a_word_and_a_later_frame() {
     });
 }
 
-/// A report makes no exchange that could fail. Four permits are there by the first frame. By that frame what is used up of
-/// the second would be next to nothing, and no sign of a clock that has stepped back.
+/// A report makes no exchange that could fail. By the first frame four permits are available. Read by that frame, the
+/// used permits of the second frame would be almost none, and would not look like a step back of the clock.
 #[test]
 fn a_report_is_by_one_frame() {
     check(0, || {
@@ -121,8 +121,8 @@ fn a_report_is_by_one_frame() {
     });
 }
 
-/// One lock holder publishes, and the next, on another thread, changes the word and publishes nothing. So nothing but the
-/// word leads from it to the frame.
+/// One lock holder publishes. The next lock holder, on another thread, changes the word and publishes nothing. So only
+/// the word leads a reader to the frame.
 #[test]
 fn a_word_of_the_next_lock_holder_is_not_read_by_an_older_frame() {
     check(0, || {
@@ -173,7 +173,7 @@ fn a_call_beside_a_change_and_a_reset_takes_one() {
         };
         limiter.set_quota_with(Quota::per_second(1_000).with_burst(2), Inherit::Reset).unwrap();
         other.join().unwrap();
-        // It was taken before the reset, or after.
+        // The call took its permit before the reset, or after it.
         let left = limiter.available();
         assert!(left == 2 || left == 1, "{left} left");
     });
@@ -184,8 +184,8 @@ fn the_origin_moves_under_two_calls() {
     check(1, || {
         let clock = ModelClock::new();
         let limiter = limiter(2, 0, &clock);
-        // Both threads find the clock beyond the horizon, or see the old time and are refused by it; the
-        // bucket is full by now, and holds two.
+        // Each thread finds the clock beyond the horizon, or sees the old time and is refused by it. The bucket is
+        // full by now, and holds two permits.
         clock.set(BEYOND);
         let other = {
             let limiter = limiter.clone();
@@ -199,7 +199,7 @@ fn the_origin_moves_under_two_calls() {
     });
 }
 
-/// The smallest of them: the sequence lock alone, with two numbers that belong together.
+/// The sequence lock alone, with two numbers that belong together.
 #[test]
 fn numbers_that_belong_together_are_read_together() {
     check(3, || {

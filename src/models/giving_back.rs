@@ -1,5 +1,5 @@
-//! Claim: the lock holder alone lowers the TAT, and loses no call that raises it without the lock: what a refund, a
-//! reservation or a reset gives back is there once, beside any calls, and is no second burst.
+//! Claim: only the lock holder lowers the TAT, and it overwrites no call that raises the TAT without the lock. Permits
+//! that a refund, a reservation or a reset gives back are available once, beside any calls, and are no second burst.
 
 use loom::thread;
 
@@ -46,8 +46,8 @@ fn a_reservation_goes_back_beside_calls() {
     });
 }
 
-/// Granted at one second; the bucket would have been full without it at two. A call at three, without the lock,
-/// finds it full. What goes back then must not be there once more, also if it was on its way before.
+/// The grant is made at one second; without it the bucket would have been full at two. A call at three, without the
+/// lock, finds the bucket full. The returned permits must not be available again then, also if the return began before.
 #[test]
 fn a_grant_that_goes_back_late_is_no_second_burst() {
     check(3, || {
@@ -58,7 +58,7 @@ fn a_grant_that_goes_back_late_is_no_second_burst() {
         drive(&limiter);
         let leaves = thread::spawn(move || drop(granted));
         clock.set(3 * SECOND);
-        // A burst less one, so that the TAT does not tell when.
+        // A burst less one permit, so that the TAT does not show when the call came.
         let taken = usize::from(limiter.try_acquire().is_ok());
         leaves.join().unwrap();
         let left = usize::try_from(limiter.available()).unwrap();

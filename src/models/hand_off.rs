@@ -1,5 +1,5 @@
-//! Claim: a thread that finds the hand-off running and goes is not forgotten: the thread that runs it goes round once
-//! more, also when it is waking a batch, or setting the alarm.
+//! Claim: when a thread finds the hand-off running and leaves a note, the thread that runs the hand-off makes another
+//! round, also if it is just waking a batch or setting the alarm.
 
 use core::task::Waker;
 
@@ -7,8 +7,8 @@ use loom::thread;
 
 use super::{ModelClock, SECOND, check, drive, limiter, poll, queued, spawn_drive, waiter};
 
-/// Nobody rings: what is given back is granted by the thread that gives it back, or by the one that joins and sets the
-/// alarm.
+/// No alarm rings: the permit that comes back is granted by the thread that gives it back, or by the waiter that joins
+/// and sets the alarm.
 #[test]
 fn what_is_given_back_while_another_sets_the_alarm_is_granted() {
     check(3, || {
@@ -44,7 +44,7 @@ fn what_is_given_back_while_another_wakes_a_batch_is_granted() {
     });
 }
 
-/// Two give back one each while a third runs the hand-off.
+/// Two threads give back one permit each while a third runs the hand-off.
 #[test]
 fn two_notes_count_as_one_that_is_not_lost() {
     check(2, || {
@@ -62,7 +62,7 @@ fn two_notes_count_as_one_that_is_not_lost() {
     });
 }
 
-/// A waiter that joins finds the hand-off running for one that has left, whose alarm is being set.
+/// A waiter that joins finds the hand-off running: another thread is setting the alarm for a waiter that has left.
 #[test]
 fn one_joins_while_another_that_left_is_looked_after() {
     check(2, || {

@@ -9,8 +9,8 @@ use super::{ModelClock, SECOND, check, limiter, spawn_try};
 /// Later than any burst here, so that a reading from before looks like a step back.
 const LATER: u64 = 100 * SECOND;
 
-/// The call takes the only permit there is at that time. By an older reading the bucket would go on with a full burst
-/// more than it has.
+/// The call takes the only permit available at that time. By an older reading the bucket would go on with a full burst
+/// too many.
 #[test]
 fn a_call_before_the_freeze_is_no_step_back() {
     check(3, || {
@@ -29,7 +29,7 @@ fn a_call_before_the_freeze_is_no_step_back() {
     });
 }
 
-/// As above, and the call's thread is not the one that moved the clock.
+/// As above, but another thread than the caller moved the clock.
 #[test]
 fn nor_is_a_call_that_saw_the_time_of_a_third_thread() {
     check(2, || {
@@ -47,7 +47,7 @@ fn nor_is_a_call_that_saw_the_time_of_a_third_thread() {
     });
 }
 
-/// By a reading from before, what is given back would be clamped at the wrong time.
+/// By an older reading the returned permits would be clamped at the wrong time.
 #[test]
 fn a_reservation_beside_a_later_call_is_made_and_given_back_in_time() {
     check(3, || {
@@ -60,7 +60,7 @@ fn a_reservation_beside_a_later_call_is_made_and_given_back_in_time() {
                 limiter.try_acquire().is_ok()
             })
         };
-        // Given back at once, as far as it has not overflowed since.
+        // The grant goes back at once, except for permits that have overflowed since.
         drop(limiter.try_reserve(2));
         let taken = other.join().unwrap();
         assert_eq!(limiter.available(), 2 - i64::from(taken));

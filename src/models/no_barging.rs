@@ -16,7 +16,7 @@ fn a_try_call_does_not_overtake_a_waiter() {
         // One permit has come: enough for the try call, not for the waiter.
         clock.set(SECOND);
         let barger = spawn_try(&limiter);
-        // Meanwhile the queue is looked after, which freezes and thaws the word.
+        // Meanwhile another thread runs the hand-off, which freezes and thaws the word.
         drive(&limiter);
         assert!(!barger.join().unwrap());
         clock.set(2 * SECOND);
@@ -36,7 +36,7 @@ fn a_waiter_and_a_try_call_share_one_permit_in_either_order() {
     });
 }
 
-/// It joins at the same time: a call that comes after it is refused, and one that comes before it is not.
+/// The waiter joins at the same time: a later call is refused, and an earlier call is admitted.
 #[test]
 fn a_waiter_that_has_joined_is_first() {
     check(2, || {
@@ -56,7 +56,7 @@ fn a_waiter_that_has_joined_is_first() {
     });
 }
 
-/// What comes with time between two waiters is for the second of them, also at the end of a batch.
+/// Permits that come between two grants are for the second waiter, also at the end of a batch.
 #[test]
 fn a_call_takes_nothing_at_the_end_of_a_batch() {
     check(2, || {

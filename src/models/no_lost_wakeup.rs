@@ -1,5 +1,5 @@
-//! Claim: every waiter is granted. While there are waiters an alarm is set, or a thread is just setting it, whichever
-//! way arrivals, the alarm, calls that do not wait, and the hand-off interleave; at the end nobody is left.
+//! Claim: every waiter is granted. While there are waiters an alarm is set, or a thread is just setting it, however
+//! arrivals, the alarm, calls that do not wait, and the hand-off interleave. At the end no waiter is left.
 
 use loom::{future::block_on, thread};
 
@@ -17,7 +17,7 @@ fn waiters(preemptions: usize, amounts: [u64; 2]) {
         other.join().unwrap();
         ringing.finish();
         assert_eq!(limiter.waiting(), 0);
-        // The clock jumped exactly as far as the permits took, and all of them were taken.
+        // The clock jumped exactly by the time of the permits, and all permits were taken.
         assert_eq!(limiter.available(), 0);
     });
 }
@@ -32,7 +32,7 @@ fn a_large_and_a_small_waiter_are_granted() {
     waiters(1, [2, 1]);
 }
 
-/// The smallest of them.
+/// The smallest model of a wakeup.
 #[test]
 fn one_waiter_is_granted() {
     check(3, || {
@@ -45,7 +45,7 @@ fn one_waiter_is_granted() {
     });
 }
 
-/// The call takes the permit, is refused because of the waiter, or serves it.
+/// The call takes the permit, is refused because of the waiter, or grants the waiter.
 #[test]
 fn a_waiter_beside_a_call_is_granted() {
     check(2, || {
@@ -60,7 +60,7 @@ fn a_waiter_beside_a_call_is_granted() {
     });
 }
 
-/// Nobody rings: the alarm is of no use before the charge is paid back.
+/// No alarm rings: it would not help before the charge is refunded.
 #[test]
 fn a_waiter_beside_a_refund_is_granted() {
     check(3, || {

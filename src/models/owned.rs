@@ -1,6 +1,6 @@
-//! Claim: OWNED is set and cleared rightly. Once no call is under way, it is set exactly if there are waiters, and the sum
-//! that is told without the lock is theirs. The TAT is then the exact sum of all that was taken and given back, so that no
-//! change of the word, with the lock or without, has overwritten another.
+//! Claim: while no call is under way, OWNED is set exactly if there are waiters, and the sum that calls read without
+//! the lock is the sum of these waiters. The TAT is then the exact sum of all takes and returns, so no change of the
+//! word overwrote another, with the lock or without.
 
 use core::task::Waker;
 
@@ -11,10 +11,10 @@ use super::{Limiter, ModelClock, SECOND, check, limiter, poll, queued, spawn_dri
 const OWNED: u64 = 1;
 const CREDIT: u64 = 2;
 
-/// No call is under way: what the word says by right, at `taken` permits taken since the bucket was full at time zero,
-/// when `waiting` permits are asked for.
+/// Checks the word while no call is under way, after `taken` permits were taken since the bucket was full at time zero,
+/// and while waiters ask for `waiting` permits.
 fn assert_quiet(limiter: &Limiter, taken: u64, waiting: u64) {
-    let (word, asked) = (limiter.driver().meter().bits(), limiter.driver().meter().queued());
+    let (word, asked) = (limiter.driver().meter().bits(), limiter.driver().meter().queued_ticks());
     assert_eq!(word & OWNED, u64::from(waiting > 0));
     assert_eq!(word & CREDIT, 0);
     assert_eq!(limiter.waiting() > 0, waiting > 0);
@@ -69,7 +69,7 @@ fn one_comes_as_another_tries() {
         let taken = other.join().unwrap();
         refund.join().unwrap();
         let granted = granted || poll(&mut waiter, Waker::noop());
-        // One was taken at first; what was given back went to one of them, or to nobody yet.
+        // One permit was taken at first. The permit that came back went to one caller, or is still available.
         assert!(!(granted && taken), "three of two");
         assert_quiet(&limiter, u64::from(taken) + 2 * u64::from(granted), if granted { 0 } else { 2 });
     });

@@ -13,7 +13,7 @@ fn burst(burst: u64) -> Quota {
     Quota::per_second(1).with_burst(burst)
 }
 
-/// Two calls while the burst grows from two to three; what is left, besides what they took.
+/// Two calls while the burst grows from two to three. Returns the level plus the permits taken.
 fn taken_and_left(inherit: Inherit, sum: i64) {
     check(1, move || {
         let limiter = limiter(2, 2, &ModelClock::new());
@@ -38,7 +38,7 @@ fn a_larger_burst_adds_what_it_is_larger_by() {
     taken_and_left(Inherit::Additively, 3);
 }
 
-/// The bucket is as full as before, and the call is charged once, by a permit of the quota that it met.
+/// The level in permits is kept. The call is charged once, by the quota that was in force at its exchange.
 #[test]
 fn a_call_is_charged_once_beside_two_changes() {
     check(0, || {
@@ -69,7 +69,7 @@ fn a_refusal_is_by_one_of_three_quotas() {
     });
 }
 
-/// With the ticks of the one and the burst of the other it would look as if two never fit.
+/// With the ticks of one quota and the burst of the other, two permits would never fit.
 #[test]
 fn a_request_that_fits_by_both_quotas_is_never_refused_for_good() {
     check(1, || {
@@ -83,7 +83,7 @@ fn a_request_that_fits_by_both_quotas_is_never_refused_for_good() {
     });
 }
 
-/// A waiter that is turned away has taken nothing; one that is granted has.
+/// A refused waiter has taken nothing; a granted waiter has taken its permits.
 #[test]
 fn a_waiter_is_granted_or_turned_away() {
     check(2, || {
@@ -94,10 +94,10 @@ fn a_waiter_is_granted_or_turned_away() {
             thread::spawn(move || limiter.blocking_acquire_n(2))
         };
         let ringing = clock.spawn_ring();
-        // Two permits never fit from here on; but they may have been granted before.
+        // By the new quota two permits never fit, but the waiter may have been granted before.
         limiter.set_quota(burst(1)).unwrap();
         match waiter.join().unwrap() {
-            // By the new quota it would have left a debt.
+            // By the new quota the grant would have left a debt.
             Ok(()) => assert_eq!(limiter.available(), 0, "it has taken two"),
             Err(denied) => {
                 assert!(matches!(denied, crate::AcquireError::TooMany(_)));
@@ -109,7 +109,7 @@ fn a_waiter_is_granted_or_turned_away() {
     });
 }
 
-/// The smallest of them.
+/// The smallest model of a change of quota.
 #[test]
 fn what_is_given_back_meanwhile_is_kept() {
     check(3, || {
@@ -124,7 +124,7 @@ fn what_is_given_back_meanwhile_is_kept() {
     });
 }
 
-/// It stays, and its alarm comes up with its turn: after half a second, unless it had rung after a second already.
+/// The waiter stays. Its alarm is set for the new due time: half a second, unless the alarm rang at a second before.
 #[test]
 fn a_waiter_that_stays_is_granted_in_time_by_the_new_quota() {
     check(2, || {

@@ -1,6 +1,6 @@
-//! Claim: a call that is refused because of waiters is told a wait that is enough, though these are being granted or the
-//! quota changes at the same time: the sum that is read without the lock never misses a grant. The wait is by one quota
-//! or the other, never by parts of both.
+//! Claim: a call that is refused because of waiters gets a wait that is long enough, also while waiters are granted or
+//! the quota changes: the sum that the call reads without the lock never misses a grant. The wait is by one quota or
+//! the other, never by parts of both.
 
 use core::time::Duration;
 
@@ -9,8 +9,8 @@ use loom::thread;
 use super::{Limiter, ModelClock, SECOND, check, drive, limiter, queued};
 use crate::Quota;
 
-/// What a call for `permits` that does not wait is told while `meanwhile` happens at that time, behind waiters for so
-/// many, with a burst of three of which `initial` are there.
+/// The refusal of a call for `permits` that does not wait, while `meanwhile` runs, behind waiters for so many permits,
+/// with a burst of three of which `initial` are available.
 fn told(
     initial: u64,
     waiting: &[u64],
@@ -30,8 +30,8 @@ fn told(
     other.join().unwrap().retry_after()
 }
 
-/// The waiter is served after a second and the caller three seconds later, or a thousandth sooner each. With the ticks of
-/// the one and the burst of the other, what the caller asks for is too much for ever.
+/// The waiter is granted after a second and the caller three seconds later, or both a thousand times sooner. With the
+/// ticks of the one and the burst of the other, the request would be too large for ever.
 #[test]
 fn the_wait_is_by_one_quota_or_the_other() {
     check(0, || {
@@ -41,8 +41,8 @@ fn the_wait_is_by_one_quota_or_the_other() {
     });
 }
 
-/// One of two waiters is granted what has come within a second, and the caller comes two seconds after that. Just then
-/// the grant may count twice.
+/// One of two waiters is granted the permit of the first second, and the caller's turn is two seconds later. During the
+/// grant, the granted permit may count twice.
 #[test]
 fn the_wait_is_no_shorter_while_a_waiter_is_granted() {
     check(2, || {
@@ -51,7 +51,7 @@ fn the_wait_is_no_shorter_while_a_waiter_is_granted() {
     });
 }
 
-/// A waiter leaves: the wait is with it or without it.
+/// A waiter leaves: the wait counts the waiter, or does not.
 #[test]
 fn the_wait_is_right_while_a_waiter_leaves() {
     check(2, || {

@@ -1,6 +1,6 @@
-//! Claim: a call for several limits takes all or nothing, whichever way two of them, the alarms, single callers, and
-//! calls that leave interleave. Two that name the limits in opposite orders do not wait for each other, a call that is due
-//! in all is woken, and one that leaves takes nothing along.
+//! Claim: a call for several limits takes all or nothing, however two such calls, the alarms, single callers, and calls
+//! that leave interleave. Two calls that name the limits in opposite orders do not wait for each other. A call that is
+//! due in all limits is woken, and a call that leaves keeps no permit.
 
 use core::{
     future::Future,
@@ -54,7 +54,7 @@ fn one_that_waits_and_one_that_does_not_take_all_or_nothing() {
             thread::spawn(move || all.try_acquire().is_ok())
         };
         let one = {
-            // Polled once; it leaves then.
+            // Polled once, then dropped.
             let mut waiter = Box::pin(both(&b, &a).acquire());
             poll(&mut waiter)
         };
@@ -66,7 +66,7 @@ fn one_that_waits_and_one_that_does_not_take_all_or_nothing() {
     });
 }
 
-/// A single call takes a part without the lock: then nothing is taken of the other limit.
+/// If a single call takes a part without the lock, nothing is taken from the other limit.
 #[test]
 fn a_single_call_takes_a_part_or_comes_too_late() {
     check(3, || {
@@ -98,7 +98,7 @@ fn a_call_that_leaves_takes_nothing_along() {
         let (a, b) = (limiter(&clock, 0), limiter(&ModelClock::new(), 1));
         let mut waiter = Box::pin(both(&a, &b).acquire());
         assert!(!poll(&mut waiter));
-        // It may be granted meanwhile.
+        // The call may be granted meanwhile.
         let ringing = clock.spawn_ring();
         drop(waiter);
         ringing.finish();
@@ -107,18 +107,18 @@ fn a_call_that_leaves_takes_nothing_along() {
     });
 }
 
-/// A call in its last round: the part of `a` is due, and that of `b` comes a second later. At eight seconds.
+/// A call in its final round, at eight seconds: the part of `a` is due, and the part of `b` a second later.
 fn last_round(clock: &ModelClock) -> (Limiter, Limiter, Waiter) {
     let (a, b) = (limiter(clock, 0), limiter(clock, 0));
     b.charge(5).unwrap();
     let mut waiter = Box::pin(both(&a, &b).acquire());
     assert!(!poll(&mut waiter), "it waits for the scarcer first");
-    // It is granted its part of `b`, and nothing is left of `a`.
+    // The call is granted its part of `b`. The charge leaves no permit in `a`.
     clock.set(6 * SECOND);
     a.charge(2).unwrap();
     drive(&b);
     assert!(!poll(&mut waiter), "it waits for the other");
-    // What it holds of `b` has overflowed meanwhile, and what is there goes to another caller.
+    // Its permit of `b` has overflowed meanwhile, and another caller takes the available permit.
     clock.set(8 * SECOND);
     b.try_acquire().unwrap();
     drive(&a);
@@ -169,14 +169,14 @@ fn a_last_round_is_woken_when_its_parts_are_due() {
     });
 }
 
-/// It is behind the round, and has to be granted whether the round leaves or is granted first.
+/// The single waiter is behind the round. It must be granted, whether the round leaves or is granted first.
 #[test]
 fn a_single_waiter_behind_a_last_round_goes_on_when_it_leaves() {
     check(2, || {
         let clock = ModelClock::new();
         let (a, b, waiter) = last_round(&clock);
         let mut single = queued(&a, 1);
-        // The part of `a` is due already: as soon as the round is gone, so is the single waiter.
+        // The part of `a` is due already, so the single waiter is granted as soon as the round is gone.
         let other = spawn_drive(&a);
         drop(waiter);
         other.join().unwrap();

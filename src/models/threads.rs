@@ -1,5 +1,5 @@
-//! Claim: blocked threads wait in the same queue as tasks: a grant unparks them, whichever way it meets their parking,
-//! and a thread whose time is over has been served if it was due by then.
+//! Claim: blocked threads wait in the same queue as tasks. A grant unparks a thread, however the grant meets its
+//! parking. A thread whose longest wait is over has been granted if it was due by then.
 
 use core::{task::Waker, time::Duration};
 
@@ -12,7 +12,7 @@ use loom::{
 use super::{Limiter, ModelClock, SECOND, check, drive, limiter, poll, queued};
 use crate::{Clock, Quota};
 
-/// A clock whose alarms nobody rings. Time passes as it is looked at, by half a second.
+/// A clock whose alarms never ring. Each reading advances it by half a second.
 #[derive(Debug)]
 struct SilentClock(AtomicU64);
 
@@ -27,7 +27,7 @@ impl Clock for SilentClock {
     }
 }
 
-/// Nobody rings.
+/// No alarm rings.
 #[test]
 fn what_comes_back_wakes_a_thread() {
     check(3, || {
@@ -101,12 +101,13 @@ fn a_task_that_leaves_makes_way_for_a_thread() {
         blocked.join().unwrap();
         ringing.finish();
         assert_eq!(limiter.waiting(), 0);
-        // The clock has gone on to an alarm that was set for the task, or not.
+        // The clock may have jumped to an alarm that was set for the task.
         assert!((0..=2).contains(&limiter.available()), "{}", limiter.available());
     });
 }
 
-/// It is due within its time, by a quarter of a second; nobody rings, and so it serves itself when its time is over.
+/// The thread is due a quarter of a second before its longest wait ends. No alarm rings, so it drives the queue itself
+/// at the end of its wait.
 #[test]
 fn a_thread_that_was_due_in_time_is_served_though_the_alarm_is_silent() {
     check(2, || {
@@ -122,7 +123,7 @@ fn a_thread_that_was_due_in_time_is_served_though_the_alarm_is_silent() {
     });
 }
 
-/// Its time is over just as it is granted: it takes the permit, or leaves it to the next.
+/// The longest wait ends just as the thread is granted: it takes the permit, or the next waiter is granted.
 #[test]
 fn a_thread_that_is_out_of_time_leaves_no_permit_behind() {
     check(2, || {

@@ -50,7 +50,7 @@ impl Drop for Looks {
     }
 }
 
-/// How often it was woken. Nobody keeps the waker any more.
+/// How often the waker was woken. No clone of it is left.
 fn wakes(counter: Arc<AtomicUsize>) -> usize {
     Arc::into_inner(counter).expect("the waker is still there").into_inner()
 }
@@ -71,7 +71,7 @@ fn the_new_waker_is_woken_or_its_poll_sees_the_grant() {
         let seen = poll(&mut waiter, &new);
         drop(new);
         hand_off.join().unwrap();
-        // Whichever was there when it was granted.
+        // The waker that was stored at the time of the grant.
         let (old, new) = (wakes(old_wakes), wakes(new_wakes));
         assert_eq!(old + new, 1);
         if !seen {

@@ -1,5 +1,3 @@
-//! A `PerCore` with numbers of one's own choice.
-
 use core::{error::Error, fmt};
 
 use super::PerCore;
@@ -8,7 +6,7 @@ use crate::{
     shares::{MAX_SLOTS, Sizing, default_slots, largest_share},
 };
 
-/// Makes a [`PerCore`] with a number of slots, or a share, of one's own choice.
+/// Makes a [`PerCore`] with a given number of slots, or shares of a given size.
 ///
 /// # Examples
 /// ```
@@ -30,9 +28,7 @@ pub struct PerCoreBuilder<C: Clock = QuantaClock> {
 }
 
 impl<C: Clock> PerCore<C> {
-    /// With a number of slots or a share of one's own choice.
-    ///
-    /// See the example of [`PerCoreBuilder`].
+    /// Starts a [`PerCoreBuilder`].
     pub fn builder(limiter: &RateLimiter<C>) -> PerCoreBuilder<C> {
         PerCoreBuilder::new(limiter)
     }
@@ -43,30 +39,24 @@ impl<C: Clock> PerCoreBuilder<C> {
         Self { limiter: limiter.clone(), slots: None, share: None }
     }
 
-    /// Sets the number of slots, from 1 to 65,536; it is rounded up to a power of two. By default it is that of
-    /// the cores, or that which the limiter has already.
-    ///
-    /// See the example of [`PerCoreBuilder`].
+    /// Sets the number of slots, from 1 to 65,536, rounded up to a power of two. The default is the number of cores, or
+    /// of the slots that the limiter has already.
     pub const fn slots(mut self, slots: usize) -> Self {
         self.slots = Some(slots);
         self
     }
 
-    /// Sets how many permits are drawn at a time beyond what is asked for; zero parks nothing. By default it
-    /// follows the demand. A smaller quota later on makes it smaller, too.
-    ///
-    /// See the example of [`PerCoreBuilder`].
+    /// Sets how many permits are drawn beyond those asked for; zero parks nothing. The default follows the demand. A
+    /// smaller quota makes shares smaller, too.
     pub const fn share(mut self, permits: u64) -> Self {
         self.share = Some(permits);
         self
     }
 
-    /// Makes it.
+    /// Makes the [`PerCore`].
     ///
     /// # Errors
-    /// If there can be no such slots or shares.
-    ///
-    /// See the example of [`PerCoreBuilder`].
+    /// [`PerCoreError`] if the limiter cannot have such slots or shares.
     pub fn build(self) -> Result<PerCore<C>, PerCoreError> {
         let there = super::slots_of(&self.limiter);
         let slots = match self.slots {
@@ -85,35 +75,33 @@ impl<C: Clock> PerCoreBuilder<C> {
         }
         let sizing = self.share.map_or(Sizing::Adaptive, Sizing::Fixed);
         let per_core = PerCore::attach(&self.limiter, slots, sizing);
-        // Somebody else may have been first.
+        // Another thread may have made slots first.
         let there = per_core.slots.len();
         if there == slots { Ok(per_core) } else { Err(PerCoreError::OtherSlots { slots, there }) }
     }
 }
 
-/// Why there can be no such [`PerCore`].
-///
-/// See the example of [`PerCoreBuilder`].
+/// The error of [`PerCoreBuilder::build`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PerCoreError {
     /// No slots, or more than 65,536.
     Slots {
-        /// What was asked for.
+        /// The number asked for.
         slots: usize,
     },
-    /// The limiter has slots already, and they are not as many.
+    /// The limiter has another number of slots already.
     OtherSlots {
-        /// What was asked for, rounded up to a power of two.
+        /// The number asked for, rounded up to a power of two.
         slots: usize,
-        /// What there is.
+        /// The number that the limiter has.
         there: usize,
     },
     /// A share that is more than an eighth of the burst divided by the number of slots.
     Share {
-        /// What was asked for.
+        /// The share asked for.
         share: u64,
-        /// The largest share there can be; zero if the burst is too small to be split.
+        /// The largest share; zero if the burst is too small to be split.
         max: u64,
         /// The number of slots.
         slots: usize,

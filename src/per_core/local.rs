@@ -1,21 +1,18 @@
-//! A handle for one thread or task, with a share that nobody else touches.
+//! A handle for one thread or task, with a share of its own.
 
 use core::fmt;
 
 use super::{PerCore, draw::LocalShare};
 use crate::{AcquireError, Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, queue::poll_proceed};
 
-/// Permits in the hands of one thread or task: to take one is a plain subtraction.
+/// Permits that one thread or task holds: to take one is a plain subtraction.
 ///
-/// It is made by [`PerCore::local`]. When it runs out, it draws a share from the limiter along with what it
-/// needs; or else takes what is parked in slots. It can be moved to another thread, and gives back what it
-/// holds when it is dropped, also by a panic.
+/// It is made by [`PerCore::local`]. When it runs out, it draws from the limiter what it needs and a share more, or
+/// takes from slots. It can be moved to another thread. Its drop gives back what it holds.
 ///
-/// # What others see of it
-/// Its permits are its own until then. A call elsewhere can be refused while it holds some, and it may go on
-/// taking them while others wait: at most a share, which comes down to nothing where permits are scarce. The
-/// bound of the limiter holds unchanged; see [`PerCore`]. What it holds when the quota is lowered it keeps: a
-/// share of the size from before.
+/// Only this handle takes what it holds. A call elsewhere can be refused meanwhile, and the handle may go on taking
+/// while others wait: at most a share, and nothing where permits are scarce. After a change to a lower quota it keeps
+/// what it holds. The [bound](PerCore#the-bound) is that of the limiter.
 ///
 /// If it is leaked with `mem::forget`, what it holds is lost, and its part of the capacity with it.
 ///
@@ -42,14 +39,7 @@ pub struct Local<C: Clock = QuantaClock> {
 }
 
 impl<C: Clock> PerCore<C> {
-    /// A handle for one thread or task, with a share of its own.
-    ///
-    /// ```
-    /// use tidegate::{PerCore, Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_second(1_000_000));
-    /// let mut local = PerCore::new(&limiter).local();
-    /// assert!(local.try_acquire().is_ok());
-    /// ```
+    /// Makes a handle for one thread or task, with a share of its own. See the example of [`Local`].
     pub fn local(&self) -> Local<C> {
         Local::new(self.clone())
     }
@@ -60,7 +50,7 @@ impl<C: Clock> Local<C> {
         Self { share: LocalShare::default(), per_core }
     }
 
-    /// Takes one permit if it is there, and if nobody waits or it is in hand.
+    /// Takes one permit if it is held, or is available and no caller waits.
     ///
     /// # Errors
     /// As [`RateLimiter::try_acquire`].
@@ -76,7 +66,7 @@ impl<C: Clock> Local<C> {
         if self.take(Permits::MILLION) { Ok(()) } else { self.take_elsewhere(1.into()) }
     }
 
-    /// Takes `n` permits if all are there, and if nobody waits or they are in hand; else none.
+    /// Takes `n` permits if all are held, or are available and no caller waits; otherwise none.
     ///
     /// # Errors
     /// As [`PerCore::try_acquire_n`].
@@ -93,38 +83,20 @@ impl<C: Clock> Local<C> {
         if self.take_all(permits) { Ok(()) } else { self.take_elsewhere(permits) }
     }
 
-    /// Waits for one permit: takes one that is in hand or there if there is one, or else joins the queue of
-    /// the limiter.
-    ///
-    /// # Cancel safety
-    /// As [`RateLimiter::acquire`].
-    ///
-    /// # Panics
-    /// As [`RateLimiter::acquire`].
-    ///
-    /// ```
-    /// use tidegate::{PerCore, Quota, RateLimiter};
-    ///
-    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    /// # rt.block_on(async {
-    /// let mut local = PerCore::new(&RateLimiter::new(Quota::per_second(1_000_000))).local();
-    /// local.acquire().await;
-    /// # });
-    /// ```
+    /// Waits for one permit, as [`acquire_n`](Self::acquire_n). Cancel safety and panics as [`RateLimiter::acquire`].
     pub async fn acquire(&mut self) {
         let acquired = self.acquire_n(1).await;
         debug_assert!(acquired.is_ok(), "one permit was refused");
     }
 
-    /// Waits for `n` permits, as [`acquire`](Self::acquire). What is in hand counts, and is kept until all are
-    /// there.
+    /// Waits for `n` permits. Takes what is held, and joins the queue of the limiter for what it lacks; until that is
+    /// granted, what is held is kept. Cancel safety and panics as [`RateLimiter::acquire`].
     ///
     /// # Errors
     /// As [`PerCore::acquire_n`].
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
-    ///
     /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     /// # rt.block_on(async {
     /// let mut local = PerCore::new(&RateLimiter::new(Quota::per_second(1_000_000))).local();
@@ -133,7 +105,7 @@ impl<C: Clock> Local<C> {
     /// ```
     pub async fn acquire_n(&mut self, n: impl Amount) -> Result<(), AcquireError> {
         let permits = n.permits()?;
-        // The budget of a task is charged whenever it takes permits, in hand or not.
+        // Taking permits uses the task's budget, whether they are held or not.
         core::future::poll_fn(|cx| poll_proceed(cx).map(|budget| budget.made_progress())).await;
         if let Err(missing) = self.take_at_once(permits) {
             self.per_core.limiter.acquire_n(missing).await.map_err(|error| error.of_request(permits))?;
@@ -142,8 +114,7 @@ impl<C: Clock> Local<C> {
         Ok(())
     }
 
-    /// Blocks the thread until it has one permit, as [`acquire`](Self::acquire). See
-    /// [`RateLimiter::blocking_acquire`].
+    /// Blocks the thread until it has one permit, as [`acquire`](Self::acquire). See [`RateLimiter::blocking_acquire`].
     ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
@@ -154,8 +125,7 @@ impl<C: Clock> Local<C> {
         debug_assert!(acquired.is_ok(), "one permit was refused");
     }
 
-    /// Blocks the thread until it has `n` permits, as [`acquire_n`](Self::acquire_n). See
-    /// [`RateLimiter::blocking_acquire_n`].
+    /// Blocks the thread until it has `n` permits, as [`acquire_n`](Self::acquire_n).
     ///
     /// # Errors
     /// As [`PerCore::acquire_n`].
@@ -174,7 +144,7 @@ impl<C: Clock> Local<C> {
         Ok(())
     }
 
-    /// The permits in hand.
+    /// The permits held.
     ///
     /// ```
     /// use tidegate::{ManualClock, PerCore, Quota, RateLimiter};
@@ -189,21 +159,13 @@ impl<C: Clock> Local<C> {
         Permits::of_millionths(self.share.held)
     }
 
-    /// Gives back what is in hand, and on to those who wait: for one that will not be used for a while. The
-    /// level of the limiter does not rise above what of the burst has not been set aside.
-    ///
-    /// See the example of [`held`](Self::held).
+    /// Gives back what is held, to waiters first: for a handle that stays unused for a while. The level of the limiter
+    /// does not rise above the part of the burst that is not set aside.
     pub fn give_back(&mut self) {
         self.share.give_back(self.per_core.limiter.driver(), &self.per_core.shares);
     }
 
-    /// The limiter whose quota it is.
-    ///
-    /// ```
-    /// use tidegate::{PerCore, Quota, RateLimiter};
-    /// let local = PerCore::new(&RateLimiter::new(Quota::per_second(1000))).local();
-    /// assert_eq!(local.limiter().quota(), Quota::per_second(1000));
-    /// ```
+    /// The limiter whose quota this handle takes, as [`PerCore::limiter`].
     pub const fn limiter(&self) -> &RateLimiter<C> {
         self.per_core.limiter()
     }
@@ -229,7 +191,7 @@ impl<C: Clock> Local<C> {
         taken.map_err(|denied| denied.of_request(permits))
     }
 
-    /// Takes permits that are there; else how many are missing.
+    /// Takes permits without waiting or stealing. The error is how many are missing.
     fn take_at_once(&mut self, permits: Permits) -> Result<(), Permits> {
         if self.take_all(permits) {
             return Ok(());

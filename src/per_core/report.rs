@@ -1,10 +1,8 @@
-//! What a slot has seen.
-
 use crate::{permits::Permits, shares::Account};
 
-/// What a slot of a [`PerCore`](crate::PerCore) has seen so far.
+/// The counters of a slot of a [`PerCore`](crate::PerCore).
 ///
-/// The numbers are read one by one, and belong together only when nobody is at work.
+/// The numbers are read one by one, so they match each other only while no thread takes permits.
 ///
 /// # Examples
 /// ```
@@ -16,24 +14,24 @@ use crate::{permits::Permits, shares::Account};
 ///     per_core.try_acquire().unwrap();
 /// }
 /// let slot = per_core.report()[0];
-/// // One was drawn for itself, with a share of 100, and four were taken from that.
+/// // One draw: the permit asked for, and a share of 100, of which four were taken.
 /// assert_eq!((slot.draws, slot.drawn, slot.taken), (1, 100.into(), 4.into()));
 /// assert_eq!((slot.parked, slot.stolen), (96.into(), 0.into()));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SlotReport {
-    /// How often it was drawn for.
+    /// How many draws were made for this slot.
     pub draws: u64,
-    /// The permits that were parked here in all.
+    /// The permits ever parked here.
     pub drawn: Permits,
-    /// Those that were taken by the threads whose slot this is.
+    /// The permits taken by the threads of this slot.
     pub taken: Permits,
-    /// Those that were taken by others, or went to the queue.
+    /// The permits taken by other threads, or moved to the queue.
     pub stolen: Permits,
-    /// Those that are here now.
+    /// The permits parked now.
     pub parked: Permits,
-    /// The share as it is now: the most that may be parked here.
+    /// The current share: the most that may be parked here.
     pub share: u64,
 }
 

@@ -1,12 +1,14 @@
 //! The alarm of a queue: it wakes a waker at a clock reading, or a little later.
 //!
-//! A limiter depends on no one runtime. While all its waiters are tasks that were last polled on one multi-thread tokio
-//! runtime, a timer of that runtime serves: its workers drive it, and a tick costs no other thread. In every other
-//! case one timer thread of the whole process does: several runtimes, a runtime of one thread (which nobody may be
-//! driving), another executor, blocked threads, a runtime that is going down.
+//! - *Alarm waker*: the waker that it wakes, which runs the hand-off.
+//! - *Armed*: set for a clock reading. *Void*: not to be relied on any more.
+//! - *Home*: the runtime whose timer may serve.
 //!
-//! The choice is made by the waiters that join and are polled, and lasts until the queue is empty. A clock with alarms of
-//! its own needs none of this.
+//! A limiter depends on no single runtime. While all its waiters are tasks that were last polled on one multi-thread
+//! tokio runtime, a timer of that runtime serves: its workers drive it, and no other thread is needed. In every other
+//! case one timer thread of the whole process serves: several runtimes, a runtime of one thread (which may not be
+//! driven), another executor, blocked threads, a runtime that is shutting down. Waiters that join and are polled decide
+//! this, until the queue is empty. A clock with alarms of its own needs neither.
 
 #[cfg(feature = "tokio")]
 mod runtime;
@@ -20,19 +22,19 @@ use core::{task::Waker, time::Duration};
 use self::runtime::{RuntimeAlarm, RuntimeId};
 use self::thread::ThreadAlarm;
 
-/// The longest single wait in nanoseconds: one day. The hand-off looks again after it.
+/// The longest single wait in nanoseconds: one day. Then the hand-off sets the alarm again.
 const LONGEST_NS: u64 = 86_400_000_000_000;
 
-/// What became of an attempt to set the alarm.
+/// The outcome of setting the alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Armed {
     /// The alarm waker will be woken at about this clock reading.
     Until(u64),
-    /// The time has come already.
+    /// That reading has come already, and no alarm is set.
     Elapsed,
 }
 
-/// The runtime on which all waiters were last polled, if that was one, and one that drives its own timers.
+/// The runtime on which all waiters were last polled, if that is one, and its workers drive its timers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Home {
     #[cfg(feature = "tokio")]
@@ -40,7 +42,7 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// The caller waits, or is about to: as the first in the queue, or as one among others. Whether that changes the home.
+    /// Records that the caller waits, as the first waiter or not. Returns whether that changes the home.
     #[cfg(feature = "tokio")]
     pub(super) fn note_runtime(&mut self, first: bool) -> bool {
         if !first && self.runtime.is_none() {
@@ -66,8 +68,8 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    /// Has the alarm waker woken at the clock reading `due_ns`, or after a day if that is sooner. If the home is going down, there
-    /// is none any more. The caller holds no lock: the alarm waker may be woken from in here.
+    /// Has the alarm waker woken at `due_ns`, or after a day if that is sooner. If the home runtime is shutting down,
+    /// `home` is cleared and the timer thread serves. The caller holds no lock: this call may wake the alarm waker.
     ///
     /// # Panics
     /// If the timer thread is needed and cannot be spawned.
@@ -108,7 +110,6 @@ impl Alarm {
         self.runtime.as_mut()?.set(wait, alarm_waker)
     }
 
-    /// Whether it goes by real time, rather than by alarms of the clock.
     #[cfg(all(feature = "tokio", debug_assertions))]
     pub(super) const fn is_real(&self) -> bool {
         self.runtime.is_some() || self.thread.is_some()

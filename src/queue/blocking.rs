@@ -1,5 +1,5 @@
-//! Threads that wait: the same places in the same queue, with a parked thread for a task. They park until they are granted
-//! or out of time; the timer thread serves them (see `alarm.rs`).
+//! Threads that wait. They join the same queue as tasks, and park until they are granted or time out. The timer thread
+//! serves them (see `alarm.rs`).
 
 use core::{pin::Pin, time::Duration};
 use std::{
@@ -19,10 +19,9 @@ use crate::{
     sync::{Parker, Unparker},
 };
 
-/// The shortest time to park for: a limiter's clock may stand still.
+/// The shortest time to park: a limiter's clock may stand still.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// A parker, and the waker that stands in the queue for it.
 struct Thread {
     parker: Parker,
     waker: Waker,
@@ -43,7 +42,7 @@ impl Thread {
         Self { parker, waker }
     }
 
-    /// Lends out that of this thread; it is made once, so that waiting allocates nothing.
+    /// Calls `f` with this thread's `Thread`. It is made once, so that waiting allocates nothing.
     fn with<T>(f: impl FnOnce(&Self) -> T) -> T {
         #[cfg(not(all(test, tidegate_loom)))]
         {
@@ -52,7 +51,7 @@ impl Thread {
             let done = CURRENT.try_with(|thread| f.take().map(|f| f(thread)));
             match (done, f) {
                 (Ok(Some(done)), _) => done,
-                // The thread is going down, and its own is gone.
+                // The thread is exiting, and its `Thread` has been dropped.
                 (_, Some(f)) => f(&Self::new()),
                 _ => unreachable!("it was called, or is still there"),
             }
@@ -62,7 +61,7 @@ impl Thread {
     }
 }
 
-/// Leaves the queue if it has not been settled.
+/// Leaves the queue on drop. Forgotten once the place is settled.
 struct Leave<'a, C: Clock>(&'a Driver<C>, Pin<&'a Place>);
 
 impl<C: Clock> Drop for Leave<'_, C> {
@@ -72,7 +71,7 @@ impl<C: Clock> Drop for Leave<'_, C> {
 }
 
 impl<C: Clock> Driver<C> {
-    /// Blocks the thread until the permits are there.
+    /// Blocks the thread until the permits are granted.
     ///
     /// # Panics
     /// If it would have to block inside a task.
@@ -103,7 +102,6 @@ impl<C: Clock> Driver<C> {
         loop {
             match place.outcome() {
                 Some(outcome) => {
-                    // Settled: nothing to leave.
                     core::mem::forget(leave);
                     return match outcome {
                         Outcome::Granted(_) => Ok(()),
@@ -114,9 +112,10 @@ impl<C: Clock> Driver<C> {
             }
             let late = deadline_ns.filter(|_| place.outcome().is_none());
             if let Some(deadline_ns) = late.filter(|&deadline_ns| deadline_ns <= self.clock().now()) {
-                // The timer thread may be held up: served now or never, and not by another thread that runs the hand-off.
+                // Last chance: the timer thread may be late, and another thread may be slow to run the hand-off.
                 self.serve_due_here();
                 if place.outcome().is_none() {
+                    // Not due by the deadline: late by at least 1 ns, which `not_yet` makes of equal times.
                     return Err(not_yet(deadline_ns, deadline_ns));
                 }
             }
@@ -134,15 +133,15 @@ impl<C: Clock> Driver<C> {
     }
 }
 
-/// Fails like tokio's own blocking calls if the thread is polling a task. A thread of `spawn_blocking` may block, although
-/// it is inside a runtime.
+/// Panics like tokio's own blocking calls if the thread is polling a task. A thread of `spawn_blocking` may block,
+/// although it is inside a runtime.
 #[cfg(feature = "tokio")]
 #[track_caller]
 fn assert_may_block() {
     if tokio::runtime::Handle::try_current().is_ok() {
         let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
         drop(sender);
-        // It does not block, for the sender is gone; but it panics where blocking is not allowed.
+        // The sender is dropped, so this returns at once; but it panics where blocking is not allowed.
         let _ = receiver.blocking_recv();
     }
 }

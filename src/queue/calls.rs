@@ -1,4 +1,4 @@
-//! Calls that do not wait: the fast path first, and under the lock what it cannot decide alone.
+//! Calls that do not wait: first an attempt without the lock, then the lock for what the attempt cannot decide.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{
     core::{Caller, Core, not_yet},
     driver::Driver,
     entry::Grant,
-    shares::Stolen,
+    shares::{Shares, Stolen},
 };
 use crate::{
     clock::Clock,
@@ -19,20 +19,21 @@ use crate::{
 };
 
 impl<C: Clock> Driver<C> {
-    /// Takes permits if they are available and nobody waits.
+    /// Takes permits if they are available and the queue is empty.
     #[inline]
     pub(crate) fn try_take(&self, permits: Permits) -> Result<(), Denied> {
         let now_ns = self.clock().now();
         self.settle(permits, now_ns, self.meter().draw(permits, 0, now_ns))
     }
 
-    /// Ends a call that has tried to take permits without the lock.
     #[inline]
     pub(crate) fn settle(&self, permits: Permits, now_ns: u64, taken: Taken) -> Result<(), Denied> {
         match taken {
             Taken::Yes(_) => Ok(()),
-            Taken::NotYet(not_yet) if self.shares().is_none() => Err(Denied::NotYet(not_yet)),
-            Taken::NotYet(_) => self.try_steal(permits, now_ns),
+            Taken::NotYet(not_yet) => match self.shares() {
+                None => Err(Denied::NotYet(not_yet)),
+                Some(shares) => self.try_steal(&**shares, permits, now_ns),
+            },
             Taken::Slow => self.try_take_slow(permits, now_ns),
         }
     }
@@ -46,12 +47,11 @@ impl<C: Clock> Driver<C> {
         }
     }
 
-    /// The word has not enough: takes what is parked. It is refused only if all that was parked is gone, and the word
-    /// has not changed since before that was seen: else something may have been parked behind its back.
+    /// Steals parked permits for a call that the word refuses. It is refused only if all slots were seen empty and the
+    /// word has not changed since before that scan: a change may have parked permits behind the scan.
     #[cold]
     #[inline(never)]
-    fn try_steal(&self, permits: Permits, now_ns: u64) -> Result<(), Denied> {
-        let Some(shares) = self.shares() else { return self.try_take_locked(permits).map(drop) };
+    fn try_steal(&self, shares: &dyn Shares, permits: Permits, now_ns: u64) -> Result<(), Denied> {
         let mut word = self.meter().bits();
         loop {
             match shares.steal(permits) {
@@ -72,14 +72,13 @@ impl<C: Clock> Driver<C> {
         }
     }
 
-    /// Why a call is refused, as far as can be told without the lock: `None` if it may be admitted, or it takes the lock to
-    /// tell.
+    /// Refuses a call as far as the lock is not needed. `None`: it may be admitted, or only the lock holder can tell.
     pub(crate) fn refusal(&self, permits: Permits, now_ns: u64) -> Option<Denied> {
         let word = self.meter().bits();
         if self.shares().is_some_and(|shares| shares.parked() > 0) {
             return None;
         }
-        // Acquire fence: pairs with the Release fence of a lock holder that empties slots, as in `try_steal`.
+        // Acquire fence: pairs with the Release fence of a lock holder that empties slots, as in `steal_from_one`.
         fence(Ordering::Acquire);
         let behind = self.meter().behind_waiters(now_ns);
         let Snapshot { frame, tat, now } = behind.or_else(|| self.meter().snapshot(now_ns))?;
@@ -89,20 +88,19 @@ impl<C: Clock> Driver<C> {
         }
         let tat = if behind.is_some() { tat } else { tat.max(now) };
         let due_ns = frame.conforms_at(u128::from(tat) + u128::from(cost));
-        // What was in the word when the slots were empty may have been parked since, and the other way round.
+        // Permits may have moved between word and slots meanwhile.
         let moved = self.shares().is_some() && self.meter().bits() != word;
-        // A first waiter that is due, and late, is served under the lock.
+        // If `due_ns` has passed, the lock holder serves waiters that are late, or admits the call.
         (due_ns > now_ns && !moved).then(|| not_yet(due_ns, now_ns))
     }
 
-    /// The refusal of a request for more than one is granted. `None` while shares may set a part of the burst aside: the
-    /// lock holder knows how much.
+    /// The refusal of a request above the burst. `None` if there are slots: only the lock holder knows what is set
+    /// aside.
     pub(super) fn too_many(&self, frame: &Frame, requested: Permits) -> Option<Denied> {
         let burst = frame.scale().limit / frame.scale().per_permit;
         self.shares().is_none().then(|| TooMany::new(requested, burst, burst).into())
     }
 
-    /// As [`try_take`](Self::try_take), for permits that can be given back.
     pub(super) fn try_hold(&self, permits: Permits) -> Result<Grant, Denied> {
         match self.refusal(permits, self.clock().now()) {
             Some(denied) => Err(denied),
@@ -125,38 +123,37 @@ impl<C: Clock> Driver<C> {
             } else {
                 core.turn(cost)
             };
-            Err(not_yet(core.frame().instant(tick), core.now_ns()))
+            Err(not_yet(core.frame().reading_at(tick), core.now_ns()))
         })
     }
 
-    /// Looks after the waiters, if there are any: they come before the caller, and what it has changed may concern them.
+    /// Drives the queue if there are waiters: they come first, and a change may make them due or too late.
     pub(crate) fn drive_if_waiters(&self) {
-        if self.meter().queued() > 0 {
+        if self.meter().queued_ticks() > 0 {
             self.drive();
         }
     }
 
-    /// Takes as many whole permits as are there, up to `most`.
+    /// Takes as many whole permits as are available, up to `most`.
     pub(crate) fn try_take_up_to(&self, most: u64) -> u64 {
         let mut count = self.take_up_to(most);
-        let Some(shares) = self.shares().filter(|_| count < most && self.meter().queued() == 0) else {
+        let Some(shares) = self.shares().filter(|_| count < most && self.meter().queued_ticks() == 0) else {
             return count;
         };
         count += shares.steal_whole(most - count);
-        // Less than one in each slot is left, which may make whole ones with each other and the word.
+        // Each slot holds less than one permit now. Together with the word they may make up whole ones.
         while count < most && shares.parked() > 0 && self.try_take(1.into()).is_ok() {
             count += 1;
         }
         count
     }
 
-    /// As many as the word has.
+    /// As [`try_take_up_to`](Self::try_take_up_to), from the word alone.
     fn take_up_to(&self, most: u64) -> u64 {
         let now_ns = self.clock().now();
         if let Some(count) = self.meter().take_up_to(most, now_ns) {
             return count;
         }
-        // Behind waiters, none of whom is due.
         if self.refusal(1.into(), now_ns).is_some() {
             return 0;
         }
@@ -172,7 +169,7 @@ impl<C: Clock> Driver<C> {
         })
     }
 
-    /// Takes permits whether they are there or not; how long until the debt is paid.
+    /// Takes permits even if they are not available. Returns how long it takes to pay off the debt.
     pub(crate) fn charge(&self, permits: Permits) -> Result<Duration, ChargeError> {
         if self.meter().charge(permits, self.clock().now()) {
             return Ok(Duration::ZERO);
@@ -182,7 +179,7 @@ impl<C: Clock> Driver<C> {
             let per_permit = core.frame().scale().per_permit;
             let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
             let charged = core.charge(cost);
-            // A debt comes out of what is parked first.
+            // Parked permits pay a debt first.
             if let (Ok(()), Some(shares)) = (&charged, self.shares()) {
                 shares.reclaim_for(core, 0);
             }
@@ -191,12 +188,12 @@ impl<C: Clock> Driver<C> {
                 Err(most) => Err(ChargeError::DebtTooDeep { requested: permits, most: most / per_permit }),
             }
         });
-        // It goes ahead of the waiters, some of which may be too late now.
+        // The charge goes ahead of the waiters: some may be too late now.
         self.drive_if_waiters();
         paid
     }
 
-    /// Gives permits back, up to a full burst, and on to the waiters.
+    /// Gives permits back, up to a full burst. Waiters get them first.
     pub(crate) fn refund(&self, permits: Permits) {
         self.refund_ticks(|frame| {
             let ticks = permits.ticks_given_back(frame.scale().per_permit);
@@ -204,7 +201,6 @@ impl<C: Clock> Driver<C> {
         });
     }
 
-    /// As [`refund`](Self::refund), of what that is in ticks.
     pub(crate) fn refund_ticks(&self, ticks: impl FnOnce(&Frame) -> u64) {
         self.with(|core| {
             let ticks = ticks(core.frame());
@@ -213,7 +209,6 @@ impl<C: Clock> Driver<C> {
         self.drive_if_waiters();
     }
 
-    /// Fills the bucket.
     pub(crate) fn reset(&self) {
         self.with(Core::reset);
         self.drive_if_waiters();

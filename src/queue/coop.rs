@@ -1,4 +1,4 @@
-//! tokio's cooperative budget: a task that has used it up yields before it goes on.
+//! tokio's cooperative budget: a task that has used up its budget yields.
 
 #[cfg(feature = "tokio")]
 pub(crate) use tokio::task::coop::poll_proceed;
@@ -7,7 +7,6 @@ pub(crate) use tokio::task::coop::poll_proceed;
 mod without {
     use core::task::{Context, Poll};
 
-    /// No budget to restore.
     pub(crate) struct Unlimited;
 
     impl Unlimited {

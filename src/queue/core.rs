@@ -1,35 +1,32 @@
 //! The queue as a pure state machine on plain numbers: no lock, no clock, no tokio. Wakers are moved, never called.
 //!
-//! The driver (`driver.rs`) is the only way to it. A step begins with [`Core::open`], which is given the word as it was
-//! frozen and a clock reading made after that, and ends with [`Core::close`], which says what to thaw the word with. In
-//! between nobody else changes the word.
+//! Only the driver (`driver.rs`) runs steps. A step begins with [`Core::open`] and ends with [`Core::close`]. In
+//! between no other thread changes the word.
 //!
 //! # The busy period
-//! It begins when a waiter joins an empty queue, and ends when the queue is empty and has left no credit. Within it a
-//! grant to a waiter is dated at its due time, however late the timer was: the bucket was busy, and the TAT is not moved up
-//! to *now*, but only to the *floor*, `now - catch_up`. So a stalled runtime cannot release more than that.
-//!
-//! When the queue drains at a late timer, the TAT may still lie before *now*. For at most `catch_up` the bucket then
-//! still counts as busy (CREDIT), so that the waiters just released, coming back at once, find the credit that the timer's
-//! lateness owes them. Calls that do not wait are decided by textbook GCRA: their floor is *now*.
+//! It begins when a waiter joins an empty queue, and ends when the queue is empty and its credit is over. Within it a
+//! grant to a waiter is dated at its due time, however late the alarm was, but not before the *floor*,
+//! `now - catch_up`. So a stalled runtime cannot release more than `catch_up` allows. When a late alarm has emptied the
+//! queue, the bucket counts as busy for at most `catch_up` more (CREDIT): waiters that were just granted, and come back
+//! at once, get what the lateness withheld. Calls that do not wait are decided by textbook GCRA: their floor is *now*.
 //!
 //! # A clock that steps back
-//! Every exchange without the lock read its clock before the freeze, and the reading of this step was made after it. So a
-//! reading that lies behind the word is a step back, and not merely an old reading. The TAT is never further ahead
-//! of *now* than a full burst, or than the debt that the last thaw left if the word is still as it left it. If it is
-//! further ahead, and by more than the readings of two threads may be apart, the bucket goes on from an empty one at the
-//! new time. A reading before the origin, or beyond the horizon of the frame, begins a new frame.
+//! Each exchange without the lock read its clock before the freeze; this step reads its own after. The TAT may be ahead
+//! of now by up to a full burst, or by the debt that the last thaw left, while the word has not changed since. Further
+//! ahead than that, by more than the readings of two threads may differ, means that the clock has stepped back. The
+//! bucket then goes on from empty, or from that debt, at the new time. A reading before the origin, or beyond the
+//! horizon of the frame, begins a new frame.
 //!
 //! # Invariants
-//! 1. OWNED stays set exactly while there are waiters.
-//! 2. `base <= floor <= now`, and no TAT below the floor survives an admission. So at any instant at most
-//!    `limit + catch_up` ticks can be admitted, and in a window of length w at most
-//!    `burst + rate * (w + catch_up)` permits.
-//! 3. Whatever compares the TAT with a time, or lowers it, is in the ledger (see `ledger.rs`). Calls without the lock
-//!    make no entry. But each raises the TAT, so that a word that has changed counts as compared with *now*.
+//! 1. Between steps OWNED is set while there are waiters. The first step after the last waiter has gone clears it.
+//! 2. `base <= floor <= now`, and an admission leaves no TAT below the floor. So at most `limit + catch_up` ticks can
+//!    be admitted at one reading, and at most `burst + rate * (w + catch_up)` permits in a window of length w.
+//! 3. A step that compares the TAT with a time to change it, or that lowers it, notes that in the ledger (`ledger.rs`),
+//!    except [`reclaim`](Core::reclaim). A call without the lock notes nothing, but raises the TAT. So if the word has
+//!    changed, the TAT of the last thaw counts as compared with now.
 //! 4. `sum` is the sum over the list.
-//! 5. `highest` is at least every number that the word has held (see `frame.rs`).
-//! 6. Final parts stand before all other entries.
+//! 5. In a step, `highest` is at least every number that the word has held since the numbers last began again.
+//! 6. Final parts come before all other entries.
 
 mod books;
 mod grants;
@@ -56,10 +53,10 @@ use crate::{
 /// The most that can be parked, in millionths of a permit.
 const MOST_PARKED: u64 = u64::MAX >> 2;
 
-/// By which rule a call is decided.
+/// The rule by which a call is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// It does not wait: by textbook GCRA.
+    /// It does not wait: textbook GCRA.
     Try,
     /// It would wait otherwise: it may use the credit of the busy period.
     Waiter,
@@ -70,40 +67,36 @@ pub(crate) struct Core {
     quota: Quota,
     frame: Frame,
     list: List<Entry, Outcome>,
-    /// Over the entries in the list.
     sum: Sum,
-    /// No final part in here goes later than this, as far as is known.
+    /// The latest time at which a final part here is expected to be taken. It may move later.
     final_due_ns: u64,
     ledger: Ledger,
     highest: u64,
-    /// The word as the last thaw left it, and by how much it was ahead then.
-    left: State,
-    left_ahead: u64,
-    /// How many handles may park permits at cores, and how many permits are to be set aside for that as soon as no
-    /// waiter needs them.
+    /// Of the last thaw: the word, and how far it was ahead of now.
+    thawed: State,
+    thawed_ahead: u64,
     handles: usize,
+    /// The permits to set aside for the handles, once no waiter asks for more than would be left.
     deferred: u64,
-    /// The latest clock reading.
+    /// The clock reading of the last step.
     latest_ns: u64,
-    /// When the credit of a drained queue ends.
     credit_until_ns: u64,
-    /// Whether some deadlines may have become impossible to meet.
+    /// Whether some waiters may no longer meet their deadlines.
     recheck: bool,
-    /// Whether the alarm has to be set anew.
+    /// The alarm cannot be relied on: the clock has stepped back, or the quota has changed. An alarm that is merely too
+    /// late is found by `Driver::round`.
     alarm_is_void: bool,
 
-    // Of the present step:
+    // Of this step:
     now_ns: u64,
     now: u64,
     tat: u64,
-    /// The earliest time at which a grant to a waiter may be dated.
+    /// The earliest tick at which a grant to a waiter may be dated.
     floor: u64,
-    /// Whether the frame has changed.
     reframed: bool,
 }
 
 impl Core {
-    /// The core of a limiter that has never been locked, with the word as it is now.
     pub(super) fn new(quota: Quota, frame: Frame, word: State, list: ListId) -> Self {
         Self {
             quota,
@@ -113,8 +106,8 @@ impl Core {
             final_due_ns: 0,
             ledger: Ledger::new(),
             highest: 0,
-            left: word,
-            left_ahead: 0,
+            thawed: word,
+            thawed_ahead: 0,
             handles: 0,
             deferred: 0,
             latest_ns: 0,
@@ -129,23 +122,21 @@ impl Core {
         }
     }
 
-    // === a step ===
-
-    /// Begins a step with the word as it was when it was frozen, and a clock reading made after that.
+    /// Begins a step with the frozen word, and a clock reading made after the freeze.
     pub(super) fn open(&mut self, word: State, now_ns: u64) {
         self.tat = word.tat();
         self.highest = self.highest.max(self.tat);
-        let changed = word.tat() != self.left.tat();
+        let changed = word.tat() != self.thawed.tat();
         self.now_ns = now_ns;
-        // How far ahead the TAT can be by rights.
+        // The most by which the TAT can be ahead if the clock has not stepped back.
         let limit = self.frame.scale().limit;
-        let most = if changed { limit } else { limit.max(self.left_ahead) };
+        let most = if changed { limit } else { limit.max(self.thawed_ahead) };
         let now = self.frame.wide_tick(now_ns);
-        // How far ahead it is, also of a reading before the origin.
+        // How far ahead the TAT is, also of a reading before the origin.
         let before_origin = u128::from(self.frame.before_origin(now_ns));
         let ahead = u128::from(self.tat).saturating_sub(now) + before_origin;
-        // Likewise what the last thaw left, by the frame of that thaw.
-        let left_ahead = u128::from(self.left.tat()).saturating_sub(now) + before_origin;
+        // The same for the TAT of the last thaw, in the frame of that thaw.
+        let thawed_ahead_now = u128::from(self.thawed.tat()).saturating_sub(now) + before_origin;
         if ahead > u128::from(most) + u128::from(self.frame.scale().span(SKEW_NS)) {
             self.restart(most);
         } else if let Some(now) = self.frame.tick(now_ns) {
@@ -158,21 +149,20 @@ impl Core {
             );
         }
         if changed {
-            // No overflow: it is below 2^63.
-            self.ledger.note(left_ahead as u64);
+            // No overflow: a TAT and a span are at most `MAX_TAT` each, so the sum is below 2^63.
+            self.ledger.note(thawed_ahead_now as u64);
         }
         self.latest_ns = now_ns;
         let busy = !self.list.is_empty() || now_ns < self.credit_until_ns;
         self.floor = if busy { self.frame.waiters_floor(self.now) } else { self.now };
     }
 
-    /// Ends a step: what to thaw the word with.
     pub(super) fn close(&mut self) -> Thaw {
         let credit = self.tat < self.now && self.now_ns < self.credit_until_ns;
         let state = State::new(self.tat, !self.list.is_empty(), credit);
         self.highest = self.highest.max(self.tat);
-        self.left = state;
-        self.left_ahead = self.tat.saturating_sub(self.now);
+        self.thawed = state;
+        self.thawed_ahead = self.tat.saturating_sub(self.now);
         if self.sum.final_parts == 0 {
             self.final_due_ns = 0;
         }
@@ -180,17 +170,16 @@ impl Core {
             frame: core::mem::take(&mut self.reframed).then_some(self.frame),
             state,
             now_ns: self.now_ns,
-            in_debt: self.left_ahead > self.frame.scale().limit,
+            in_debt: self.thawed_ahead > self.frame.scale().limit,
             credit_until_ns: self.credit_until_ns,
             queued: self.queued(),
         }
     }
 
-    /// The clock has stepped back: goes on from an empty bucket, or from the debt there was. Deadlines are clock readings
-    /// and move with the step.
+    /// The clock has stepped back. Deadlines are clock readings, and move with the step.
     fn restart(&mut self, ahead: u64) {
         match self.frame.tick(self.now_ns) {
-            // No overflow: the word was further ahead than that.
+            // No overflow: `now + ahead` is below the TAT of the word.
             Some(now) => (self.now, self.tat) = (now, now + ahead),
             None => self.reframe(*self.frame.scale(), ahead.into()),
         }
@@ -206,15 +195,15 @@ impl Core {
             });
         }
         self.final_due_ns = self.final_due_ns.saturating_sub(step_ns);
-        // The bucket counts as empty, so that all come later for it.
+        // The bucket counts as empty now, so all waiters are due later.
         self.recheck = true;
         self.alarm_is_void = true;
     }
 
-    /// Counts by another frame from here on, with a TAT so many ticks ahead of the present. Where the scale is not exact,
-    /// what either origin cuts off of the present differs by less than a tick.
+    /// Goes on in another frame, with a TAT `ahead` ticks ahead of now. Converting `now` from another origin may round
+    /// differently, by less than one tick.
     fn reframe(&mut self, scale: Scale, ahead: i128) {
-        // Not more than the word holds: the caller has made sure.
+        // The callers make sure that the word can hold it.
         let room = ahead.clamp(0, MAX_TAT.into()) as u64;
         let (frame, now) = Frame::next(scale, self.now_ns, self.highest, room);
         let tat = i128::from(now) + ahead;
@@ -222,15 +211,13 @@ impl Core {
         self.tat = tat.clamp(frame.base().into(), MAX_TAT.into()) as u64;
         self.floor = now;
         if frame.base() <= self.highest {
-            // The numbers have started anew.
+            // The numbers begin again.
             self.highest = 0;
         }
         self.highest = self.highest.max(self.tat);
         self.ledger.move_origin();
         self.reframed = true;
     }
-
-    // === waiting ===
 
     pub(crate) const fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -240,7 +227,6 @@ impl Core {
         self.list.len()
     }
 
-    /// Puts a waiter at the back.
     pub(super) fn join(
         &mut self,
         place: Pin<&Place>,
@@ -254,17 +240,17 @@ impl Core {
         self.list.push_back(place, entry);
     }
 
-    /// Puts the part of a call for several limits at the front, behind those that stand there already.
+    /// Adds a final part at the front, behind earlier final parts.
     pub(crate) fn join_front(&mut self, place: Pin<&Place>, permits: Permits, cost: u64, waker: Waker) {
         let kind = Kind::FinalPart { woken: true };
         let entry = Entry { permits, cost, deadline_ns: NEVER, waker: Some(waker), kind };
         self.sum.add(&entry);
         self.list.push_after_leading(place, entry, |entry| entry.kind.is_final());
-        // It delays all that stood there.
+        // All waiters behind it are due later.
         self.recheck = true;
     }
 
-    /// Takes a waiter out that was not settled yet. This needs no step.
+    /// Removes a waiter that is not settled. This needs no step.
     pub(crate) fn leave(&mut self, place: Pin<&Place>) -> Option<Entry> {
         let entry = self.list.remove(place)?;
         self.sum.subtract(&entry);
@@ -279,25 +265,21 @@ impl Core {
         self.list.entry_mut(place)
     }
 
-    /// What the waiters ask for, for the calls without the lock. With final parts among them, or while something is to be set
-    /// aside, that is not all that newcomers have to know.
+    /// The ticks that the waiters ask for, for calls without the lock. [`UNTOLD`] if that is not all that a newcomer
+    /// has to know: with final parts, or while permits wait to be set aside.
     pub(super) fn queued(&self) -> u64 {
         let more = self.sum.final_parts > 0 || (self.deferred > 0 && !self.list.is_empty());
         let told = if more { None } else { u64::try_from(self.sum.ticks).ok() };
         told.unwrap_or(UNTOLD)
     }
 
-    /// Whether the alarm has to be set anew.
     pub(crate) const fn is_alarm_void(&self) -> bool {
         self.alarm_is_void
     }
 
-    /// As [`is_alarm_void`](Self::is_alarm_void); asked once.
     pub(super) const fn take_alarm_void(&mut self) -> bool {
         core::mem::replace(&mut self.alarm_is_void, false)
     }
-
-    // === reports ===
 
     pub(super) const fn quota(&self) -> Quota {
         self.quota
@@ -311,17 +293,17 @@ impl Core {
         &self.frame
     }
 
-    /// The TAT, and the tick of the present.
+    /// The TAT, and the tick of now.
     pub(crate) const fn level(&self) -> (u64, u64) {
         (self.tat, self.now)
     }
 
-    /// By how many ticks a request for `cost` falls short of conforming.
+    /// The ticks that a request for `cost` ticks lacks to conform.
     pub(super) const fn short_of(&self, cost: u64) -> u64 {
         (self.tat + cost).saturating_sub(self.now + self.frame.scale().limit)
     }
 
-    /// Whether a newcomer's request for `cost` ticks conforms; else from which tick on it does.
+    /// Whether a newcomer's request for `cost` ticks conforms. The error is the tick from which on it does.
     pub(crate) fn look(&self, cost: u64, caller: Caller) -> Result<(), u64> {
         if cost == 0 {
             return Ok(());
@@ -342,17 +324,17 @@ impl Core {
         }
     }
 
-    /// From which tick on the waiters are dated, one after the other.
+    /// The TAT from which the first waiter's cost is counted.
     fn first_base(&self) -> u128 {
         let base = self.tat.max(self.floor).into();
         if self.sum.final_parts == 0 {
             return base;
         }
-        // When the last final part goes, the bucket may have been full for a while.
+        // Final parts may wait until `final_due_ns`. If the bucket is full by then, the TAT counts from then.
         self.frame.wide_tick(self.final_due_ns).clamp(base, base.max(MAX_TAT.into()))
     }
 
-    /// When a request for `cost` ticks that comes after all waiters conforms, as a tick.
+    /// The tick from which on a request for `cost` ticks that comes after all waiters conforms.
     pub(super) fn turn(&self, cost: u64) -> u64 {
         let after_all = if self.list.is_empty() {
             u128::from(self.tat.max(self.now))
@@ -364,13 +346,12 @@ impl Core {
     }
 }
 
-/// Due only then, which is after the latest time that would do: now, or a deadline. The same call made so much
-/// later would just be in time. At least a nanosecond: a waiter that is due, and late, still comes first.
+/// Refusal of a request that is due at `due_ns`, later than the latest acceptable reading (now, or its deadline). The
+/// wait is the difference, at least 1 ns: a due waiter that is not yet granted comes first.
 pub(crate) const fn not_yet(due_ns: u64, latest_ns: u64) -> Denied {
     Denied::NotYet(NotYet::after_ns(due_ns.saturating_sub(latest_ns)))
 }
 
-/// The clock reading so much later.
 pub(super) fn after(now_ns: u64, wait: Duration) -> u64 {
     now_ns.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -1,36 +1,44 @@
-//! The only way to the core of a queue: lock, freeze the word, read the clock, run a step, thaw, unlock; then wake, and set
-//! the alarm.
+//! The only way to the core of a queue: lock, freeze the word, read the clock, run a step, thaw, unlock. Then wake, and
+//! set the alarm.
 //!
 //! # Liveness
-//! Permits come from time, not from a releaser. So the whole proof is one sentence: *while there are waiters, an alarm is
-//! set at or before the time the first one is due, or some thread is just setting it.* It is kept by [`Driver::drive`],
-//! which grants what is due and sets the alarm for the next. It is called
-//! - by the alarm itself,
-//! - by a waiter that joins an empty queue, or finds the alarm late,
-//! - by a waiter that leaves from the front, and by each call that lowers or raises the TAT,
-//! - after a step that found that the clock had stepped back.
+//! Permits come from time, not from callers that release them. So liveness is one sentence: *while there are waiters,
+//! an alarm is set for no later than the first one is due, or a thread is just setting it.* [`Driver::drive`] keeps it:
+//! it grants the due waiters, and sets the alarm for the next. It is called by the alarm; by a waiter that joins an
+//! empty queue, moves to another runtime, finds the alarm late, or leaves from the front; by each locked call that
+//! changes the TAT while there are waiters; and after a step that made the alarm void. After a
+//! panic the sentence may not hold. The next caller that joins (because `armed` is `None`), leaves from the front, or
+//! takes the lock for a try call then drives the queue.
 //!
-//! The alarm belongs to the queue, not to a waiter: a waiter that was polled once and never again delays nobody.
-//! (The first waiter may be the part of a call for several limits that waits for another one. Then that other queue has
-//! the alarm; see `all_of`.)
+//! The alarm belongs to the queue, not to a waiter: a waiter that was polled once and never again delays no other. If
+//! the first waiter is a final part that waits for another limit, the queue of that limit has an alarm; see `all_of`.
 //!
 //! # The hand-off
-//! | state   | means                                                     | next                               |
-//! |---------|-----------------------------------------------------------|------------------------------------|
-//! | Idle    | the sentence above holds                                  | Running (`drive`)                  |
-//! | Running | one thread grants, wakes, or sets the alarm               | Called, Idle                       |
-//! | Called  | as Running, and another thread has asked to look again    | Running: it goes round once more   |
+//! | state   | meaning                                           | next                              |
+//! |---------|---------------------------------------------------|-----------------------------------|
+//! | Idle    | the sentence above holds                          | Running (`drive`)                 |
+//! | Running | one thread grants, wakes, or sets the alarm       | Called, Idle                      |
+//! | Called  | as Running, and another thread has left a note    | Running: it makes another round   |
 //!
-//! The state changes only under the lock, and Idle is entered in the same hold of the lock in which the queue was seen to
-//! be empty or the alarm to be set. So a call is never lost. A thread that finds the hand-off running leaves a note and
-//! goes: with many tasks coming back while a long queue is woken, each would otherwise help, and they would do
-//! little but fight for the lock.
+//! The state changes only under the lock. A thread enters Idle either in the lock hold in which it saw that no alarm is
+//! needed or that one is set in time; or after it set the alarm, if no thread has written Called meanwhile. So no note
+//! is lost. A thread that finds the hand-off running leaves a note and goes: if threads helped while a long queue is
+//! woken, they would mostly fight for the lock.
+//!
+//! | function                | lock | does                                                                         |
+//! |-------------------------|------|------------------------------------------------------------------------------|
+//! | `Core::grant_due`       | held | grants due waiters, up to one wake batch                                     |
+//! | `grant_due_and_reclaim` | held | the same, with the parked permits that the first waiter lacks                |
+//! | `drive`                 | free | runs the hand-off, or leaves a note if another thread runs it                |
+//! | `drive_if_alarm_void`   | free | `drive`, if a step made the alarm void; for steps not run by `with`          |
+//! | `drive_if_waiters`      | free | `drive`, if there are waiters                                                |
+//! | `serve_due_here`        | free | grants due waiters, also beside a running hand-off; then `drive`             |
 //!
 //! # What runs under the lock
-//! Nothing foreign but `Clock::now`. Wakers are cloned before, and woken or dropped after. The alarm is taken out, set,
-//! and put back by the thread that runs the hand-off. If the clock panics, the word is thawed as it was.
-//!
-//! Where several locks are held, they are taken in the order of the lists' numbers.
+//! Nothing foreign but `Clock::now`; if it panics, the word is thawed as it was. The wakers of waiters are cloned
+//! before, and woken or dropped after. The waker of a final part is the `Arc` of its final round: cloning it runs
+//! nothing foreign. The thread that runs the hand-off takes the alarm out, sets it, and puts it back. Several locks are
+//! taken in the order of the lists' numbers.
 
 use core::{
     ops::{Deref, DerefMut},
@@ -60,9 +68,8 @@ pub(crate) struct Driver<C> {
     clock: C,
     list: ListId,
     guarded: Guarded,
-    /// For the alarm waker.
     this: Weak<Self>,
-    /// What is parked at cores, once there is anything.
+    /// The slots, once there is a handle that parks permits.
     shares: OnceLock<Arc<dyn Shares>>,
 }
 
@@ -71,7 +78,7 @@ pub(crate) struct Driver<C> {
 pub(crate) struct Step<'a> {
     meter: &'a Meter,
     guarded: Guard<'a>,
-    /// The word as it was, until the clock has been read.
+    /// The frozen word, until the clock has been read.
     unread: Option<State>,
 }
 
@@ -85,8 +92,8 @@ impl Drop for Step<'_> {
 }
 
 impl Step<'_> {
-    /// The caller is about to wait here, as the first or as one among others. Whether the alarm has to be looked at: it is
-    /// not set yet, it would ring on another runtime, or it is late.
+    /// Records on which runtime the caller waits, as the first waiter or not. Returns whether the caller must `drive`
+    /// afterwards: the alarm is not set yet, would ring on another runtime, or is late.
     pub(crate) fn note_caller(&mut self, first: bool) -> bool {
         let guarded = &mut *self.guarded;
         if guarded.home.note_runtime(first) {
@@ -111,7 +118,7 @@ impl DerefMut for Step<'_> {
     }
 }
 
-/// What the alarm wakes. Weak: it must not keep alive what keeps it.
+/// Weak: the driver owns this waker.
 struct AlarmWaker<C>(Weak<Driver<C>>);
 
 impl<C: Clock> Wake for AlarmWaker<C> {
@@ -121,6 +128,7 @@ impl<C: Clock> Wake for AlarmWaker<C> {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(driver) = self.0.upgrade() {
+            // This alarm is spent.
             driver.lock().armed = None;
             driver.drive();
         }
@@ -152,7 +160,6 @@ impl<C: Clock> Driver<C> {
         self.guarded.read(|slow| slow.core.quota()).unwrap_or_else(|quota| quota)
     }
 
-    /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
         self.guarded.read(|slow| slow.core.waiting()).unwrap_or(0)
     }
@@ -165,7 +172,6 @@ impl<C: Clock> Driver<C> {
         &self.meter
     }
 
-    /// The number of the list: the order in which several locks are taken.
     pub(crate) const fn list_id(&self) -> ListId {
         self.list
     }
@@ -174,24 +180,22 @@ impl<C: Clock> Driver<C> {
         Node::new(self.list)
     }
 
-    /// What is parked at cores, if anything can be.
     pub(crate) fn shares(&self) -> Option<&Arc<dyn Shares>> {
         self.shares.get()
     }
 
-    /// Takes back from the shares the permits that a request for `cost` ticks lacks, if nobody waits.
+    /// Moves the parked permits that a request for `cost` ticks lacks to the word, if there are no waiters.
     pub(crate) fn reclaim_parked(&self, step: &mut Step<'_>, cost: u64) {
         if let Some(shares) = self.shares().filter(|_| step.is_empty()) {
             shares.reclaim_for(step, cost);
         }
     }
 
-    /// As [`shares`](Self::shares), made by `make` if there were none.
     pub(crate) fn shares_or_init(&self, make: impl FnOnce() -> Arc<dyn Shares>) -> &Arc<dyn Shares> {
         self.shares.get_or_init(make)
     }
 
-    /// Looks after a waiter that is polled again: another waker, another runtime.
+    /// Updates the waker and the runtime of a waiter that is polled again.
     pub(crate) fn refresh(&self, place: Pin<&Place>, waker: &Waker) {
         let mut spare: Option<Waker> = None;
         let (replaced, look) = loop {
@@ -216,25 +220,24 @@ impl<C: Clock> Driver<C> {
         if look {
             self.drive();
         }
-        // Last: a waker may panic when it is dropped.
+        // Last: dropping a waker may panic.
         drop((replaced, spare));
     }
-
-    // === steps ===
 
     /// Begins a step. The caller calls [`drive`](Self::drive) afterwards if [`Core::is_alarm_void`] holds.
     pub(crate) fn step(&self) -> Step<'_> {
         let guarded = self.lock();
         let state = self.meter.freeze();
         let mut step = Step { meter: &self.meter, guarded, unread: Some(state) };
-        // After the freeze: no exchange that has succeeded had a later reading. If it panics, the word is thawed.
+        // After the freeze: no exchange that has succeeded had a later reading.
         let now_ns = self.clock.now();
         step.unread = None;
         step.guarded.core.open(state, now_ns);
         step
     }
 
-    /// Runs one step.
+    /// Runs one step, and drives if the alarm became void in it. A caller that changes the TAT calls `drive_if_waiters`
+    /// afterwards.
     pub(crate) fn with<T>(&self, run: impl FnOnce(&mut Core) -> T) -> T {
         let mut step = self.step();
         let result = run(&mut step);
@@ -246,7 +249,6 @@ impl<C: Clock> Driver<C> {
         result
     }
 
-    /// What needs neither the word nor the clock.
     pub(crate) fn without_clock<T>(&self, run: impl FnOnce(&mut Core) -> T) -> T {
         let mut guarded = self.lock();
         let result = run(&mut guarded.core);
@@ -260,16 +262,12 @@ impl<C: Clock> Driver<C> {
         self.lock().alarm.is_real()
     }
 
-    // === the hand-off ===
-
-    /// Drives the queue if a step wants the alarm set anew: for steps that were not run by `with`.
     pub(crate) fn drive_if_alarm_void(&self) {
         if self.without_clock(|core| core.is_alarm_void()) {
             self.drive();
         }
     }
 
-    /// Grants what is due and sets the alarm for the next.
     pub(crate) fn drive(&self) {
         {
             let mut guarded = self.lock();
@@ -281,16 +279,15 @@ impl<C: Clock> Driver<C> {
         }
         let reset = Reset(self);
         while self.round() {}
-        // The last round has left it idle.
+        // The last round has set Idle.
         core::mem::forget(reset);
     }
 
-    /// Grants what is due on this thread, also if another thread runs the hand-off.
     pub(super) fn serve_due_here(&self) {
         let mut batch = WakeBatch::new();
         loop {
             let mut step = self.step();
-            let next = self.grant_due(&mut step, &mut batch);
+            let next = self.grant_due_and_reclaim(&mut step, &mut batch);
             drop(step);
             batch.wake();
             if next != Next::More {
@@ -301,14 +298,15 @@ impl<C: Clock> Driver<C> {
         self.drive();
     }
 
-    /// One round of the hand-off; whether there has to be another.
+    /// One round of the hand-off. Returns whether there has to be another.
     fn round(&self) -> bool {
         let mut batch = WakeBatch::new();
         let mut step = self.step();
+        // This round sees all that was changed before this lock, so a Called from before it is answered.
         step.guarded.hand_off = HandOff::Running;
-        let mut next = self.grant_due(&mut step, &mut batch);
+        let mut next = self.grant_due_and_reclaim(&mut step, &mut batch);
         if self.set_aside_deferred(&mut step) {
-            next = self.grant_due(&mut step, &mut batch);
+            next = self.grant_due_and_reclaim(&mut step, &mut batch);
         }
         let now_ns = step.now_ns();
         if step.take_alarm_void() {
@@ -323,7 +321,8 @@ impl<C: Clock> Driver<C> {
             Next::Empty | Next::FinalPart => NEVER,
             Next::At(due_ns) => due_ns,
         };
-        // At the end of time no alarm rings: no clock goes on from there.
+        // The alarm need not be set if no waiter is due at a known time, or if it is still to ring, and does so no
+        // later than `due_ns`. (`NEVER`: no clock shows a later reading.)
         let set =
             due_ns == NEVER || step.guarded.armed.is_some_and(|armed| now_ns < armed && armed <= due_ns);
         if set {
@@ -340,7 +339,7 @@ impl<C: Clock> Driver<C> {
         batch.wake();
 
         let mut kept = home;
-        let armed = if self.clock.wake_at(due_ns, &alarm_waker) {
+        let outcome = if self.clock.wake_at(due_ns, &alarm_waker) {
             Armed::Until(due_ns)
         } else {
             alarm.set(&mut kept, due_ns, now_ns, &alarm_waker)
@@ -351,22 +350,22 @@ impl<C: Clock> Driver<C> {
         if !moved {
             guarded.home = kept;
         }
-        match armed {
-            // If it has not rung already, and no caller from elsewhere has come.
+        match outcome {
+            // `armed` is still ours, or `None` if the alarm rang while the lock was free (it then wrote Called, so
+            // there is another round). Another home means that the alarm is set on the wrong runtime.
             Armed::Until(until_ns) if !moved => {
                 guarded.armed = guarded.armed.map(|armed| armed.min(until_ns));
             }
             Armed::Until(_) | Armed::Elapsed => guarded.armed = None,
         }
-        if moved || armed == Armed::Elapsed || guarded.hand_off == HandOff::Called {
+        if moved || outcome == Armed::Elapsed || guarded.hand_off == HandOff::Called {
             return true;
         }
         guarded.hand_off = HandOff::Idle;
         false
     }
 
-    /// Grants what is due; what is parked at cores is for the waiters.
-    pub(crate) fn grant_due(&self, step: &mut Step<'_>, batch: &mut WakeBatch) -> Next {
+    pub(crate) fn grant_due_and_reclaim(&self, step: &mut Step<'_>, batch: &mut WakeBatch) -> Next {
         loop {
             let next = step.grant_due(batch);
             let Some(shares) = self.shares() else { return next };
@@ -377,11 +376,11 @@ impl<C: Clock> Driver<C> {
     }
 }
 
-/// How late an alarm may be before arrivals do its work. A runtime's timer ticks in milliseconds; arrivals
-/// that did not leave it to the timer would grant one by one what it grants in a batch.
+/// An arriving waiter drives the queue only if the alarm is this late: a runtime's timer ticks in milliseconds. If each
+/// arrival did so at once, waiters would be granted one by one instead of in a batch.
 const LATE_NS: u64 = 2_000_000;
 
-/// Makes the hand-off idle again on the way out of a panic: of a clock, or because no thread can be spawned.
+/// After a panic (of a clock, or because no thread can be spawned): sets Idle, and has the next round set the alarm.
 struct Reset<'a, C: Clock>(&'a Driver<C>);
 
 impl<C: Clock> Drop for Reset<'_, C> {

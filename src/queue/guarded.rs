@@ -1,6 +1,5 @@
-//! What the lock of a queue guards.
-//!
-//! Most limiters of a large number are never locked. So the slow path is made when the lock is first taken.
+//! The state that the lock of a queue guards: the slow path. Of many limiters most are never locked. So the slow path
+//! is made when the lock is first taken.
 
 use core::ops::{Deref, DerefMut};
 use std::task::Waker;
@@ -14,16 +13,16 @@ use crate::{
     sync::{Mutex, MutexGuard},
 };
 
-/// The slow path: everything that is written under the lock alone.
+/// The slow path: all that is written only under the lock.
 #[derive(Debug)]
 pub(super) struct SlowPath {
     pub(super) core: Core,
     pub(super) hand_off: HandOff,
     pub(super) home: Home,
     pub(super) alarm: Alarm,
-    /// The clock reading for which the alarm is set.
+    /// The alarm waker will be woken by this reading, or a little later. `None`: it has rung, was never set, or cannot
+    /// be relied on; the next round sets it.
     pub(super) armed: Option<u64>,
-    /// Woken by the alarm.
     pub(super) alarm_waker: Waker,
 }
 
@@ -48,7 +47,7 @@ pub(super) enum HandOff {
     Called,
 }
 
-/// The lock, and the slow path behind it once it has been made.
+/// The lock, and the slow path once it has been made.
 #[derive(Debug)]
 pub(super) struct Guarded(Mutex<State>);
 
@@ -63,7 +62,7 @@ impl Guarded {
         Self(Mutex::new(State::New(quota)))
     }
 
-    /// Takes the lock. `make` makes the slow path of a limiter with this quota, if there is none yet.
+    /// Takes the lock. The first time, `make` makes the slow path.
     pub(super) fn lock(&self, make: impl FnOnce(Quota) -> SlowPath) -> Guard<'_> {
         let mut guard = self.0.lock();
         if let State::New(quota) = *guard {
@@ -72,7 +71,7 @@ impl Guarded {
         Guard(guard)
     }
 
-    /// Reads the slow path, if it has been made; else the quota is all there is.
+    /// Reads the slow path. The error is the quota, if the slow path has not been made.
     pub(super) fn read<T>(&self, read: impl FnOnce(&SlowPath) -> T) -> Result<T, Quota> {
         match &*self.0.lock() {
             State::New(quota) => Err(*quota),
@@ -81,7 +80,6 @@ impl Guarded {
     }
 }
 
-/// The lock while it is held.
 #[derive(Debug)]
 pub(super) struct Guard<'a>(MutexGuard<'a, State>);
 

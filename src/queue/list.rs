@@ -1,7 +1,7 @@
 //! An intrusive doubly linked list: the nodes live where the waiters live, so waiting allocates nothing.
 //!
-//! The only unsafe code of the crate. The interface is safe: it cannot be used to reach a node that is
-//! gone, nor a node of another list.
+//! The only unsafe code of the crate. The interface is safe: it reaches no node that is gone, and no node of another
+//! list.
 //!
 //! ```text
 //!  List                Node                Node
@@ -15,29 +15,27 @@
 //! ```
 //!
 //! # States of a node
-//! | state   | what gives access to the slot                     | next                              |
-//! |---------|---------------------------------------------------|-----------------------------------|
-//! | IDLE    | `&mut` of the list the node is made for           | QUEUED (`push_back`, `push_after_leading`) |
-//! | QUEUED  | `&mut` of that list                               | GRANTED (`settle_front`, `sweep`), IDLE (`remove`) |
-//! | GRANTED | being its owner, to read                          | none                              |
+//! | state   | what gives access to the slot     | next                                               |
+//! |---------|-----------------------------------|----------------------------------------------------|
+//! | IDLE    | `&mut` of the node's list         | QUEUED (`push_back`, `push_after_leading`)         |
+//! | QUEUED  | `&mut` of that list               | GRANTED (`settle_front`, `sweep`), IDLE (`remove`) |
+//! | GRANTED | owning the node, to read          | none                                               |
 //!
 //! # Invariants
-//! 1. A node is linked into at most one list, the one whose number it was made with; numbers are never used
-//!    twice in a process. Every method checks it.
-//! 2. A node is QUEUED exactly while it is linked. The state becomes QUEUED or IDLE only with `&mut` of the
-//!    list in hand.
-//! 3. A pinned node stays where it is until it is dropped, and `Drop` aborts the process rather than let
-//!    a QUEUED node go. So every pointer in a list leads to a live node. (The futures unlink first; the
-//!    abort is unreachable from safe use of the crate.)
-//! 4. The slot of a node that is not GRANTED is reached only through `&mut` of its list, or `&` of it to
-//!    read; so there are never two at once, one of them writing.
-//! 5. The store of GRANTED is the last touch of the granter. From then on the node is its owner's alone,
-//!    who may free it at once, without any lock.
+//! 1. A node is linked into at most one list: the one whose number it was made with. Every method checks that. No
+//!    number is used twice in a process.
+//! 2. A node is QUEUED exactly while it is linked. Only `&mut` of the list changes the state to QUEUED or IDLE.
+//! 3. A pinned node stays where it is until it is dropped, and `Drop` aborts the process rather than free a QUEUED
+//!    node. So every pointer in a list leads to a live node. (The futures unlink first, so safe use of the crate never
+//!    aborts.)
+//! 4. The slot of a node that is not GRANTED is reached only through `&mut` of its list. So no two accesses overlap.
+//! 5. The store of GRANTED is the granter's last access. From then on the node is its owner's alone, which may free it
+//!    at once, without a lock.
 //!
 //! # Orderings
-//! GRANTED is stored with Release and loaded with Acquire: the owner that sees it sees the grant, and all
-//! that the granter did to the node happened before the owner frees it. All else is ordered by the lock in
-//! which the list lives.
+//! GRANTED is stored with Release and loaded with Acquire. An owner that sees GRANTED sees the outcome, and all that
+//! the granter did to the node happened before the owner frees it. All else is ordered by the lock in which the list
+//! lives.
 #![allow(unsafe_code)]
 
 use core::{marker::PhantomPinned, pin::Pin, ptr::NonNull};
@@ -48,13 +46,13 @@ const IDLE: u8 = 0;
 const QUEUED: u8 = 1;
 const GRANTED: u8 = 2;
 
-/// The number of a list, by which its nodes know it.
+/// The number of a list, which its nodes are made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ListId(u64);
 
 impl ListId {
     pub(crate) fn unique() -> Self {
-        // Not one of the modelled atomics: it guards nothing but the numbers themselves.
+        // Not a modelled atomic: it guards nothing but the numbers.
         use core::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
         // Relaxed: only the uniqueness of the number matters.
@@ -62,7 +60,7 @@ impl ListId {
     }
 }
 
-/// One place in a list, owned by the waiter. `T` is what stands in the queue, `G` what a grant leaves.
+/// A place in a list, owned by the waiter. `T` is the entry in the queue, `G` its outcome.
 #[derive(Debug)]
 pub(crate) struct Node<T, G> {
     list: ListId,
@@ -79,14 +77,12 @@ struct Slot<T, G> {
     grant: Option<G>,
 }
 
-// SAFETY: by invariants 4 and 5 the slot is reached by one thread at a time; what is inside may go from one
-// thread to another by the bounds.
+// SAFETY: by invariants 4 and 5 one thread at a time reaches the slot; the bounds let its contents change threads.
 unsafe impl<T: Send, G: Send> Send for Node<T, G> {}
-// SAFETY: as above; `granted` hands out copies of `G` through a shared reference, hence `Sync`.
+// SAFETY: as above; `outcome` copies `G` through a shared reference, hence `Sync`.
 unsafe impl<T: Send, G: Send + Sync> Sync for Node<T, G> {}
 
 impl<T, G: Copy> Node<T, G> {
-    /// A node for the list of that number.
     pub(crate) fn new(list: ListId) -> Self {
         Self {
             list,
@@ -96,39 +92,38 @@ impl<T, G: Copy> Node<T, G> {
         }
     }
 
-    /// What the grant left, once there is one.
+    /// The outcome, once there is one.
     pub(crate) fn outcome(&self) -> Option<G> {
         // Acquire: pairs with the Release of `grant`.
         if self.state.load(Ordering::Acquire) != GRANTED {
             return None;
         }
-        // SAFETY: invariant 5: GRANTED is final and the granter is gone; nobody writes any more.
+        // SAFETY: invariant 5: GRANTED is final, and the granter writes no more.
         self.slot.with(|slot| unsafe { (*slot).grant })
     }
 }
 
 impl<T, G> Drop for Node<T, G> {
     fn drop(&mut self) {
-        // Acquire: pairs with the Release of `grant`, so that freeing comes after the granter's last
-        // touch.
+        // Acquire: pairs with the Release of `grant`, so that freeing comes after the granter's last access.
         if self.state.load(Ordering::Acquire) == QUEUED {
-            // Invariant 3. Unwinding would free the node all the same.
+            // Invariant 3. A panic would free the node all the same.
             std::process::abort();
         }
     }
 }
 
-/// What becomes of an entry that is looked at.
+/// What happens to an entry of a sweep.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Verdict<G> {
     Stay,
-    /// It goes, with this grant.
+    /// It is settled with this outcome.
     Go(G),
-    /// It stays, and no other is looked at.
+    /// It stays, and the sweep ends.
     Stop,
 }
 
-/// The list. It lives behind a lock; `&mut` of it is what gives access to its nodes.
+/// `&mut` of the list gives access to its nodes.
 #[derive(Debug)]
 pub(crate) struct List<T, G> {
     id: ListId,
@@ -137,8 +132,8 @@ pub(crate) struct List<T, G> {
     len: usize,
 }
 
-// SAFETY: by invariant 3 the pointers lead to live nodes, and by invariant 4 having the list is what gives
-// access to them; entries and grants may go from one thread to another by the bounds.
+// SAFETY: by invariant 3 the pointers lead to live nodes, and by invariant 4 the list gives access to them; the bounds
+// let entries and outcomes change threads.
 unsafe impl<T: Send, G: Send> Send for List<T, G> {}
 
 impl<T, G: Copy> List<T, G> {
@@ -159,19 +154,16 @@ impl<T, G: Copy> List<T, G> {
         self.len == 0
     }
 
-    /// Puts a node at the back.
+    /// Links a node at the back.
     ///
     /// # Panics
-    /// If it was made for another list, or has been used already.
+    /// If the node was made for another list, is linked, or has been granted.
     pub(crate) fn push_back(&mut self, node: Pin<&Node<T, G>>, entry: T) {
         // SAFETY: the tail is linked, by invariant 3.
         unsafe { self.link(node, entry, self.tail) };
     }
 
-    /// Puts a node behind the entries at the front that `leads` holds for.
-    ///
-    /// # Panics
-    /// As [`push_back`](Self::push_back).
+    /// As [`push_back`](Self::push_back), but behind the leading entries for which `leads` holds.
     pub(crate) fn push_after_leading(
         &mut self,
         node: Pin<&Node<T, G>>,
@@ -192,11 +184,10 @@ impl<T, G: Copy> List<T, G> {
             }
             cursor = next;
         }
-        // SAFETY: the last of those is linked.
+        // SAFETY: `previous` is linked.
         unsafe { self.link(node, entry, previous) };
     }
 
-    /// The entry at the front.
     pub(crate) fn front_mut(&mut self) -> Option<&mut T> {
         let head = self.head?;
         // SAFETY: invariant 3: it is linked, so it is live.
@@ -205,20 +196,18 @@ impl<T, G: Copy> List<T, G> {
         node.slot.with_mut(|slot| unsafe { (*slot).entry.as_mut() })
     }
 
-    /// Whether this node is at the front.
     pub(crate) fn is_front(&self, node: Pin<&Node<T, G>>) -> bool {
         self.head == Some(NonNull::from(node.get_ref()))
     }
 
-    /// Unlinks the node at the front, leaves it the grant, and returns what stood there.
+    /// Unlinks the node at the front, stores its outcome, and returns its entry.
     pub(crate) fn settle_front(&mut self, grant: G) -> Option<T> {
         let head = self.head?;
         // SAFETY: the head is linked.
         unsafe { self.grant(head, grant) }
     }
 
-    /// Shows the entries to `judge`, from front to back, until it says stop. Those that it sends off are
-    /// unlinked and left the grant, and what stood there is dropped.
+    /// Shows the entries to `judge` from front to back, until it says stop. Settled entries are unlinked and dropped.
     pub(crate) fn sweep(&mut self, mut judge: impl FnMut(&mut T) -> Verdict<G>) {
         let mut cursor = self.head;
         while let Some(node) = cursor {
@@ -239,30 +228,29 @@ impl<T, G: Copy> List<T, G> {
         }
     }
 
-    /// Unlinks a node and returns what stood there; `None` if it is not in this list (any more).
+    /// Unlinks a node and returns its entry; `None` if the node is not in this list (any more).
     pub(crate) fn remove(&mut self, node: Pin<&Node<T, G>>) -> Option<T> {
         if !self.contains(node) {
             return None;
         }
         // SAFETY: it is linked, as was just checked.
         let entry = unsafe { self.unlink(NonNull::from(node.get_ref())) };
-        // Relaxed: read only by the owner, who is here, and by holders of the list.
+        // Relaxed: read by its owner and by holders of the list; a change of owner synchronizes.
         node.state.store(IDLE, Ordering::Relaxed);
         entry
     }
 
-    /// The entry of a node, if it is in this list.
     pub(crate) fn entry_mut(&mut self, node: Pin<&Node<T, G>>) -> Option<&mut T> {
         if !self.contains(node) {
             return None;
         }
         let node = node.get_ref();
-        // SAFETY: invariant 4: it is linked here, and the borrow of the entry keeps the list borrowed. The
-        // node outlives that borrow by invariant 3: to drop it, it has to be unlinked first.
+        // SAFETY: invariant 4: it is linked here, and the borrow of the entry keeps the list borrowed. The node
+        // outlives that borrow by invariant 3: it is dropped only after it has been unlinked.
         node.slot.with_mut(|slot| unsafe { (*slot).entry.as_mut() })
     }
 
-    /// Shows every entry to `visit`, from front to back, until it says stop by returning `false`.
+    /// Shows every entry to `visit`, from front to back, until it returns `false`.
     pub(crate) fn visit(&mut self, mut visit: impl FnMut(&mut T) -> bool) {
         let mut cursor = self.head;
         while let Some(node) = cursor {
@@ -280,19 +268,19 @@ impl<T, G: Copy> List<T, G> {
         }
     }
 
-    /// Invariant 1 and 2: whether the node is linked here.
+    /// Whether the node is linked here (invariants 1 and 2).
     fn contains(&self, node: Pin<&Node<T, G>>) -> bool {
-        // Relaxed: with the list in hand, QUEUED cannot change, nor can anything become QUEUED here.
+        // Relaxed: only holders of this list change the state to or from QUEUED.
         node.list == self.id && node.state.load(Ordering::Relaxed) == QUEUED
     }
 
-    /// Puts a node behind `previous`, or at the front.
+    /// Links a node behind `previous`, or at the front.
     ///
     /// # Safety
     /// `previous` is linked into this list.
     unsafe fn link(&mut self, node: Pin<&Node<T, G>>, entry: T, previous: Option<NonNull<Node<T, G>>>) {
         assert_eq!(node.list, self.id, "a node of another list");
-        // Relaxed: by invariant 2 it changes from IDLE only with this list in hand.
+        // Relaxed: by invariant 2 only a holder of this list changes it from IDLE.
         assert_eq!(node.state.load(Ordering::Relaxed), IDLE, "a node that is in use");
         let pointer = NonNull::from(node.get_ref());
         let mut next = self.head;
@@ -307,18 +295,18 @@ impl<T, G: Copy> List<T, G> {
             None => self.tail = Some(pointer),
         }
         node.slot.with_mut(|slot| {
-            // SAFETY: invariant 4: the node is IDLE, and this list is in hand.
+            // SAFETY: invariant 4: the node is IDLE, and this is `&mut` of its list.
             let slot = unsafe { &mut *slot };
             slot.previous = previous;
             slot.next = next;
             slot.entry = Some(entry);
         });
         self.len += 1;
-        // Relaxed: read only by the owner, who is here, and by holders of the list.
+        // Relaxed: as in `remove`.
         node.state.store(QUEUED, Ordering::Relaxed);
     }
 
-    /// Unlinks a node, leaves it the grant, and returns what stood there.
+    /// Unlinks a node, stores its outcome, and returns its entry.
     ///
     /// # Safety
     /// It is linked into this list.
@@ -329,15 +317,13 @@ impl<T, G: Copy> List<T, G> {
         unsafe { with_slot(node, |slot| slot.grant = Some(grant)) };
         // SAFETY: as above.
         let node: &Node<T, G> = unsafe { node.as_ref() };
-        // Release: pairs with the Acquire of `granted` and of `Drop`. Invariant 5: the last touch.
+        // Release: pairs with the Acquire of `outcome` and of `Drop`. Invariant 5: the last access.
         node.state.store(GRANTED, Ordering::Release);
         entry
     }
 
-    /// Takes a node out of the chain.
-    ///
     /// # Safety
-    /// It is linked into this list.
+    /// The node is linked into this list.
     unsafe fn unlink(&mut self, node: NonNull<Node<T, G>>) -> Option<T> {
         let (mut previous, mut next, mut entry) = (None, None, None);
         // SAFETY: invariant 3 for a linked node, which it is by contract; invariant 4 for the slot.
@@ -363,7 +349,7 @@ impl<T, G: Copy> List<T, G> {
     }
 }
 
-/// Lends out the slot of a node.
+/// Calls `f` with the slot of a node.
 ///
 /// # Safety
 /// The node is live, and the caller has `&mut` of the list that gives access to its slot (invariant 4).

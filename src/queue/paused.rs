@@ -1,7 +1,5 @@
-//! A limiter that goes by real time, in a runtime whose time is paused: in debug builds the wait fails loudly.
-//!
-//! Such a limiter waits for real time, while the virtual time of the runtime stands still or runs ahead. A test that does
-//! this by mistake measures nonsense.
+//! In debug builds, a wait panics if its limiter uses real time while the runtime's time is paused. Such a test would
+//! measure nonsense: the limiter waits for real time, and the runtime's virtual time stands still or jumps ahead.
 
 #[cfg(all(feature = "tokio", debug_assertions))]
 mod checked {
@@ -11,7 +9,7 @@ mod checked {
 
     use crate::{clock::Clock, queue::driver::Driver};
 
-    /// When a wait began, by real time and by the runtime's.
+    /// When a wait began, by real time and by the runtime's clock.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Since {
         before: Instant,
@@ -26,10 +24,10 @@ mod checked {
             Self { before, runtime, after: Instant::now() }
         }
 
-        /// Compares how much time has passed by either clock.
+        /// Compares the time that has passed by both clocks.
         ///
         /// # Panics
-        /// If the times differ, and the limiter goes by real time.
+        /// If the times differ, and the limiter uses real time.
         pub(crate) fn check<C: Clock>(self, driver: &Driver<C>) {
             let now = Self::now();
             let least = now.before.saturating_duration_since(self.after);
@@ -49,7 +47,7 @@ mod checked {
 mod unchecked {
     use crate::{clock::Clock, queue::driver::Driver};
 
-    /// Nothing is compared in this build.
+    /// Compares nothing in this build.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Since;
 

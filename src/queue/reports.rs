@@ -1,4 +1,4 @@
-//! What can be asked without taking anything.
+//! Reports, which take nothing.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use super::driver::Driver;
 use crate::{clock::Clock, error::Denied, gcra::nanos, meter::Snapshot, permits::Permits};
 
 impl<C: Clock> Driver<C> {
-    /// The whole permits there are, rounded down; negative in debt.
+    /// The whole permits available, rounded down; negative in debt.
     pub(crate) fn available(&self) -> i64 {
         let (Snapshot { frame, tat, now }, _) = self.snapshot();
         let parked = frame.scale().parked(self.parked());
@@ -14,7 +14,7 @@ impl<C: Clock> Driver<C> {
         level.div_euclid(frame.scale().per_permit as i64)
     }
 
-    /// How long until `permits` are there, taking nothing and counting the waiters.
+    /// How long until `permits` are available to a newcomer, behind all waiters.
     pub(crate) fn time_until(&self, permits: Permits) -> Result<Duration, Denied> {
         let now_ns = self.clock().now();
         let parked = self.parked();
@@ -35,22 +35,21 @@ impl<C: Clock> Driver<C> {
                 return Ok(Duration::ZERO);
             }
             let tick = core.turn(cost).saturating_sub(core.frame().scale().parked(parked));
-            Ok(nanos(core.frame().instant(tick).saturating_sub(core.now_ns())))
+            Ok(nanos(core.frame().reading_at(tick).saturating_sub(core.now_ns())))
         })
     }
 
-    /// How long until the burst is full.
+    /// How long until the bucket is full.
     pub(crate) fn time_until_full(&self) -> Duration {
         let (Snapshot { frame, tat, now }, now_ns) = self.snapshot();
-        if tat <= now { Duration::ZERO } else { nanos(frame.instant(tat).saturating_sub(now_ns)) }
+        if tat <= now { Duration::ZERO } else { nanos(frame.reading_at(tat).saturating_sub(now_ns)) }
     }
 
-    /// What is parked in slots, in millionths of a permit.
     fn parked(&self) -> u64 {
         self.shares().map_or(0, |shares| shares.parked())
     }
 
-    /// The level, and the clock reading by which it is one.
+    /// The level, and its clock reading.
     fn snapshot(&self) -> (Snapshot, u64) {
         let now_ns = self.clock().now();
         if let Some(snapshot) = self.meter().snapshot(now_ns) {

@@ -1,11 +1,11 @@
-//! Another quota for a live limiter, and handles that park permits at cores.
+//! Another quota for a live limiter, and the part of the burst that is set aside for parked permits.
 //!
-//! What may be parked is set aside: the burst of the word is smaller by that while there is a handle that parks. The burst
-//! is the smaller one before more may be parked, and what is parked goes back to the word before the burst is larger
-//! again. It goes back, too, if by the new burst less may be parked than has been claimed; a new start does away with it.
+//! While there are handles that park permits, the burst of the word is smaller by the capacity of the slots, before any
+//! permit may be parked. When the last handle is dropped, parked permits return to the word in the step that restores
+//! the burst. They return, too, if a new quota leaves less capacity than is claimed. `Inherit::Reset` discards them.
 //!
-//! When the first handle comes, waiters for more than the smaller burst keep their places: nothing is set aside, and so
-//! nothing parked, until they have been served. Later requests for more are refused.
+//! Waiters for more than the smaller burst keep their places when the first handle is made: nothing is set aside until
+//! they have left the queue. Later requests for more are refused.
 
 use core::task::Waker;
 use std::sync::Arc;
@@ -24,7 +24,6 @@ use crate::{
 };
 
 impl<C: Clock> Driver<C> {
-    /// Replaces the quota.
     pub(crate) fn set_quota(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
         Scale::new(&quota)?;
         self.rescale(|core, refused| {
@@ -33,7 +32,7 @@ impl<C: Clock> Driver<C> {
         })
     }
 
-    /// A handle comes that parks permits. What is parked, made by `make` if there was nothing yet.
+    /// Registers a handle that parks permits. Returns the slots, which the first call makes with `make`.
     pub(crate) fn attach(&self, make: impl FnOnce() -> Arc<dyn Shares>) -> &Arc<dyn Shares> {
         let shares = self.shares_or_init(make);
         let first = self.without_clock(Core::attach);
@@ -43,7 +42,6 @@ impl<C: Clock> Driver<C> {
         shares
     }
 
-    /// A handle that parks permits leaves.
     pub(crate) fn detach(&self) {
         let last = self.without_clock(Core::detach);
         if last {
@@ -51,15 +49,14 @@ impl<C: Clock> Driver<C> {
         }
     }
 
-    /// The most permits that one request can be for.
     pub(crate) fn largest_request(&self) -> u64 {
         self.without_clock(|core| core.largest_request())
     }
 
-    /// Sets aside what is to be.
+    /// Sets a part of the burst aside if there are handles, or restores the burst.
     fn set_aside_anew(&self) {
-        // The level stays what it is, and so does a debt: it takes up no more room than before. When the last
-        // handle leaves, it may: then the part of the burst that was set aside stays so.
+        // The level stays as it is, and setting aside needs no more room. To restore the burst may fail in a deep debt:
+        // then the part stays set aside.
         let _ = self.rescale(|core, refused| {
             let quota = core.quota();
             let set_aside = self.capacity_of(core, &quota);
@@ -70,11 +67,11 @@ impl<C: Clock> Driver<C> {
         });
     }
 
-    /// Sets aside what was deferred, if no waiter needs it any more. Whether it was.
+    /// Sets aside what was deferred, if no waiter needs it any more. Returns whether it did.
     pub(super) fn set_aside_deferred(&self, step: &mut Step<'_>) -> bool {
         let Some(set_aside) = step.take_deferred() else { return false };
         let quota = step.quota();
-        // No waiter asks for more than the smaller burst, so that none is refused.
+        // No waiter asks for more than the smaller burst, so none is refused.
         self.replace(step, quota, set_aside, Inherit::AsIs, &mut Vec::new()).is_ok()
     }
 
@@ -85,7 +82,7 @@ impl<C: Clock> Driver<C> {
         }
     }
 
-    /// Runs `change` when all waiters that are due have been granted.
+    /// Grants all waiters that are due, then runs `change`.
     fn rescale(
         &self,
         change: impl Fn(&mut Core, &mut Vec<Waker>) -> Result<(), QuotaError>,
@@ -93,7 +90,7 @@ impl<C: Clock> Driver<C> {
         loop {
             let mut batch = WakeBatch::new();
             let mut step = self.step();
-            if self.grant_due(&mut step, &mut batch) == Next::More {
+            if self.grant_due_and_reclaim(&mut step, &mut batch) == Next::More {
                 drop(step);
                 batch.wake();
                 continue;
@@ -130,7 +127,7 @@ impl<C: Clock> Driver<C> {
                 }
                 _ if shares.is_overdrawn() => shares.reclaim(u64::MAX),
                 _ => {
-                    // A debt comes out of what is parked first.
+                    // Parked permits pay a debt first.
                     shares.reclaim_for(core, 0);
                     0
                 }

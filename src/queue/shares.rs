@@ -1,4 +1,4 @@
-//! All that the queue knows of permits that are parked at cores.
+//! The queue's interface to permits that are parked in slots.
 
 use core::{any::Any, fmt};
 use std::sync::Arc;
@@ -9,59 +9,55 @@ use crate::{
     sync::{Ordering, fence},
 };
 
-/// Permits that have been drawn from the word and are parked elsewhere, within the burst.
 pub(crate) trait Shares: fmt::Debug + Send + Sync {
-    /// Takes up to so many millionths of a permit from what is parked; how many.
+    /// Takes up to `most` millionths of a permit from the slots. Returns how many.
     fn reclaim(&self, most: u64) -> u64;
 
-    /// What is parked, in millionths of a permit.
+    /// The millionths of a permit that are parked.
     fn parked(&self) -> u64;
 
-    /// Takes so many permits for a call that the word would refuse. What came of it.
+    /// Takes permits from one slot, for a call that the word would refuse.
     fn steal(&self, permits: Permits) -> Stolen;
 
-    /// As many whole permits as are parked in single slots, up to `most`.
+    /// Takes whole permits, each from one slot, up to `most`. Returns how many.
     fn steal_whole(&self, most: u64) -> u64;
 
-    /// What of such a burst is set aside for what is parked.
+    /// The part of `burst` to set aside for parked permits.
     fn capacity_of(&self, burst: u64) -> u64;
 
-    /// Sets what may be parked to what it is of such a burst; `None` parks nothing any more, and returns the millionths
-    /// that were parked. The caller holds the queue's lock.
+    /// Sets the capacity to that of `burst`. `None`: no permits may be parked any more; returns the millionths that
+    /// were parked. The caller holds the queue's lock.
     fn set_capacity(&self, burst: Option<u64>) -> u64;
 
-    /// Whether more is claimed than may be parked now.
+    /// Whether the claims exceed the capacity.
     fn is_overdrawn(&self) -> bool;
 
-    /// The type that it is, for the handles that park.
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
-/// What came of an attempt to take what is parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stolen {
-    /// It was there, all in one place.
+    /// One slot had all the permits.
     All,
-    /// No place holds it all, but some hold something.
+    /// No slot has all the permits, but several together may.
     Parts,
-    /// All places were seen to be empty.
+    /// All slots were seen empty.
     Nothing,
 }
 
 impl dyn Shares {
-    /// Has what is parked moved to the word, as far as a request for `cost` ticks calls for it. Whether that is anything.
+    /// Moves parked permits to the word, as many as a request for `cost` ticks lacks. Returns whether any moved.
     pub(crate) fn reclaim_for(&self, core: &mut Core, cost: u64) -> bool {
         let short = core.short_of(cost);
         if short == 0 {
             return false;
         }
-        // SeqCst fence: pairs with that of a thread that parks and then looks at OWNED. Either this sees what was
-        // parked, or that sees OWNED, which is set.
+        // SeqCst fence: pairs with the fence in `offer`, between parking and reading OWNED. Either this thread sees the
+        // parked permits, or the parking thread sees OWNED, which is set.
         fence(Ordering::SeqCst);
         core.reclaim(short, |most| self.reclaim(most))
     }
 
-    /// As `reclaim_for`, for the first waiter.
     pub(crate) fn reclaim_for_first(&self, core: &mut Core) -> bool {
         core.first_cost().is_some_and(|cost| self.reclaim_for(core, cost))
     }

@@ -1,14 +1,13 @@
-//! Wakers taken under the lock, to be woken after it is released.
+//! Wakers that are taken under the lock, and woken after it is released.
 
 use core::task::Waker;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrayvec::ArrayVec;
 
-/// How many are woken between two holds of the lock. Small in models, so that they see a second batch.
+/// The most wakers of one lock hold. Small in models, so that they reach a second batch.
 const CAPACITY: usize = if cfg!(all(test, tidegate_loom)) { 2 } else { 32 };
 
-/// A fixed number of wakers; no allocation.
 #[derive(Debug)]
 pub(crate) struct WakeBatch(ArrayVec<Waker, CAPACITY>);
 
@@ -21,7 +20,7 @@ impl WakeBatch {
         self.0.len() == CAPACITY
     }
 
-    /// Adds a waker. The caller has seen that there is room.
+    /// Adds a waker. The caller makes sure that there is room.
     pub(crate) fn push(&mut self, waker: Option<Waker>) {
         if let Some(waker) = waker {
             self.0.push(waker);
@@ -30,14 +29,13 @@ impl WakeBatch {
 
     /// Wakes them all, in order. The caller holds no lock.
     ///
-    /// A waker that panics does not keep the others from being woken. Its panic has been reported by the
-    /// panic hook and goes no further: it would hit whoever happens to run the hand-off, such as another
-    /// task's poll or the runtime's timer.
+    /// A waker that panics does not keep the others from being woken. The panic hook has reported the panic, and it
+    /// ends here: it would hit the thread that runs the hand-off, such as another task's poll or the runtime's timer.
     pub(crate) fn wake(&mut self) {
         for waker in self.0.drain(..) {
-            // Unwind safe: a waker is consumed whole, and nothing of ours is touched inside.
+            // Unwind safe: a waker is consumed whole, and nothing of this crate is touched inside.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                // To drop it may panic, too.
+                // Dropping it may panic, too.
                 drop(catch_unwind(AssertUnwindSafe(|| drop(payload))));
             }
         }
@@ -46,7 +44,7 @@ impl WakeBatch {
 
 impl Drop for WakeBatch {
     fn drop(&mut self) {
-        // On the way out of an unwinding hand-off, too, those who were granted hear of it.
+        // A hand-off that panics wakes the waiters that it has granted, too.
         self.wake();
     }
 }

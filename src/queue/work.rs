@@ -1,7 +1,7 @@
 //! Wakes never nest: a job that is woken while another runs on the same thread is put on a list, and run after it.
 //!
-//! A call for several limits that has taken its permits lets others go on in all its queues, and these may be such calls
-//! again. By recursion a long chain of them would use up the stack.
+//! A final round that takes its permits lets the waiters behind it go ahead in all its queues, and these may be final
+//! rounds again. By recursion a long chain of them would use up the stack.
 
 use core::cell::RefCell;
 use std::{
@@ -12,17 +12,17 @@ use std::{
 
 use crate::sync::thread_local;
 
-/// What is done when a waker of our own is woken.
+/// The work of a waker of this crate.
 pub(crate) trait Job: Send + Sync {
     fn run(&self);
 }
 
 thread_local! {
-    /// The jobs that have been woken while one runs on this thread.
+    /// The jobs that were woken while another job runs on this thread. `None` if no job runs.
     static WAITING: RefCell<Option<VecDeque<Arc<dyn Job>>>> = const { RefCell::new(None) };
 }
 
-/// Runs a job, and those that are woken by it; or puts it on the list of the one that runs on this thread.
+/// Runs a job and the jobs that it wakes. If a job runs on this thread already, puts the new one on its list.
 pub(crate) fn run(job: Arc<dyn Job>) {
     let begun = WAITING.try_with(|waiting| {
         let mut waiting = waiting.borrow_mut();
@@ -39,12 +39,12 @@ pub(crate) fn run(job: Arc<dyn Job>) {
     });
     match begun {
         Ok(false) => {}
-        // The thread is going down.
+        // The thread is exiting.
         Err(_) => job.run(),
         Ok(true) => {
             let mut next = Some(job);
             while let Some(job) = next {
-                // A panic, of a clock, does not keep the others from being run. The panic hook has reported it.
+                // A panic (of a clock) does not keep the other jobs from running. The panic hook has reported it.
                 drop(catch_unwind(AssertUnwindSafe(|| job.run())));
                 next = WAITING.with(|waiting| {
                     let mut waiting = waiting.borrow_mut();

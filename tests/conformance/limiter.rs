@@ -18,7 +18,7 @@ use super::timeline::{Acquired, N, Subject};
 type Log = Arc<Mutex<Vec<(String, u64)>>>;
 type Waiting = (Pin<Box<dyn Future<Output = Result<(), Denied>>>>, Waker);
 
-/// A waker that writes down who was woken, and what the clock showed.
+/// A waker that records which waiter was woken, and the clock reading.
 struct Recorder {
     id: String,
     clock: ManualClock,
@@ -36,11 +36,11 @@ impl Wake for Recorder {
     }
 }
 
-/// The limiter, its clock, and those who wait for it.
+/// The limiter, its clock, and its waiters.
 ///
-/// A timeline may give times that are older than one before. A clock of the crate does not go back, so there are two ways
-/// to play that. The clock steps back with it; or `LATEST`: the limiter is given the latest time so far, as `Monotonic` does
-/// for a caller whose readings may be old, and waits are counted from the older time.
+/// A timeline may give times that are older than one before. A clock of the crate does not go back, so there are two
+/// ways to play that. The clock steps back with it; or `LATEST`: the limiter is given the latest time so far, as
+/// `Monotonic` does for a caller whose readings may be old, and waits are counted from the older time.
 pub(crate) struct Limiter<const LATEST: bool> {
     handle: RateLimiter<ManualClock>,
     clock: ManualClock,
@@ -153,7 +153,7 @@ impl<const LATEST: bool> Subject for Limiter<LATEST> {
         }
     }
 
-    /// From several threads: the sum does not depend on who comes first.
+    /// From several threads: the sum does not depend on the order of the threads.
     fn try_acquire_repeat(&mut self, n: N, count: u64) -> Result<u64, String> {
         let threads = count.min(15);
         let limiter = &self.handle;

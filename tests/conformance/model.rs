@@ -74,7 +74,7 @@ impl Model {
         span.div_ceil(&self.ns).max(BigInt::zero()).to_u64().expect("a span beyond 64 bits")
     }
 
-    /// Grants all who are due, each dated at its time.
+    /// Grants all due waiters. Each grant is dated at the time the waiter was due.
     fn grant_due(&mut self) {
         while let Some((_, cost)) = self.waiters.front() {
             let due = self.due(cost).max(self.since.clone());

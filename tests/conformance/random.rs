@@ -1,4 +1,4 @@
-//! Timelines that nobody wrote down: random calls, answered by the limiter as by the exact model.
+//! Random timelines: the limiter answers every call as the exact model does.
 
 use proptest::prelude::*;
 
@@ -33,7 +33,7 @@ enum Call {
     Refund(N),
     Reset,
     Acquire(N),
-    /// One of those who wait leaves.
+    /// A waiter leaves.
     Leave(prop::sample::Index),
 }
 
@@ -63,7 +63,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// A subject, its clock, and the names of those who may wait.
+/// A subject, its clock, and the names of the callers that may wait.
 struct Played<S> {
     subject: S,
     now_ns: u64,

@@ -306,7 +306,7 @@ impl<S: Subject> Player<S> {
         if due_ns <= t_ns {
             return Ok(false);
         }
-        // Those who reserved later keep their times, so that what they took is not restored.
+        // Later reservations keep their times, so the permits that they took are not restored.
         let later = self.reservations[number + 1..].iter().filter(|later| later.due_ns.is_some());
         let later: u64 = later.map(|later| later.n.millionths()).sum();
         let restored = self.reservations[number].n.millionths().saturating_sub(later);

@@ -27,7 +27,7 @@ pub(crate) struct Turn<C, A, P> {
     pub(crate) stage: Option<P>,
     /// Whether none that is not over ends sooner.
     pub(crate) first: bool,
-    /// Whether nobody else can be in the middle of a call when this one ends.
+    /// Whether no other call can be under way when this call ends.
     pub(crate) last: bool,
     /// Whether no call of another thread that may take a lock is made at the same time.
     pub(crate) alone: bool,

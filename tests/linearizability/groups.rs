@@ -1,7 +1,7 @@
-//! Groups, that is, calls that wait for several limits at once, beside those that wait for one of them, and calls that do
-//! not wait: while the clock stands still, so that what comes comes from others. In the end enough comes to all for all
-//! to be served. (The calls of several limits that do not wait, while the clock moves, are in `several.rs`; random histories
-//! of groups while it moves are in `tests/models/all_of.rs`, of one thread.)
+//! Groups (calls that wait for several limits at once), beside waiters for one limit and calls that do not wait. The
+//! clock stands still, so permits come only from other calls. In the end all limits get enough permits for all waiters.
+//! (For calls for several limits that do not wait, with a moving clock, see `several.rs`. For random histories of
+//! groups with a moving clock, on one thread, see `tests/models/all_of.rs`.)
 
 use std::{future::Future, pin::Pin, time::Duration};
 

@@ -1,15 +1,15 @@
-//! Several limiters with waiters, for one of them or for all, one call after the other, in whole permits. The clock stands
-//! still, so that what comes comes from others.
+//! Several limiters with waiters, for one of them or for all, one call after the other, in whole permits. The clock
+//! stands still, so that what comes comes from others.
 //!
 //! Of one limiter all is as in `waiters.rs`. A call that waits for several limits, a *group*,
-//! 1. takes from all in one step; or waits for one of them, as any other waiter: it takes what it asks for, or stands last
-//!    in that queue. Once it has been granted that, it goes on to another, whenever it is polled;
-//! 2. has been granted all in the end. If all of it could still go back, that is it. Else it gives all back, and stands at
-//!    the front of all queues, behind such groups, in the same step;
-//! 3. takes from all, in a step that is no call's, when it is the first in all queues and all limits admit it. Nobody behind
-//!    it is granted anything before that;
-//! 4. leaves one limit after the other. It does not take anything from then on;
-//! 5. when the last of calls that overlap ends, nobody waits that could go on without being polled.
+//! 1. takes from all in one step; or waits for one of them, as any other waiter: it takes what it asks for, or stands
+//!    last in that queue. Once it has been granted that, it goes on to another, whenever it is polled;
+//! 2. has been granted all in the end. If all of it could still go back, that is it. Else it gives all back, and stands
+//!    at the front of all queues, behind such groups, in the same step;
+//! 3. takes from all, in a step that is no call's, when it is the first in all queues and all limits admit it. No
+//!    waiter behind it is granted before that;
+//! 4. leaves one limit after the other, and takes nothing from then on;
+//! 5. when the last of several overlapping calls ends, there is no waiter that could be granted without being polled.
 //!
 //! Which limit a group waits for next, and how long a refused call is told to wait, is left open here.
 
@@ -61,7 +61,7 @@ pub(crate) enum Stage {
     Done,
 }
 
-/// The bursts, and what is there at first.
+/// The bursts, and the permits available at first.
 #[derive(Clone, Debug)]
 pub(crate) struct Spec(pub(crate) Vec<(u64, u64)>);
 
@@ -144,7 +144,8 @@ impl Spec {
         right.then_some((after, Some(Stage::Done))).into_iter().collect()
     }
 
-    /// It leaves a limit: that for which it waits before those of which it holds something; or it has left them all.
+    /// It leaves a limit: first the limit for which it waits, then the limits that granted it permits. Or it has left
+    /// them all.
     fn leave(state: &State, thread: usize, is_first: bool) -> Vec<Then<State, Stage>> {
         let mut after = state.clone();
         let Some(Waiter { amounts, place, .. }) = state.waiter(thread) else { return Vec::new() };
@@ -236,7 +237,7 @@ impl checker::Spec for Spec {
                 (answer == Answer::Done).then_some((after, Some(Stage::Done))).into_iter().collect()
             }
             (Some(Stage::Leaving), _) => Self::leave(state, thread, false),
-            // To run the hand-off for longer is in nobody's way.
+            // Running the hand-off for longer excludes no history.
             (Some(Stage::Done), _) if first && (!last || self.between(state).is_empty()) => {
                 vec![(after, None)]
             }

@@ -19,8 +19,7 @@ use super::{
 /// How often a clock was read.
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
-/// A clock that makes its readers slow: between a reading and what is done with it others come in. So it does with
-/// those who set its alarm.
+/// A clock that slows its readers, and the threads that set its alarm: other threads run between a reading and its use.
 #[derive(Clone, Debug)]
 pub(crate) struct Slow(pub(crate) ManualClock);
 
@@ -71,7 +70,7 @@ pub(crate) struct Tickets(AtomicU64);
 
 impl Tickets {
     fn draw(&self) -> u64 {
-        // SeqCst: whoever draws a later ticket does so after all that came before the earlier one.
+        // SeqCst: all that came before an earlier ticket happens before the draw of a later ticket.
         self.0.fetch_add(1, Ordering::SeqCst)
     }
 
@@ -94,7 +93,7 @@ pub(crate) trait Actor: Send {
 /// A call by that specification.
 pub(crate) type EntryOf<S> = Entry<<S as Spec>::Call, <S as Spec>::Answer>;
 
-/// What the calls of those were.
+/// A history of the calls of these actors.
 pub(crate) type Of<A> = History<<<A as Actor>::Spec as Spec>::Call, <<A as Actor>::Spec as Spec>::Answer>;
 
 /// Has them all make their calls at once, each on a thread of its own.

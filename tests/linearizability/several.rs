@@ -4,12 +4,12 @@
 //! 1. a look at each limit without a lock, in the order in which the limiters were made: it reads the clock, and then
 //!    looks whether that limit refuses. Only a limit that is locked just then is not looked at. If any limit refuses,
 //!    that is the answer, with the longest of the waits, each of them counted from its own reading;
-//! 2. else another reading of the clock for each of them, in the same order (that in which they are locked). The clock may
-//!    move in between, so that each limit is decided by a reading of its own;
+//! 2. else another reading of the clock for each of them, in the same order (that in which they are locked). The clock
+//!    may move in between, so that each limit is decided by a reading of its own;
 //! 3. then all the rest in one step, in which all are locked and nothing changes: it takes from all; or, if any of them
 //!    does not admit it, nothing from any. Such a refusal is one step, too, and tells the longest of the waits.
 //!
-//! Nobody waits here, and no clock steps back. Calls that wait for all are in `groups.rs`.
+//! No caller waits here, and no clock steps back. Calls that wait for all limits are in `groups.rs`.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) const MOST: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// So many permits of each, and none of those that are not named.
+    /// So many permits of each limit, and none of the limits that are not named.
     All([u64; MOST]),
     /// A call of that limiter; to move the clock is one of the first.
     Of(usize, spec::Call),

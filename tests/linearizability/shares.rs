@@ -1,19 +1,19 @@
-//! Shares, by core and by hand, one permit at a time, while permits come.
+//! Shares, by core and by `Local`, one permit at a time, while permits come.
 //!
-//! What a bucket promises as a whole it cannot keep in parts: a call may be refused although there are permits, if
-//! they are on their way to a slot, or if they are parked in a slot behind its back. `src/shares.rs` promises what is
-//! checked here: whoever is refused has seen the limiter to have none, and each slot, one after the other, to be
-//! empty, while the limiter still had none. So the specification has the limiter's own permits, the slots, and what is
-//! in hands, and two calls are more than one step:
-//! - who draws a share for a slot takes it from the limiter in one step, and parks it in another;
-//! - who is refused looks at each slot in a step of its own.
+//! A call may be refused although there are permits: permits may be on their way to a slot, or another thread may park
+//! permits in a slot that the call has already seen. `src/shares.rs` promises what is checked here: a refused call has
+//! seen the limiter without permits, and then each slot, one after the other, empty, while the limiter still had none.
+//! So the specification has the permits of the limiter, of the slots, and of the `Local`s, and two calls are more than
+//! one step:
+//! - a draw for a slot takes the share from the limiter in one step, and parks it in another;
+//! - a refused call looks at each slot in a step of its own.
 //!
-//! All else is one step. Whoever needs the limiter has read the clock before that, and does all by this reading; what
-//! is parked needs none. Moving the clock is one step.
+//! All else is one step. A call that needs the limiter has read the clock before, and uses only this reading. Taking
+//! parked permits needs no reading. Moving the clock is one step.
 //!
 //! What comes with time comes to the limiter. It counts together with what is parked up to a burst; there is never as
 //! much as that here, not in the limiter alone either, so that none of it is lost. So a permit is in one place at any
-//! time, and there are no others: what nobody has taken is there at the end, to the permit.
+//! time, and there are no others: permits that no call took are available at the end, to the permit.
 
 use tidegate::{Denied, Local, ManualClock, PerCore, Quota, RateLimiter};
 
@@ -37,9 +37,9 @@ pub(crate) enum Call {
     ByCore,
     /// By the thread's own `Local`.
     ByHand,
-    /// What is in hand.
+    /// The permits that a `Local` holds.
     GiveBack,
-    /// What is left, of which nothing is in hand or on its way.
+    /// The permits left. None is in a `Local` or on its way.
     Available,
     /// Moves the clock, in nanoseconds.
     Advance(u64),
@@ -48,9 +48,9 @@ pub(crate) enum Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Done,
-    /// So many are in hand, after one was taken or all were given back.
+    /// The `Local` holds so many, after it took one or gave all back.
     Held(u64),
-    /// In nanoseconds; nothing is in hand.
+    /// In nanoseconds; the `Local` holds nothing.
     Wait(u64),
     Count(u64),
 }
@@ -205,7 +205,7 @@ impl checker::Spec for Spec {
     }
 }
 
-/// A thread with its plan, and its hand.
+/// A thread with its plan, and its `Local`.
 struct Caller {
     per_core: PerCore<Slow>,
     hand: Local<Slow>,
@@ -242,7 +242,7 @@ impl Actor for Caller {
     }
 }
 
-/// The permits in hand.
+/// The permits that the `Local` holds.
 fn whole(hand: &Local<Slow>) -> u64 {
     let held = (0..=MOST).find(|&n| hand.held() == n.into());
     held.expect("whole permits")
@@ -265,7 +265,7 @@ fn plan(random: &mut Random, moves: bool) -> Vec<Call> {
 pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let slots = 1 + random.below(2) as usize;
     let largest = 2 + random.below(3);
-    // Of which not all may be parked, so that hands and slots are in each other's way.
+    // Not all of them may be parked, so that `Local`s and slots compete for capacity.
     let moves = random.below(2) == 0;
     let initial = if moves { random.below(5) } else { 1 + random.below(MOST) };
     let quota = Quota::new(1_000_000, std::time::Duration::from_secs(1));

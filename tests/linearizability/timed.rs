@@ -1,5 +1,5 @@
-//! Waiters and calls that do not wait, while the clock moves: alarms ring, and what they grant, what comes back, who
-//! leaves and who asks without waiting race.
+//! Waiters and calls that do not wait, while the clock moves: alarms, grants, returned permits, waiters that leave, and
+//! calls that do not wait race.
 //!
 //! Two things stay out: waiting for real time, since the thread that moves the clock may have gone by then; and a
 //! change of quota, which may charge a call twice that it overtakes (`plain.rs` keeps the two apart), where nothing
@@ -155,8 +155,8 @@ fn plan(random: &mut Random, thread: usize, permit: u64) -> Vec<Call> {
     (0..count).map(|_| call(random)).collect()
 }
 
-/// Has several threads make random calls at once; then looks who has been served, moves the clock until all are, and
-/// looks at what is left.
+/// Several threads make random calls at once. Then the test checks which waiters are granted, moves the clock until all
+/// are, and checks the level.
 pub(crate) fn run(random: &mut Random) -> (Spec, History<Call, Answer>) {
     let permit = [1_000, 600, 4_000][random.below(3) as usize];
     let (burst, catch_up) = (1 + random.below(4), random.below(4) * permit);

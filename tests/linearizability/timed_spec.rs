@@ -2,22 +2,22 @@
 //! hundreds of them to come, and all times are multiples of half a permit.
 //!
 //! What a call that does not wait does is one step after it has read the clock, as in `spec.rs`, and so it is with a
-//! waiter that finds the queue empty. Without the lock it does so by a time that may have passed; with the lock by one that it
-//! has read under the lock. While somebody waits, newcomers join behind, or are refused; and
-//! 1. *the hand-off* is two steps that are no call's: it reads the clock, and then serves, from front to back, all who
-//!    are due by that reading. Whoever is the head then and cannot be due by its deadline is turned away, and so is
-//!    everybody behind who has become too late by what the hand-off has found. So a grant takes effect somewhere
-//!    between the call that joins the queue and the one that hears of it, by a reading from between these two or from
-//!    before, but since all was last quiet;
+//! waiter that finds the queue empty. Without the lock it does so by a time that may have passed; with the lock by one
+//! that it has read under the lock. While there are waiters, new callers join behind them or are refused; and
+//! 1. *the hand-off* is two steps that belong to no call: it reads the clock, and then grants, from front to back, all
+//!    waiters that are due by that reading. If the next head cannot be due by its deadline, it is refused. So is every
+//!    waiter behind it that has become too late by what the hand-off found. So a grant takes effect between the call
+//!    that joins the queue and the call that sees the grant. Its reading is from between these two calls, or from
+//!    before, but not from before the last moment without calls;
 //! 2. *moving the clock* is a step to each of the times at which an alarm rang, and to its end. If it moves alone it
 //!    does not pass the time at which the head is due, nor go on from there before that is served. So only where
 //!    calls meet may anybody be served late;
-//! 3. when the last of calls that overlap ends, nobody waits who is due, or cannot be due in time;
+//! 3. when the last of several overlapping calls ends, there is no waiter that is due, or that cannot be due in time;
 //! 4. a late grant is dated at its time, up to `catch_up` before the reading. What is then left of this credit when the
 //!    queue has run empty is for waiters, for as long; that it is there is not promised;
-//! 5. a waiter that leaves with a grant gives back what would not have overflowed since: no more than by how much the arrival
-//!    time was ahead of a time with which it was compared since. What was taken without the lock counts as compared when
-//!    the lock is held next, with the arrival time from before it.
+//! 5. a waiter that leaves with a grant gives back what would not have overflowed since: no more than by how much the
+//!    arrival time was ahead of a time with which it was compared since. What was taken without the lock counts as
+//!    compared when the lock is held next, with the arrival time from before it.
 
 use super::{
     checker::{self, Then, Turn},
@@ -81,7 +81,7 @@ pub(crate) struct Spec {
 /// A hand-off that is no later than this is in time.
 const IN_TIME: i64 = 1_000;
 
-/// The wait that somebody is told who is due at one time, and should have been at another.
+/// The wait in the refusal of a caller that is due at `due`, and not by `latest`.
 fn not_yet(due: i64, latest: i64) -> u64 {
     (due - latest).max(1) as u64
 }
@@ -108,12 +108,12 @@ impl Spec {
         (n * self.permit) as i64
     }
 
-    /// When somebody at the head is due.
+    /// When the head is due.
     fn due(&self, state: &State, cost: i64, floor: i64) -> i64 {
         state.tat.max(floor) + cost - self.limit()
     }
 
-    /// Serves who is due by that reading, and turns away who is too late.
+    /// Grants the waiters that are due by that reading, and refuses the waiters that are too late.
     fn hand_off(&self, state: &State, now: i64) -> State {
         let mut state = state.clone();
         state.lock(now);
@@ -160,7 +160,8 @@ impl Spec {
         (0..64).find(|&i| stops >> i & 1 == 1 && stop(i) > now).map(stop)
     }
 
-    /// What somebody may count with who comes to wait: the time before which nothing was left over.
+    /// The times before which the grant of a new waiter may not be dated; several, where the specification leaves it
+    /// open.
     fn floors(&self, state: &State, read: i64) -> Vec<i64> {
         let credit = read - self.catch_up as i64;
         match (state.queue.is_empty(), read < state.credit_until) {
@@ -267,7 +268,8 @@ impl Spec {
 }
 
 impl Spec {
-    /// With the lock, or without. A call that does not wait needs it if somebody waits, or has it just then.
+    /// With the lock, or without. A call that does not wait needs the lock if there are waiters, or another thread
+    /// holds it.
     fn steps(&self, state: &State, turn: &Turn<Call, Answer, Stage>, read: i64) -> Vec<Then<State, Stage>> {
         let free = state.queue.is_empty();
         let unlocked = free && turn.alone && matches!(turn.call, Call::Try(_) | Call::UpTo(_));

@@ -1,6 +1,6 @@
 //! The bucket and the queue of `timed_spec.rs`: what waiters have come to, and what of a grant may come back.
 
-/// Who waits: a thread has one future, and may block beside that.
+/// The waiter of a thread: the thread has one future, and may also block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id {
     pub(crate) thread: usize,
@@ -95,7 +95,7 @@ impl State {
         Outcome::Granted { cost, comparisons: self.comparisons.len() }
     }
 
-    /// What has become of it is taken from what nobody has heard of.
+    /// Removes its outcome from the outcomes that no call has seen.
     pub(crate) fn hear(&mut self, id: Id) -> Option<Outcome> {
         let i = self.outcomes.iter().position(|&(other, _)| other == id)?;
         let (_, outcome) = self.outcomes.remove(i);
@@ -114,8 +114,8 @@ impl State {
         Some(outcome)
     }
 
-    /// A waiter leaves with what it was granted: by a reading, and by the floor for waiters. Of that as much comes back as
-    /// would not have overflowed: no more than by how much the arrival time was ahead at any comparison since.
+    /// A waiter leaves with what it was granted: by a reading, and by the floor for waiters. Of that as much comes back
+    /// as would not have overflowed: no more than by how much the arrival time was ahead at any comparison since.
     pub(crate) fn give_back(&mut self, id: Id, read: i64, floor: i64) {
         self.lock(read);
         self.note(self.tat - floor);

@@ -1,14 +1,13 @@
-//! Waiters, beside calls that do not wait, while the clock stands still at its beginning: what comes comes from
-//! others. (`timed.rs` moves it.)
+//! Waiters, beside calls that do not wait. The clock stands still at its beginning, so permits come only from other
+//! calls. (`timed.rs` moves the clock.)
 //!
-//! The specification is a bucket of whole permits and a queue. Whoever is at the head is granted what it asks for in
-//! a step that is no call's, and nobody else is: first in, first out. Calls are one step, but for those that join the
-//! queue, and
-//! 1. no call that does not wait takes anything while somebody waits. It is then told to come again later, by an
-//!    estimate; else to the nanosecond;
-//! 2. when the last of calls that overlap ends, nobody waits who is due. Before that the hand-off may be under way;
-//! 3. a waiter that leaves with a grant gives back what would not have overflowed since: no more than what was missing from
-//!    the bucket whenever permits had come since.
+//! The specification is a bucket of whole permits and a queue. Only the head is granted, in a
+//! step that belongs to no call: first in, first out. Calls are one step, except for calls that join the queue, and
+//! 1. no call that does not wait takes permits while there are waiters. Its refusal then has an estimated wait, and
+//!    otherwise a wait that is exact to the nanosecond;
+//! 2. when the last of several overlapping calls ends, no waiter is due. Before that the hand-off may be under way;
+//! 3. a waiter that leaves with a grant gives back what would not have overflowed since: no more than what was missing
+//!    from the bucket whenever permits had come since.
 
 use std::{pin::Pin, time::Duration};
 
@@ -50,7 +49,7 @@ pub(crate) enum Answer {
     Pending,
 }
 
-/// Who waits: a thread has one future, and may block beside that.
+/// The waiter of a thread: the thread has one future, and may also block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id {
     thread: usize,
@@ -66,7 +65,7 @@ pub(crate) enum Stage {
     Done,
 }
 
-/// A grant that nobody has heard of.
+/// A grant that no call has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Grant {
     id: Id,
@@ -86,7 +85,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// A grant of its own, if it has one, is taken from those that nobody has heard of.
+    /// Removes its own grant, if it has one, from the grants that no call has seen.
     fn hear(&mut self, id: Id) -> bool {
         let before = self.grants.len();
         self.grants.retain(|grant| grant.id != id);
@@ -187,7 +186,7 @@ impl checker::Spec for Spec {
         let mut after = state.clone();
         let done = |after| (after, Some(Stage::Done));
         match stage {
-            // To run the hand-off for longer is in nobody's way.
+            // Running the hand-off for longer excludes no history.
             Some(Stage::Done) if first && (!last || self.between(state).is_empty()) => vec![(after, None)],
             Some(Stage::Done) => Vec::new(),
             Some(Stage::Joined) => match answer {
@@ -219,7 +218,7 @@ impl checker::Spec for Spec {
         }
     }
 
-    /// Whoever is at the head is granted what it asks for.
+    /// Grants the head.
     fn between(&self, state: &State) -> Vec<State> {
         let head = state.queue.first().filter(|&&(_, n)| n <= state.level);
         let granted = head.map(|&(id, n)| {

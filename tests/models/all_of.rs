@@ -1,4 +1,4 @@
-//! Several limits at once: the bound by the time of use, nobody starves, nobody is stuck, and nothing is lost.
+//! Several limits at once: the bound by the time of use, no caller starves or is stuck, and no permit is lost.
 
 mod world;
 
@@ -22,7 +22,7 @@ fn parts(random: &mut Random, limits: &[(u64, u64)]) -> Vec<(usize, u64)> {
     parts
 }
 
-/// One random step: time passes, a caller leaves or comes back, or somebody tries.
+/// One random step: time passes, or a caller leaves, comes back, or tries.
 fn step(random: &mut Random, world: &mut World, limits: &[(u64, u64)]) -> Outcome {
     let doom = percent(random, 30);
     match random.below(100) {

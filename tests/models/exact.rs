@@ -1,6 +1,6 @@
 //! Every decision, wait and level of one limiter, as exact rational arithmetic says.
 //!
-//! The quotas are those that people write: a few permits in a window from milliseconds to years. The model is a bucket in
+//! The quotas are common ones: a few permits in a window from milliseconds to years. The model is a bucket in
 //! whole numbers of a unit that divides a nanosecond and a millionth of a permit.
 
 use std::{task::Poll, time::Duration};
@@ -23,8 +23,8 @@ const HOUR: u128 = 3_600 * SECOND as u128;
 /// The range of the limiter's word, in ticks.
 const WORD: u128 = 1 << 62;
 
-/// The ticks of a permit, and the finest part of a permit that is a whole number of them; `None` if the word has no room
-/// for two bursts and an hour in whole ticks.
+/// The ticks of a permit, and the finest part of a permit that is a whole number of them; `None` if the word has no
+/// room for two bursts and an hour in whole ticks.
 fn exact_ticks(permits: u64, period_ns: u64, burst: u64) -> Option<(u128, u64)> {
     let common = permits.gcd(&period_ns);
     let (n, p) = (u128::from(permits / common), u128::from(period_ns / common));

@@ -1,4 +1,4 @@
-//! Tasks without a runtime: futures that are polled by hand.
+//! Tasks without a runtime: futures that the test polls.
 
 use std::{
     future::Future,

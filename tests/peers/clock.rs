@@ -105,7 +105,7 @@ fn a_step_back_costs_those_no_more_who_only_charge() {
     }
 }
 
-/// And who charges, and comes back when the debt is said to be paid.
+/// The same for a caller that charges, and comes back after the wait that `charge` returns.
 #[test]
 fn a_step_back_costs_those_no_more_who_wait_until_a_debt_is_paid() {
     for back_to in [10, 3_590] {
@@ -235,7 +235,7 @@ fn changes_of_quota_make_no_debt() {
     assert!(limiter.try_acquire().is_ok());
 }
 
-/// The same for one who asks all the time, and so keeps the limiter busy with refusals.
+/// The same for a caller that calls all the time, and so keeps the limiter busy with refusals.
 #[test]
 fn a_step_back_under_constant_calls() {
     let (limiter, clock) = at(0, Quota::per_second(10));
@@ -251,7 +251,7 @@ fn a_step_back_under_constant_calls() {
     }
 }
 
-/// And for one who waits.
+/// The same for a waiter.
 #[test]
 fn a_step_back_while_somebody_waits() {
     for back_ns in [2 * SECOND, 999 * SECOND] {
@@ -261,7 +261,7 @@ fn a_step_back_while_somebody_waits() {
         let mut line = Line::new(&clock);
         line.wait(limiter.acquire_owned());
         clock.set(1000 * SECOND - back_ns);
-        // Somebody who comes notices.
+        // The next call notices the step.
         line.wait(limiter.acquire_owned());
         assert!(limiter.try_acquire().is_err());
         clock.advance(Duration::from_secs(1) + SKEW + Duration::from_millis(200));

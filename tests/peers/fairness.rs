@@ -78,8 +78,8 @@ fn a_later_one_does_not_overtake_an_earlier_three() {
     assert_eq!(line.granted(), [(three, 3 * SECOND), (one, 4 * SECOND)]);
 }
 
-/// A caller who comes in the very tick in which a waiter is due, before the timer has rung, does not push
-/// it back: the waiter gets its permit in that tick. In aiolimiter it waits another period.
+/// A caller that comes in the tick in which a waiter is due, before the timer has rung, does not delay the waiter: the
+/// waiter is granted in that tick. In aiolimiter it waits another period.
 #[test]
 fn a_caller_in_the_due_tick_does_not_push_the_waiter_back() {
     let clock = LateClock::default();
@@ -109,7 +109,7 @@ fn a_newcomer_under_a_late_timer_waits_its_turn() {
     let mut line = Line::new(&clock);
     let first = line.wait(limiter.acquire_owned());
     let second = line.wait(n(&limiter, 2));
-    // Both are due at 3 ms; it is 3.5, and nobody has been woken.
+    // Both waiters are due at 3 ms. The clock shows 3.5 ms, and no waiter was woken.
     clock.advance(7 * MILLI / 2);
     assert!(limiter.try_acquire().is_err());
     let (third, ready) = line.join(limiter.acquire_owned());

@@ -24,8 +24,8 @@ fn a_dropped_waiter_takes_nothing() {
     assert_eq!(drain(&limiter), 10);
 }
 
-/// Those who leave leave their places too: the next is served when it would have been without them. In
-/// .NET the cancelled kept theirs (64078).
+/// Waiters that leave free their places: the next waiter is granted when it would have been without them. In .NET
+/// cancelled waiters kept their places (64078).
 #[test]
 fn those_who_left_keep_no_place() {
     let (limiter, clock) = manual(Quota::per_second(10).with_burst(5).with_initial(0));
@@ -45,7 +45,7 @@ fn those_who_left_keep_no_place() {
     assert_eq!(limiter.available(), 5);
 }
 
-/// If the head leaves, whoever is due then is served at that moment, not at the old head's time.
+/// If the head leaves, the waiters that are due by then are granted at once, not at the time of the old head.
 #[test]
 fn when_the_head_leaves_the_next_is_looked_at() {
     let (limiter, clock) = manual(Quota::per_second(10).with_burst(5).with_initial(0));
@@ -137,7 +137,7 @@ async fn many_timeouts_that_race_grants() {
             })
         })
         .collect();
-    // One who never gives up keeps the queue from running empty, and the bucket from running over.
+    // A waiter that never leaves keeps the queue from running empty, and the bucket from overflowing.
     let patient = {
         let limiter = limiter.clone();
         async move {
@@ -161,8 +161,8 @@ async fn many_timeouts_that_race_grants() {
     assert!(books >= earned - 1, "{granted} granted, {earned} earned: permits were lost");
 }
 
-/// Whatever comes and goes while somebody waits, the books balance to the last permit. Go restores too few
-/// when one cancels, and who subtracts the cost of a cancelled reservation restores too many.
+/// While there are waiters, the books balance to the last permit, however callers come and leave. Go restores too few
+/// permits when a caller cancels. A limiter that subtracts the cost of a cancelled reservation restores too many.
 #[test]
 fn the_books_balance() {
     for round in 0..100 {
@@ -209,14 +209,14 @@ fn come_and_go(mut numbers: Numbers, backlog: Duration) -> (u64, u64, u64) {
         clock.advance(Duration::from_micros(numbers.below(8_000)));
         for (id, _) in line.woken() {
             let place = waiting.iter().position(|(waiter, _)| *waiter == id);
-            // Half of those who were woken look at once.
+            // Half of the woken waiters are polled at once.
             if let Some(place) = place.filter(|_| numbers.below(2) == 0) {
                 assert!(line.poll(id));
                 granted += waiting.swap_remove(place).1;
             }
         }
     }
-    // All who were granted look; the rest leave, the last first.
+    // All granted waiters are polled. The rest leave, the last first.
     while let Some((id, n)) = waiting.pop() {
         if line.poll(id) {
             granted += n;

@@ -101,8 +101,8 @@ impl Clock for Alarms {
     }
 }
 
-/// A thousand waiters have one timer, set once. In aiolimiter before 1.2 each had one of its own, and they came
-/// out in the order in which those rang.
+/// A thousand waiters have one timer, set once. In aiolimiter before 1.2 each waiter had its own timer, and waiters
+/// were granted in the order in which the timers rang.
 #[test]
 fn one_timer_for_all() {
     let alarms = Alarms::default();
@@ -115,8 +115,8 @@ fn one_timer_for_all() {
     assert_eq!(alarms.0.lock().expect("the alarms").len(), 1);
 }
 
-/// A waiter that was polled once and then parked blocks nobody, and loses nothing. leaky-bucket: all behind
-/// it stand still, 60 s and counting.
+/// A waiter that was polled once and then parked blocks no other waiter, and loses no permit. In leaky-bucket all
+/// waiters behind it stood still, for 60 s and more.
 #[test]
 fn a_parked_waiter_blocks_nobody() {
     let (limiter, clock) = manual(Quota::per_second(10).with_burst(1).with_initial(0));
@@ -189,7 +189,7 @@ fn a_second_of_late_timers(quota: Quota, late_ns: u64) -> (usize, usize) {
     let mut line = Line::new(&clock);
     let (mut granted, mut now) = (0, 0);
     while now < SECOND {
-        // On to the next as soon as one is through. Who is served from credit yields once.
+        // The next waiter follows as soon as one is granted. A waiter that is granted from credit yields once.
         loop {
             let at_once = line.join(limiter.acquire_owned()).1;
             let through = usize::from(at_once) + line.granted().len();

@@ -20,7 +20,7 @@ fn the_past_counts_at_the_old_rate() {
     }
 }
 
-/// Who waits is timed anew: what was earned before at the old rate, the rest at the new one.
+/// Waiters are timed anew: the time so far counts at the old rate, the rest at the new rate.
 #[test]
 fn those_who_wait_are_timed_anew() {
     let (limiter, clock) = manual(Quota::per_second(10).with_burst(5).with_initial(0));

@@ -1,4 +1,4 @@
-//! What the cases share: a hand that polls, clocks that ring late, a generator of numbers.
+//! Helpers of the cases: polling without a runtime, clocks whose alarms ring late, a generator of numbers.
 
 use std::{
     future::Future,
@@ -13,7 +13,7 @@ use tidegate::{Clock, ManualClock, Quota, RateLimiter};
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const MILLI: u64 = 1_000_000;
 
-/// A limiter on a clock that is moved by hand.
+/// A limiter on a clock that the test moves.
 pub(super) fn manual(quota: Quota) -> (RateLimiter<ManualClock>, ManualClock) {
     let clock = ManualClock::new();
     (RateLimiter::with_clock(quota, clock.clone()), clock)
@@ -37,7 +37,7 @@ pub(super) fn within_ten_seconds(case: impl FnOnce() + Send + 'static) {
     });
     match wait.recv_timeout(Duration::from_secs(10)) {
         Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("deadlock"),
-        // Done, or gone by a panic, which `join` hands on.
+        // Done, or ended by a panic, which `join` passes on.
         _ => thread.join().expect("the case panicked"),
     }
 }
@@ -68,7 +68,7 @@ impl Numbers {
     }
 }
 
-/// Who was woken, and at what time.
+/// Which waiters were woken, and when.
 pub(super) type Log = Arc<Mutex<Vec<(usize, u64)>>>;
 
 struct Recorder<C> {
@@ -84,7 +84,7 @@ impl<C: Clock> Wake for Recorder<C> {
     }
 }
 
-/// A line of waiters, polled by hand.
+/// A queue of waiters that the test polls.
 pub(super) struct Line<C> {
     clock: C,
     log: Log,
@@ -132,12 +132,12 @@ impl<C: Clock + Clone> Line<C> {
         assert!(self.waiters[id].take().is_some(), "{id} is gone already");
     }
 
-    /// Who was woken since the last call, and when; none of them is polled.
+    /// The waiters woken since the last call, and when. Polls none of them.
     pub(super) fn woken(&mut self) -> Vec<(usize, u64)> {
         std::mem::take(&mut *self.log.lock().expect("the log"))
     }
 
-    /// Polls all who were woken, each of whom must be ready.
+    /// Polls all woken waiters. Each must be ready.
     pub(super) fn granted(&mut self) -> Vec<(usize, u64)> {
         let woken = self.woken();
         for (id, _) in &woken {

@@ -112,8 +112,8 @@ fn more_than_a_burst_does_not_reset() {
     assert_eq!(drain(&limiter), 2);
 }
 
-/// Who would have to wait for longer than it may is refused at once, has taken nothing, and is in nobody's
-/// way. resilience4j sleeps for the whole timeout first (1283).
+/// A caller that would have to wait longer than its longest wait is refused at once, takes nothing, and delays no other
+/// caller. resilience4j sleeps for the whole timeout first (1283).
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_too_long_is_refused_at_once() {
     let limiter = RateLimiter::with_clock(Quota::per_second(1).with_burst(10), TokioClock::new());

@@ -86,7 +86,7 @@ fn stays_close<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError
                 };
                 match outcome {
                     Ok(()) => {
-                        // What is in hand is there even where the word is in debt.
+                        // The `Local` may take the permits that it holds, also while the word is in debt.
                         let there = n == 0 || before >= n || oracle.agrees(n - before, true);
                         prop_assert!(there, "{} millionths of {}", n, oracle.available_with(before));
                         prop_assert!(n == 0 || ahead == 0, "a newcomer passed the queue");

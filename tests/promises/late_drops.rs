@@ -41,8 +41,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// Runs the steps. What was used without waiting and when; and what waiters kept. Whoever still waits at the
-/// end leaves.
+/// Runs the steps. Returns the permits used without waiting, with their times, and the permits that waiters kept. At
+/// the end all remaining waiters leave.
 fn run(limiter: &RateLimiter<ManualClock>, clock: &ManualClock, cost: u64, steps: &[Step]) -> (Log, u64) {
     let mut cx = Context::from_waker(Waker::noop());
     let mut waiters: Vec<Waiter<'_>> = Vec::new();

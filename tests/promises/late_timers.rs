@@ -1,5 +1,5 @@
-//! Alarms that ring late, waiters dropped at any time, and calls that do not wait in between: the credit that
-//! lateness leaves stays within what catch-up allows, whoever takes it, with or without the lock.
+//! Alarms that ring late, waiters dropped at any time, and calls that do not wait in between: the credit of late alarms
+//! stays within what catch-up allows, whether callers take it with or without the lock.
 
 use std::{
     future::Future,

@@ -80,9 +80,9 @@ impl Oracle {
 
     /// Another quota, of which requests can be for `most`. The level is rounded down to a tick of that.
     ///
-    /// Where the new scale is exact, and all before were, this is all. Where it is not, less than a tick more may be off
-    /// after each change: the present is rounded down to a tick, now from another origin than before, and so by another
-    /// part of a tick. (It is no more than that as soon as the bucket has been full.)
+    /// Where the new scale is exact, and all before were, this is all. Where it is not, less than a tick more may be
+    /// off after each change: the present is rounded down to a tick, now from another origin than before, and so by
+    /// another part of a tick. (It is no more than that as soon as the bucket has been full.)
     pub(crate) fn change(&mut self, from: &Quota, to: &Quota, most: u64, inherit: Inherit) {
         let now_ns = u64::try_from(&self.now / &self.nanosecond).expect("a clock reading");
         let (permit, level) = (self.permit(), self.level());
@@ -232,7 +232,7 @@ impl Oracle {
         }
     }
 
-    /// Takes as much for somebody who has waited for it, and whose turn was less than a nanosecond ago.
+    /// Takes as much for a waiter that became due less than a nanosecond ago.
     pub(crate) fn take_in_turn(&mut self, millionths: u64) {
         self.tat += self.price(millionths);
     }

@@ -1,5 +1,5 @@
-//! The quota changes again and again, between waiters, and waiters who leave: no window sees more than the larger
-//! quota allows, and nothing is lost.
+//! The quota changes again and again while waiters come and leave: no window sees more than the larger quota allows,
+//! and no permit is lost.
 
 use std::{task::Poll, time::Duration};
 
@@ -57,7 +57,8 @@ fn whole(n: u64) -> Exact {
     Exact::from_integer(n.into())
 }
 
-/// Runs steps with waiters. What was used, by those who wait as of when it was granted to them; and what was earned.
+/// Runs steps with waiters. Returns the permits used (for a waiter, with the time of its grant), and the permits
+/// earned.
 fn run(limiter: &RateLimiter<ManualClock>, first: Plain, steps: &[Step]) -> (Log, Exact) {
     let clock = limiter.clock();
     let mut waiters: Vec<Waiter<ManualClock>> = Vec::new();
@@ -98,7 +99,7 @@ fn run(limiter: &RateLimiter<ManualClock>, first: Plain, steps: &[Step]) -> (Log
             _ => {}
         }
     }
-    // Those who are granted and have not looked.
+    // Granted waiters that have not been polled since.
     waiters.iter_mut().filter(|waiter| waiter.is_told()).for_each(|waiter| assert!(look(waiter)));
     used.append(&mut tried);
     used.sort_unstable();

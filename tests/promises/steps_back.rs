@@ -74,7 +74,7 @@ impl<S: Subject> Run<S> {
         self.passed_ns += ns;
     }
 
-    /// Whether somebody has been served out of the queue in the step before; `None` if nobody ever waits.
+    /// Whether a waiter was granted in the step before; `None` if there are never waiters.
     fn look(&mut self) -> Option<bool> {
         let served = self.subject.served()?;
         let now = self.clock.now();
@@ -102,11 +102,8 @@ impl<S: Subject> Run<S> {
         self.look();
     }
 
-    /// Asks for a permit now and after each `pause_ns`, or, without that, at the time that is told; whoever is in the
-    /// queue just waits. Whether it is to be had in time.
-    ///
-    /// A pause may make it later by as much. For a limiter that has told when it will follow the clock has not done so
-    /// until somebody asks, and then only if the clock is still behind.
+    /// Asks for a permit now and after each `pause_ns`, or else after the wait of the refusal; a waiter in the queue
+    /// just waits. Returns whether a permit is granted in time. A pause may delay the grant by as much.
     fn comes_into_use(&mut self, longest_ns: u64, pause_ns: Option<u64>) -> bool {
         let until_ns = self.passed_ns + longest_ns;
         loop {
@@ -148,12 +145,12 @@ fn admits_nothing_extra<S: Subject>(
         run.apply(step);
     }
     run.apply(last);
-    // Who waits in the queue, waits for all of a burst.
+    // The waiter in the queue waits for a whole burst.
     let asked = if run.look().is_some() { quota.burst() } else { 1 };
     let (longest_ns, since_ns) = (longest_ns(&quota, asked), run.passed_ns);
     let in_use = run.comes_into_use(longest_ns, (pauses > 0).then(|| longest_ns.div_ceil(pauses)));
     prop_assert!(in_use, "out of use for {} ns", run.passed_ns - since_ns);
-    // Nobody else has a part in the catch-up.
+    // No other caller may use the catch-up.
     let catch_up_ns = if run.look().is_some() { quota.catch_up().as_nanos() as u64 } else { 0 };
     check_windows(&quota, catch_up_ns, &run.log)
 }

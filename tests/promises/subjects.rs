@@ -1,6 +1,5 @@
-//! What is held against the oracle: the limiter alone, under contention, with somebody in its queue, and by shares.
-//!
-//! The oracle is the limiter's word. What a share has taken from it is seen from outside, and is beside it.
+//! The subjects that are compared with the oracle: the limiter alone, under contention, with a waiter in its queue, and
+//! by shares. The oracle models the limiter's word. Permits in shares are counted apart.
 
 use std::{
     cell::Cell,
@@ -32,7 +31,7 @@ pub(crate) trait Subject {
 
     fn limiter(&self) -> &Limiter;
 
-    /// What of the burst a request can be for, whoever parks permits, in whole ones.
+    /// The largest request, in whole permits, while permits may be parked.
     fn most(&self) -> u64 {
         let burst = self.limiter().quota().burst();
         match self.limiter().time_until(burst) {
@@ -55,7 +54,7 @@ pub(crate) trait Subject {
         0
     }
 
-    /// What is in a hand.
+    /// The permits that a `Local` holds.
     fn held(&self) -> u64 {
         0
     }
@@ -65,7 +64,7 @@ pub(crate) trait Subject {
         self.parked() + self.held()
     }
 
-    /// What those ask for who are in the queue.
+    /// The permits that the waiters in the queue ask for.
     fn ahead(&self) -> u64 {
         0
     }
@@ -78,8 +77,8 @@ pub(crate) trait Subject {
     /// Something has happened.
     fn look(&mut self, _oracle: &mut Oracle) {}
 
-    /// Who has been served out of the queue: at what clock reading, and with how much, in whole permits. Others take
-    /// their places. `None` if nobody ever waits.
+    /// The waiters that were granted: the clock reading, and the whole permits. New waiters take their places. `None`
+    /// if there are never waiters.
     fn served(&mut self) -> Option<Log> {
         None
     }
@@ -98,9 +97,9 @@ impl Subject for Alone {
     }
 }
 
-/// Another thread goes on all the while with calls that change nothing. And while this one takes what is there with a
-/// permit to spare, the other takes that permit and brings it back, again and again: so this one's call may find it
-/// gone, and the word changed under its hands, but must come out the same.
+/// Another thread makes calls all the time that change nothing in sum. While this thread's call leaves a permit over,
+/// the other thread takes that permit and gives it back, again and again. So the word may change during the call of
+/// this thread, but the result must be the same.
 pub(crate) struct Contended {
     limiter: Limiter,
     other: Arc<Other>,
@@ -130,7 +129,8 @@ pub(crate) fn taken_and_brought_back() -> u64 {
 }
 
 impl Other {
-    // Orderings: what is done for the caller, on the limiter, is done before it is counted. The rest would do with less.
+    // Orderings: what is done for the caller, on the limiter, is done before it is counted. The rest would do with
+    // less.
     fn run(&self, limiter: &Limiter) {
         while !self.over.load(Ordering::Acquire) {
             if self.done.load(Ordering::Acquire) < self.wanted.load(Ordering::Acquire) {
@@ -203,14 +203,14 @@ impl Drop for Contended {
     }
 }
 
-/// Somebody waits for the whole burst, and another as soon as that one is served, or turned away.
+/// A waiter for the whole burst, and another as soon as the first is granted or refused.
 pub(crate) struct Queued {
     limiter: Limiter,
     waiter: Option<Waiter<ManualClock>>,
 }
 
 impl Queued {
-    /// Whoever waits is served if it is due, as of when it was, and turned away if it asks for too much.
+    /// Grants the waiter if it is due, dated at the time it was due, and refuses the waiter if it asks for too much.
     fn serve(&mut self, oracle: &mut Oracle) {
         let Some(waiter) = &mut self.waiter else { return };
         let polled = waiter.poll();
@@ -306,7 +306,7 @@ impl Subject for InSlots {
     }
 }
 
-/// A share in one hand.
+/// A share in one `Local`.
 pub(crate) struct InHand(Local<ManualClock>);
 
 impl Subject for InHand {

@@ -14,7 +14,7 @@ use tidegate::{AcquireError, AcquireNOwned, Clock, RateLimiter};
 
 const NEVER: u64 = u64::MAX;
 
-/// Notes when it is woken first, which is when its waiter is granted, or turned away.
+/// Notes when it is first woken, which is when its waiter is granted or refused.
 #[derive(Debug)]
 struct Told<C> {
     clock: C,
@@ -41,13 +41,13 @@ impl<C: Clock + Clone> Waiter<C> {
         Self { n, told, future: Box::pin(limiter.acquire_n_owned(n)) }
     }
 
-    /// When it was granted, or turned away.
+    /// When it was granted or refused.
     pub(crate) fn told_at(&self) -> Option<u64> {
         // Relaxed: as above.
         Some(self.told.at.load(Ordering::Relaxed)).filter(|&at| at != NEVER)
     }
 
-    /// Whether it has been granted, or turned away.
+    /// Whether it has been granted or refused.
     pub(crate) fn is_told(&self) -> bool {
         self.told_at().is_some()
     }

@@ -34,8 +34,8 @@ pub(crate) fn check_windows(quota: &Quota, catch_up_ns: u64, log: &Log) -> Resul
     Ok(())
 }
 
-/// One random run: who comes, when the alarm rings, who leaves. `late_leavers`: also those
-/// who have been granted and have not looked.
+/// One random run: callers come, the alarm rings, waiters leave. `late_leavers`: granted waiters that have not been
+/// polled since leave, too.
 fn run(quota: Quota, steps: &[(u8, u64, u64)], late_leavers: bool) -> Result<(), TestCaseError> {
     let clock = LateClock::default();
     clock.now.store(1_000_000 * MS, Ordering::Relaxed);
@@ -91,7 +91,7 @@ fn run(quota: Quota, steps: &[(u8, u64, u64)], late_leavers: bool) -> Result<(),
         log.push((waiter.told_at().unwrap(), waiter.n));
     }
     log.sort_unstable();
-    // Those who do not wait have no part in the credit of those who do.
+    // Calls that do not wait may not use the credit of waiters.
     check_windows(&quota, 0, &tries)?;
     check_windows(&quota, quota.catch_up().as_nanos() as u64, &log)
 }

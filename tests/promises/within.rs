@@ -23,7 +23,7 @@ enum Step {
     Advance(u64),
     /// So many permits, within so long.
     Join(u64, u64),
-    /// Whoever waits at this place leaves.
+    /// The waiter at this place leaves.
     Leave(usize),
 }
 
@@ -36,7 +36,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..80)
 }
 
-/// The bucket and the queue: an arrival time, and who waits for how much by when.
+/// The bucket and the queue: the TAT, and for each waiter its permits and its deadline.
 #[derive(Debug)]
 struct Model {
     now: u64,
@@ -53,7 +53,7 @@ impl Model {
         (self.arrival.max(self.now) + ahead + cost).saturating_sub(self.burst)
     }
 
-    /// Serves who is due up to `until`.
+    /// Grants the waiters that are due up to `until`.
     fn serve(&mut self, until: u64) {
         while let Some(&(id, cost, deadline)) = self.waiting.front() {
             let due = self.turn(0, cost).max(self.now);

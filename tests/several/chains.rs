@@ -17,7 +17,7 @@ fn on_a_small_stack(f: impl FnOnce() + Send + 'static) {
 enum Order {
     /// Each second one waits for the same limit as the one before.
     FirstFirst,
-    /// Each waits for the second of its limits, where nobody else waits.
+    /// Each call waits for the second of its limits, where it is the only waiter.
     LastFirst,
 }
 
@@ -63,8 +63,8 @@ fn ten_thousand_that_are_due_at_once_are_all_served() {
     });
 }
 
-/// All stand at the front of both their queues, each behind the one before it. When the first can go, all go in turn, and
-/// none of them is polled.
+/// All stand at the front of both their queues, each behind the one before it. When the first can go, all go in turn,
+/// and none of them is polled.
 #[test]
 fn ten_thousand_let_each_other_go_on() {
     on_a_small_stack(|| {

@@ -67,7 +67,7 @@ async fn real_time_groups_and_waiters_take_exactly_what_they_should() {
         tokio::time::timeout(Duration::from_secs(60), task).await.expect("somebody waits forever").unwrap();
     }
     assert_eq!((a.waiting(), b.waiting()), (0, 0));
-    // Each of 400 tasks went through five rounds; those with i + round = 0 mod 4 took one, by turns.
+    // Each of 400 tasks made five rounds. In a round with i + round = 0 mod 4 the task took one permit.
     let kinds = (0..400_u64).flat_map(|i| (0..5).map(move |round| (i, (i + round) % 4)));
     let (mut of_a, mut of_b) = (0, 0);
     for (i, kind) in kinds {
@@ -80,7 +80,7 @@ async fn real_time_groups_and_waiters_take_exactly_what_they_should() {
     assert_eq!(a.available() + of_a, b.available() + of_b);
 }
 
-/// A group that was granted its part on a runtime that nobody drives.
+/// A call for several limits that was granted its part on a runtime that no thread drives.
 #[test]
 fn a_group_whose_runtime_stands_still_delays_nobody() {
     let quota = Quota::per_second(50).with_burst(1);

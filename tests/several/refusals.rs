@@ -35,13 +35,13 @@ fn a_refusal_says_so_in_words() {
     let (a, b) = (limiter(&clock, 1, 5, 5), limiter(&clock, 1, 5, 5));
     let never = AllOf::new().and(&a, 3).and(&b, 1).and(&a, 3).try_acquire().unwrap_err();
     assert_eq!(never.denied(), too_many(6, 5));
-    assert_eq!(never.to_string(), format!("limit 0: {}", never.denied()));
+    assert_eq!(never.to_string(), format!("refused by limit 0 (counted from 0): {}", never.denied()));
     let source = std::error::Error::source(&never).unwrap();
     assert_eq!(source.to_string(), never.denied().to_string());
     let invalid = AllOf::new().and(&b, 1).and(&a, u64::MAX).and(&a, 1).try_acquire().unwrap_err();
     assert_eq!(
         invalid.to_string(),
-        "limit 2: 18446744073709551616 is not an amount of permits: it must be from 0 to below 2^64"
+        "refused by limit 2 (counted from 0): invalid amount of 18446744073709551616 permits: write a number from 0 to below 2^64"
     );
 }
 
@@ -65,7 +65,7 @@ fn amounts_that_are_none_and_limits_too_small_are_errors_at_once() {
     assert_eq!((a.waiting(), b.waiting()), (0, 0));
 }
 
-/// A reading says that it has begun, and ends when nobody can send to it any more.
+/// A reading reports that it has begun, and ends when all senders are gone.
 type Stop = (mpsc::Sender<()>, mpsc::Receiver<()>);
 
 /// A clock that counts its readings, and can be stopped in the middle of one.
@@ -116,7 +116,7 @@ fn a_refused_try_reads_each_clock_once() {
     assert_eq!(readings(&AllOf::new().and(&limiters[0], 1).and(&limiters[1], 1)), (true, 4));
 }
 
-/// Another thread stands still with the lock of a limiter in its hands.
+/// Another thread stands still while it holds the lock of a limiter.
 #[test]
 fn a_refused_try_waits_for_no_lock() {
     let clock = Watched::default();

@@ -42,7 +42,7 @@ pub(crate) struct Log {
     pub(crate) lost: Vec<Request>,
     pub(crate) cut: u64,
     pub(crate) connections: u64,
-    /// Those who left the queue.
+    /// The waiters that left the queue.
     pub(crate) cancelled: u64,
     pub(crate) changes: Vec<Change>,
 }
@@ -84,7 +84,7 @@ impl Log {
     }
 }
 
-/// How long somebody may wait who is to be served.
+/// The longest wait of a caller that must be granted.
 const PATIENCE: Duration = Duration::from_secs(120);
 const FOR_EVER: &str = "somebody waits for ever";
 
@@ -259,7 +259,8 @@ fn changes(scene: &Scene, seed: u64) -> Log {
     log
 }
 
-/// All of them for so long, and until everybody is served and has hung up. The quota changes if there are several.
+/// Runs all clients for so long, and until all are granted and have disconnected. The quota changes if there are
+/// several.
 pub(crate) fn run(limiter: &Limiter, quotas: &[Quota], plan: Plan, kept: &Kept) -> (Log, Book) {
     let seed = plan.seed;
     let listener = net::TcpListener::bind(("127.0.0.1", 0)).unwrap();

@@ -1,8 +1,8 @@
-//! The bound over calls of which only beginning and end are known.
+//! The bound over calls of which only the beginning and the end are known.
 //!
-//! A call counts in the windows that it lies in as a whole. For each beginning `s`, in order, the sum of all calls
-//! since and of what was earned by `s` is kept in a tree; a call that ends at `t` adds to those before it, and the
-//! most of them must not be above what was earned by `t` by more than the burst.
+//! A call counts in every window that contains it whole. For each beginning `s`, in order, a tree keeps the sum of the
+//! permits of all calls since `s` and the permits earned by `s`. A call that ends at `t` adds to all sums with an
+//! earlier beginning. The largest sum must not exceed the permits earned by `t` by more than the burst.
 
 /// One that was admitted: when it began, when it was over, and billionths of a permit.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +51,9 @@ impl Sums {
     }
 }
 
-/// Fails if a window sees more than is earned in it and `limit`; `earned` says how much is by when. All calls are
-/// in the time from `from` to `to`, and the windows before have seen `used` above that; what those have seen that
-/// end with this one.
+/// Fails if a window contains calls for more than `limit` permits above the permits earned in it. `earned` gives the
+/// permits earned by a time. All calls lie between `from` and `to`. `used` is the largest excess of the windows that
+/// end at `from`. Returns the largest excess of the windows that end at `to`.
 pub(crate) fn check(
     calls: &mut [Call],
     (from, to): (u64, u64),

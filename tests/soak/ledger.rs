@@ -18,7 +18,7 @@ enum Entry {
     /// Granted, and not used.
     Gone,
     Refunded(u64),
-    /// A change of quota is about to be, with so many permits in hands.
+    /// The quota is about to change, while `Local`s hold so many permits.
     Announced(Quota, u64),
     Changed(Quota, u64),
 }
@@ -30,7 +30,7 @@ pub(crate) struct Ledger {
     /// The number of the first entry.
     first: u64,
     all: Meters,
-    /// Who does not wait has no part in the catch-up.
+    /// Calls that do not wait may not use the catch-up.
     tries: Meters,
     /// What was admitted and used, less what was refunded.
     pub(crate) taken: i128,
@@ -64,7 +64,7 @@ impl Ledger {
         self.push(now_ns, Entry::Open)
     }
 
-    /// What was granted was used, by someone who waited or else by a try call; or was not.
+    /// A grant was used, by a waiter or by a try call; or was not used.
     pub(crate) fn close(&mut self, number: u64, used: Option<u64>, waited: bool) {
         let entry = match used {
             Some(millionths) if waited => Entry::Waited(millionths),

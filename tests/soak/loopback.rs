@@ -1,9 +1,9 @@
-//! Rounds of requests over loopback, in real time. Between them nobody is at work, so books and memory can be looked
-//! at.
+//! Rounds of requests over loopback, in real time. Between rounds no client runs, so the test can check books and
+//! memory.
 //!
-//! As in `real_time`, nothing here depends on how fast the machine is: a request counts in windows that it lies in as
-//! a whole, from when its client asked the limiter to when it was admitted, however late it arrives; and if it waited,
-//! in those that begin between rounds.
+//! As in `real_time`, nothing here depends on how fast the machine is: a request counts in windows that contain it
+//! whole, from the call of its client to its admission, however late it arrives. A request that waited counts in
+//! windows that begin between rounds.
 
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,8 @@ use super::{
 
 const ROUND: Duration = Duration::from_millis(150);
 
-/// What the heap may have more of in the end than at most in the first half, in bytes. It is for a table that grows with
-/// the most threads that there have been at a time, and for the runtime of the last round, which the timer keeps.
+/// What the heap may have more of in the end than at most in the first half, in bytes. It is for a table that grows
+/// with the most threads that there have been at a time, and for the runtime of the last round, which the timer keeps.
 const ROOM: i64 = 16 << 10;
 
 /// Runs rounds, and calls `look` after each.
@@ -137,7 +137,7 @@ fn the_server_sees_no_more_than_the_quotas_in_force_allow() {
         |log, book, (from, to)| {
             let in_force = InForce::new(all.until, &first, &log.changes);
             first = log.changes.last().map_or(first, |change| change.quota);
-            // Who has not waited has no part in the catch-up.
+            // A call that has not waited may not use the catch-up.
             let tried = requests(log, book).filter(|request| !request.waited);
             tries.look(calls(tried, None), (from, to), &in_force, (in_force.burst, ever.0));
             let limits = (in_force.burst + in_force.credit, ever.0 + ever.1);

@@ -60,8 +60,8 @@ fn uncounted<T>(run: impl FnOnce() -> T) -> T {
     out.unwrap()
 }
 
-/// Keeps silent of a panic that is caught: that of tokio at whoever asks for a timer of a runtime that goes down. To tell
-/// of it may load all symbols.
+/// Does not report a panic that is caught: tokio panics in a caller that sets a timer of a runtime that shuts down. A
+/// report may load all symbols.
 pub(crate) fn keep_silent() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -19,7 +19,7 @@ struct Meter {
 
 #[derive(Debug)]
 pub(crate) struct Meters {
-    /// That since the start, and those since the latest changes.
+    /// The window since the start, and the windows since the latest changes.
     each: Vec<Meter>,
     rate: i128,
     at_ns: u64,
@@ -77,7 +77,7 @@ impl Meters {
         }
     }
 
-    /// The quota is about to change, while so many millionths are in hands that keep them.
+    /// The quota is about to change, while `Local`s hold so many millionths and keep them.
     pub(crate) fn announce(&mut self, quota: &Quota, held: u64) {
         let new = self.meter(quota, held);
         for meter in &mut self.each {

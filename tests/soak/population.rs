@@ -1,4 +1,4 @@
-//! Who uses the limiter in virtual time: one thread, a runtime that stalls, and alarms that ring late.
+//! The callers in virtual time: one thread, a runtime that stalls, and alarms that ring late.
 
 use std::{
     future::Future,
@@ -50,12 +50,12 @@ impl Wake for Note {
     }
 }
 
-/// A future that somebody owns.
+/// A future that a caller owns.
 pub(crate) struct Waiter {
     future: Pin<Box<AcquireWithinOwned<LateClock>>>,
     note: Arc<Note>,
     millionths: u64,
-    /// Nobody polls it for long.
+    /// Not polled for a long time.
     pub(crate) forgotten: bool,
 }
 
@@ -75,7 +75,7 @@ impl Waiter {
         self.note.entry().is_some()
     }
 
-    /// Whether it is done with: served, or turned away.
+    /// Whether it is settled: granted or refused.
     pub(crate) fn poll(&mut self) -> bool {
         let waker = Waker::from(Arc::clone(&self.note));
         let woken = self.is_woken();
@@ -100,7 +100,7 @@ impl Waiter {
 
     /// Leaves, with what it was granted if it was.
     pub(crate) fn leave(self) {
-        // What goes back may serve somebody else, who comes later.
+        // A later waiter may be granted the returned permits.
         drop(self.future);
         if let Some(entry) = self.note.entry() {
             self.note.ledger.lock().unwrap().close(entry, None, true);
@@ -114,7 +114,7 @@ pub(crate) struct Held {
     pub(crate) entry: u64,
 }
 
-/// Who parks permits.
+/// A caller that parks permits.
 pub(crate) enum User {
     Core(PerCore<LateClock>),
     Hand(Local<LateClock>),
@@ -133,7 +133,7 @@ impl User {
         }
     }
 
-    /// In hand, in millionths.
+    /// Held, in millionths.
     pub(crate) fn held(&self) -> u64 {
         match self {
             Self::Core(_) => 0,

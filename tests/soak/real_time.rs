@@ -1,4 +1,4 @@
-//! Rounds in real time. Between them nobody is at work, so books and memory can be looked at.
+//! Rounds in real time. Between rounds no caller runs, so the test can check books and memory.
 //!
 //! Nothing here depends on how fast the machine is: a call counts only in windows that it lies in as a whole.
 //! What a waiter is granted may be decided by a reading of the clock that another thread made before that waiter

@@ -32,7 +32,7 @@ impl Wall {
     }
 
     pub(crate) fn stop(&self) {
-        // SeqCst: pairs with itself; nobody else is at work.
+        // SeqCst: pairs with itself; no other thread runs.
         self.stopped.store(self.now(), Ordering::SeqCst);
     }
 
@@ -61,7 +61,7 @@ pub(crate) struct Log {
     pub(crate) waits: Vec<intervals::Call>,
     /// Charged and not refunded, in permits.
     pub(crate) charged: u64,
-    /// Those who left the queue.
+    /// The waiters that left the queue.
     pub(crate) cancelled: u64,
     /// How often the quota has changed.
     pub(crate) changes: u64,
@@ -115,7 +115,7 @@ pub(crate) fn never_full(permits: u64) -> ([Quota; 3], Limiter, u64) {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) lasts: Duration,
-    /// Nobody ever rests, so that somebody always waits.
+    /// The callers never pause, so that there is always a waiter.
     pub(crate) hungry: bool,
     /// The bucket is.
     pub(crate) never_full: bool,
@@ -232,7 +232,7 @@ fn blocked(scene: &Scene, random: &mut Random) -> Log {
     log
 }
 
-/// A short life with a slot, or a hand.
+/// A caller that uses a slot or a `Local` for a short time.
 fn by_core(scene: &Scene, random: &mut Random) -> Log {
     enum User {
         Core(PerCore<Wall>),
@@ -305,7 +305,7 @@ fn churn(scene: &Scene, seed: u64, life: impl Fn(&mut Random) -> Log + Sync) -> 
     log
 }
 
-/// All of them for so long, and until everybody is served and gone.
+/// Runs all callers for so long, and until all are granted and gone.
 pub(crate) fn run(limiter: &Limiter, quotas: &[Quota], plan: Plan) -> Log {
     let Plan { seed, never_full, .. } = plan;
     let runtime =

@@ -30,7 +30,7 @@ struct Soak {
     charged: u64,
     /// What time has brought, in billionths of a permit.
     earned: i128,
-    /// Who left the queue, and how often the quota changed.
+    /// The waiters that left the queue, and the changes of quota.
     cancelled: u64,
     changes: u64,
     quotas: Box<dyn Fn(&mut Random) -> Quota>,
@@ -79,7 +79,7 @@ impl Soak {
         self.earned += i128::from(self.limiter.quota().permits()) * i128::from(by_us * 1_000);
     }
 
-    /// The runtime's turn: rings, and polls who was woken and is not forgotten.
+    /// The turn of the runtime: alarms ring, and woken waiters that are not forgotten are polled.
     fn run_ready(&mut self) {
         if self.clock.now() < self.stalled_until {
             return;
@@ -153,7 +153,7 @@ impl Soak {
         }
     }
 
-    /// Somebody leaves, or a forgotten one is looked at at last.
+    /// A waiter leaves, or a forgotten waiter is polled at last.
     fn leave(&mut self) {
         if !self.waiters.is_empty() {
             let i = self.random.below(self.waiters.len() as u64) as usize;
@@ -189,7 +189,7 @@ impl Soak {
             self.limiter.charge(n).unwrap();
             self.charged += n;
         } else {
-            // Before it, for whoever is served by it comes after.
+            // Recorded before the refund: the waiters that it grants come after.
             self.ledger().refunded(self.clock.now(), n * MILLION);
             self.limiter.refund(n).unwrap();
         }
@@ -236,7 +236,7 @@ impl Soak {
         self.run_ready();
     }
 
-    /// Runs for so long, and until everybody has left.
+    /// Runs for so long, and until all waiters have left.
     fn run(&mut self, for_ns: u64) {
         let until = self.clock.now() + for_ns;
         while self.clock.now() < until {

@@ -42,13 +42,13 @@ fn wakers_may_call_back_when_woken() {
         hooked.then(On::Wake, {
             let (limiter, behind, newcomer) = (limiter.clone(), Arc::clone(&behind), Arc::clone(&newcomer));
             move || {
-                // The first two have been granted; somebody is still in the queue.
+                // The first two waiters are granted; others are still in the queue.
                 assert_eq!(limiter.waiting(), 3);
                 assert!(limiter.try_acquire().is_err(), "others wait");
                 assert_eq!(poll_shared(&newcomer), Some(Poll::Pending), "to the back of the queue");
                 // One that is granted already: its permit goes on to the third.
                 drop_shared(&same_batch);
-                // One that holds up those behind it.
+                // A waiter that delays the waiters behind it.
                 drop_shared(&behind);
                 // For the one behind it.
                 limiter.refund(1).unwrap();
@@ -81,7 +81,7 @@ fn wakers_may_call_back_when_cloned() {
                 drop_shared(&ahead);
             }
         });
-        // What its waker brings into the queue comes before it; who held up both has left.
+        // The waiter that its waker adds joins before it; the waiter that delayed both has left.
         let mut waiter = queued_by(&limiter, 1, &hooked.waker());
         assert_eq!((limiter.waiting(), hooked.left_to_do()), (2, 0));
         clock.advance(SECOND);

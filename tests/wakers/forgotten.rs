@@ -21,7 +21,7 @@ fn a_forgotten_waiter_costs_what_it_asked_for_and_delays_nobody() {
         forget(queued(&limiter, 1));
         kept.push(queued(&limiter, 1));
     }
-    // Each second one goes to nobody, and not one more.
+    // Every second permit is granted to a forgotten waiter, and no more.
     for (i, waiter) in kept.iter_mut().enumerate() {
         clock.advance(SECOND);
         assert_eq!(limiter.waiting(), 40 - 2 * i - 1);

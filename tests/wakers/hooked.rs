@@ -107,7 +107,7 @@ impl Hooked {
         Self::doing(on, || resume_unwind(Box::new("a waker that panics, on purpose")))
     }
 
-    /// Adds something to do, once, after what is there for the same use.
+    /// Adds an action that runs once, after the actions already added for the same use.
     pub(crate) fn then(&self, on: On, action: impl FnOnce() + Send + 'static) {
         self.state.actions.lock().unwrap().push((on, Box::new(action)));
     }

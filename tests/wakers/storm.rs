@@ -100,7 +100,7 @@ fn the_books_are_exact_whatever_wakers_do() {
                 seconds += by;
                 clock.advance(by as u32 * SECOND);
             }
-            // No more of it; then all who wait are served.
+            // The storm ends; then all waiters are granted.
             storm.depth.store(0, Ordering::Relaxed);
             seconds += 1000;
             clock.advance(1000 * SECOND);

@@ -1,4 +1,4 @@
-//! Makes one kind of call many times: `tidegate-instructions CALL COUNT`. Without arguments it names the calls.
+//! Makes one kind of call many times: `tidegate-instructions CALL COUNT`. Without arguments it lists the calls.
 //!
 //! The clock is a counter in memory, so that only the limiter's own instructions are counted.
 
@@ -12,7 +12,7 @@ use std::{
 
 use tidegate::{AllOf, Clock, PerCore, Quota, RateLimiter};
 
-/// Goes on by ten nanoseconds with every reading.
+/// A clock that advances by ten nanoseconds with every reading.
 #[derive(Debug)]
 struct Counter(AtomicU64);
 
@@ -44,7 +44,7 @@ fn poll<F: Future>(future: F) -> bool {
     pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
-/// Calls it so often; each returns whether it ended as it should.
+/// The number of repetitions; each call returns whether it ended as expected.
 fn repeat(count: u64, mut call: impl FnMut() -> bool) {
     for _ in 0..count {
         assert!(call());

@@ -1,4 +1,4 @@
-//! The steps that the schedules have learnt: other quotas, reservations, and alarms that are held up.
+//! Later additions to the steps: other quotas, reservations, and alarms that are held up.
 
 use arbitrary::Arbitrary;
 use tidegate::{Clock, Denied, Quota, QuotaError, Reservation};

@@ -30,7 +30,7 @@ impl Wake for Recorder {
 pub(super) struct Waiter {
     pub(super) id: usize,
     pub(super) permits: u64,
-    /// Whether it cannot be turned away.
+    /// Whether it cannot be refused.
     pub(super) patient: bool,
     pub(super) waker: Waker,
     pub(super) future: Pin<Box<AcquireWithinOwned<Alarms>>>,

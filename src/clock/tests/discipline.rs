@@ -11,7 +11,7 @@ use crate::clock::discipline::{Discipline, Sources, WINDOW};
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
 
-/// A machine with one thread, the time of which is set by hand.
+/// A machine with one thread; the test sets its time.
 #[derive(Debug)]
 struct Machine {
     /// The time by the system's clock.

@@ -79,7 +79,7 @@ struct Call {
 struct Step<'a> {
     world: RefCell<&'a mut World>,
     call: RefCell<&'a mut Call>,
-    /// How many accesses there have been in this step, those of earlier steps included.
+    /// The number of accesses up to this step.
     accesses: Cell<usize>,
     /// How many of them come from earlier steps.
     earlier: usize,

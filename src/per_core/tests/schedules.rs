@@ -1,5 +1,5 @@
-//! Random schedules of several slots, hands, waiters and direct calls on one limiter, against exact arithmetic:
-//! every decision, every level, every permit; also while the burst changes.
+//! Random schedules of several slots, `Local`s, waiters and direct calls on one limiter, against exact arithmetic:
+//! every decision, every level, every permit, also while the burst changes.
 
 use core::{
     future::Future,
@@ -21,15 +21,15 @@ enum Op {
     Advance(u64),
     /// On a slot.
     Slot(usize, u64),
-    /// By one of the hands.
+    /// By one of the `Local`s.
     Hand(usize, u64),
     GiveBack(usize),
     /// On the limiter.
     Direct(u64),
     UpTo(u64),
-    /// Somebody begins to wait.
+    /// A caller begins to wait.
     Wait(u64),
-    /// One of those who wait leaves.
+    /// A waiter leaves.
     Leave(usize),
     /// With another limit, that never refuses.
     Both(u64),
@@ -67,7 +67,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Any call, those too that make permits, or debts.
+/// Any call, including refunds, charges and resets.
 fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         20 => op(),
@@ -163,16 +163,16 @@ impl World {
         }
     }
 
-    /// What is parked in slots, and what is in hand, in millionths.
+    /// The permits parked in slots and held by `Local`s, in millionths.
     fn elsewhere(&self) -> (u64, u64) {
         let parked = self.per_core.shares.parked();
         (parked, self.hands.iter().map(|hand| hand.share.held).sum())
     }
 
-    /// Polls those who wait; what was granted, which must be those who came first.
+    /// Polls all waiters. Returns the permits granted; the granted waiters must be the first in the queue.
     fn granted(&mut self) -> Result<u64, TestCaseError> {
         let mut cx = Context::from_waker(Waker::noop());
-        // Those who ask for more than a new burst are turned away.
+        // Waiters for more than a new burst are refused.
         let mut outcomes = Vec::new();
         self.waiters.retain_mut(|(n, waiter)| {
             let outcome = waiter.as_mut().poll(&mut cx);
@@ -306,7 +306,8 @@ impl World {
         self.check_claims()
     }
 
-    /// Nothing is parked beyond a claim, nor claimed beyond the capacity; and nothing while somebody waits.
+    /// No permits are parked beyond a claim, or claimed beyond the capacity, and none are parked while there are
+    /// waiters.
     fn check_claims(&self) -> Result<(), TestCaseError> {
         let slots = &self.per_core.shares;
         let mut claims = 0;

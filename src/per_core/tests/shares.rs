@@ -131,7 +131,7 @@ fn as_many_as_there_are_finds_what_makes_a_whole_one_together() {
 #[test]
 fn a_claim_nobody_uses_is_taken_over() {
     let (_limiter, per_core, clock) = eight();
-    // All the capacity is claimed: by slots, and by hands.
+    // The whole capacity is claimed, by slots and by `Local`s.
     let mut hands: Vec<_> = (0..7).map(|_| per_core.local()).collect();
     for hand in &mut hands {
         hand.try_acquire().unwrap();

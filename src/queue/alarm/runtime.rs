@@ -1,8 +1,8 @@
 //! A timer of a multi-thread tokio runtime, for all waiters of a queue: one boxed `Sleep`.
 //!
-//! This is the only file that names tokio's timer. The sleep belongs to its runtime, and lives and dies with it. If that
-//! runtime shuts down, it wakes the alarm waker before its time, and to poll the sleep again would panic. So a sleep that has
-//! been cut short is let go. Should the runtime go down between that look and the poll, the panic is caught.
+//! The sleep belongs to its runtime. If that runtime shuts down, the sleep wakes the alarm waker early, and polling it
+//! again would panic. So a sleep that was cut short is dropped. If the runtime shuts down between that check and the
+//! poll, the panic is caught.
 
 use core::{
     future::Future,
@@ -20,7 +20,7 @@ use tokio::{
 
 pub(super) type RuntimeId = Id;
 
-/// The runtime of the caller, if it drives its timers without the caller.
+/// The runtime of the caller, if its workers drive its timers.
 pub(super) fn current() -> Option<RuntimeId> {
     let handle = Handle::try_current().ok()?;
     (handle.runtime_flavor() == RuntimeFlavor::MultiThread).then(|| handle.id())
@@ -34,7 +34,7 @@ pub(super) struct RuntimeAlarm {
 }
 
 impl RuntimeAlarm {
-    /// A timer of that runtime; `None` if the caller is not inside it, or it has no timers.
+    /// A timer of `runtime`. `None` if the caller is not inside that runtime, or if it has no timers.
     pub(super) fn new(runtime: RuntimeId) -> Option<Self> {
         if current() != Some(runtime) {
             return None;
@@ -48,27 +48,28 @@ impl RuntimeAlarm {
         self.runtime
     }
 
-    /// Has the alarm waker woken after that time; `Ready` if it is over. `None` if the runtime is going down.
+    /// Has the alarm waker woken after `wait`; `Ready` if that is over. `None` if the runtime is shutting down.
     pub(super) fn set(&mut self, wait: Duration, alarm_waker: &Waker) -> Option<Poll<()>> {
         if self.is_cut_short() {
             return None;
         }
         self.sleep.as_mut().reset(Instant::now() + wait);
         self.set = true;
-        // One that was due just then looks as if it had rung in time; but set anew it alarms at once.
+        // If the runtime shut down just at the deadline, the first check cannot tell. After `reset` a dead sleep reads
+        // as elapsed at once, so check again.
         if self.is_cut_short() {
             return None;
         }
         let sleep = self.sleep.as_mut();
-        // Unconstrained: out of its budget, a task would be told "pending" without being registered. Unwind
-        // safe: a sleep that panics is let go.
+        // Unconstrained: a task without budget would be told "pending" without being registered. Unwind safe: a sleep
+        // that panics is dropped.
         catch_unwind(AssertUnwindSafe(|| {
             core::pin::pin!(unconstrained(sleep)).poll(&mut Context::from_waker(alarm_waker))
         }))
         .ok()
     }
 
-    /// Whether it has woken the alarm waker before its time.
+    /// Whether the sleep has woken the alarm waker early.
     fn is_cut_short(&self) -> bool {
         self.set && self.sleep.is_elapsed() && Instant::now() < self.sleep.deadline()
     }

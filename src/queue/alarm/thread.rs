@@ -1,7 +1,7 @@
 //! The timer thread: one for the whole process, started when it is first needed.
 //!
-//! An alarm waker runs the hand-off of a queue, and that wakes tasks. A waker that blocks holds up all alarms of the process, as it
-//! would hold up the timers of its runtime. A waker that panics does not: the panic ends there.
+//! An alarm waker runs a hand-off, which wakes tasks. So a waker that blocks delays all alarms of the process, as it
+//! would delay the timers of its runtime. A waker that panics does not: the thread catches the panic.
 
 use core::{task::Waker, time::Duration};
 use std::{
@@ -12,16 +12,15 @@ use std::{
     time::Instant,
 };
 
-/// The least time between two alarms of one alarm. What has come due meanwhile is granted together, which costs a seventh
-/// of the processor time; the rate makes up for the lateness.
+/// The least time between two rings of one alarm. Waiters that have come due meanwhile are granted together, and take
+/// only a seventh of the processor time that single alarms take. The catch-up makes up for the lateness.
 const LEAST_BETWEEN: Duration = Duration::from_micros(500);
 
-/// The alarms that are set, by time. The number makes two of one time differ.
+/// The alarms that are set, by time. The number tells apart two of the same time.
 #[derive(Debug, Default)]
 struct Alarms {
     set: BTreeMap<(Instant, u64), Waker>,
     next: u64,
-    /// Whether the thread runs.
     runs: bool,
 }
 
@@ -35,7 +34,7 @@ static TIMER: LazyLock<TimerThread> = LazyLock::new(TimerThread::default);
 
 impl TimerThread {
     fn lock(&self) -> MutexGuard<'_, Alarms> {
-        // Nothing foreign runs under the lock, so that nothing is left half done.
+        // A panic under this lock (no thread can be spawned) leaves nothing half done.
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -52,7 +51,7 @@ impl TimerThread {
                     // Unwind safe: a waker is consumed whole.
                     let rung =
                         catch_unwind(AssertUnwindSafe(|| due.map(|(_, alarm_waker)| alarm_waker.wake())));
-                    // To drop a payload may panic, too.
+                    // Dropping a payload may panic, too.
                     drop(catch_unwind(AssertUnwindSafe(|| drop(rung))));
                     self.lock()
                 }
@@ -63,7 +62,6 @@ impl TimerThread {
         }
     }
 
-    /// Starts the thread unless it runs.
     fn start(&'static self, alarms: &mut Alarms) {
         if !alarms.runs {
             let spawned = thread::Builder::new().name("tidegate-timer".into()).spawn(|| self.run());
@@ -75,7 +73,6 @@ impl TimerThread {
     }
 }
 
-/// One alarm.
 #[derive(Debug)]
 pub(super) struct ThreadAlarm(Option<(Instant, u64)>);
 
@@ -84,13 +81,14 @@ impl ThreadAlarm {
         Self(None)
     }
 
-    /// Has the alarm waker woken after that time, in place of what was set before.
+    /// Has the alarm waker woken after `wait`, in place of what was set before.
     pub(super) fn set(&mut self, wait: Duration, alarm_waker: &Waker) {
         let alarm_waker = alarm_waker.clone();
         let now = Instant::now();
         let mut at = now + wait;
         if let Some((last, _)) = self.0 {
-            // It has rung by then.
+            // The last alarm has rung if its time has passed; then keep the distance from it. One that has not rung is
+            // replaced.
             at = if last <= now { at.max(last + LEAST_BETWEEN) } else { at };
         }
         let replaced = {

@@ -1,4 +1,4 @@
-//! What changes the TAT: taking permits, charging, and giving back.
+//! What changes the TAT: taking, charging, and giving back.
 
 use super::{Caller, Core, MOST_PARKED};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Core {
-    /// What so many permits cost.
+    /// The cost of `permits` in ticks, unless they are more than one request can be for.
     pub(crate) fn cost(&self, permits: Permits) -> Result<u64, Denied> {
         match self.frame.scale().cost(permits) {
             Some(cost) if !self.is_above_deferred(permits) => Ok(cost),
@@ -19,9 +19,10 @@ impl Core {
         }
     }
 
-    /// Takes `cost` ticks if they conform; else from which tick on they do. The caller has found the queue empty.
+    /// Takes `cost` ticks, or returns from which tick on they conform. The caller makes sure that no waiter comes
+    /// first.
     pub(crate) fn take(&mut self, cost: u64, caller: Caller) -> Result<Grant, u64> {
-        // Nothing can be had at any time, and is compared with no time.
+        // Zero ticks always conform, and are compared with no time.
         if cost > 0 {
             let floor = self.floor_of(caller);
             match decide(self.tat, self.now, floor, cost, self.frame.scale().limit) {
@@ -37,7 +38,6 @@ impl Core {
         self.tat = tat;
     }
 
-    /// What the latest admission leaves.
     pub(super) fn grant(&self, cost: u64) -> Grant {
         Grant { cost, receipt: self.receipt() }
     }
@@ -46,13 +46,13 @@ impl Core {
         self.ledger.receipt(self.frame.scale().per_permit)
     }
 
-    /// Adds `cost` ticks without asking. The error is the most ticks that the word can take.
+    /// Adds `cost` ticks even if they do not conform. The error is the most ticks that the word can take.
     pub(crate) fn charge(&mut self, cost: u64) -> Result<(), u64> {
         if cost == 0 {
             return Ok(());
         }
         if charged(self.tat, self.now, cost).is_none() {
-            // Late in the life of the frame there may be less room than the first numbers offer.
+            // A new frame with base zero has the most room.
             let ahead = self.tat.saturating_sub(self.now);
             let (_, fresh) = Frame::next(*self.frame.scale(), self.now_ns, MAX_TAT, 0);
             let most = (MAX_TAT - fresh).saturating_sub(ahead);
@@ -68,19 +68,19 @@ impl Core {
         Ok(())
     }
 
-    /// When there is no debt any more: the clock reading.
+    /// The clock reading at which a debt is paid.
     pub(crate) fn paid_ns(&self) -> u64 {
         self.frame.conforms_at(self.tat.into())
     }
 
-    /// Gives so many ticks back, up to a full burst.
+    /// Gives `ticks` back, at most until the bucket is full.
     pub(crate) fn refund(&mut self, ticks: u64) {
         if self.lower(ticks) {
             self.ledger.note(self.tat - self.now);
         }
     }
 
-    /// Lowers the TAT by so many ticks, but not below the present. Whether it was above.
+    /// Lowers the TAT by `ticks`, but not below now. Returns whether it was above now.
     fn lower(&mut self, ticks: u64) -> bool {
         let above = self.tat > self.now;
         if above {
@@ -89,55 +89,54 @@ impl Core {
         above
     }
 
-    /// Moves what is parked to the word, as far as a request calls for it that falls short by so many ticks: `take` takes
-    /// up to so many millionths of a permit. Whether there was anything.
+    /// Moves parked permits into the word for a request that lacks `short` ticks. `take(n)` removes up to n millionths
+    /// from the slots and returns how many. Returns whether any moved.
     pub(crate) fn reclaim(&mut self, short: u64, take: impl FnOnce(u64) -> u64) -> bool {
         let scale = *self.frame.scale();
-        // Rounded up: a request that is given all that it needs must not be left short of a tick.
+        // Rounded up, so that a request that gets all that it lacks does not lack a tick.
         let millionths = |ticks: u64| {
             let all = (u128::from(ticks) * u128::from(Permits::MILLION)).div_ceil(scale.per_permit.into());
             u64::try_from(all).unwrap_or(u64::MAX).min(MOST_PARKED)
         };
-        // In whole permits, if that does not overflow the bucket.
+        // Whole permits, if they do not overflow the bucket.
         let wanted = millionths(short).next_multiple_of(Permits::MILLION);
         let taken = take(wanted.min(millionths(self.tat.saturating_sub(self.now))));
         self.lower(scale.parked(taken));
         taken > 0
     }
 
-    /// Makes the burst full again.
+    /// Makes the bucket full again.
     pub(crate) fn reset(&mut self) {
         self.tat = self.tat.min(self.now);
         self.ledger.close();
     }
 
-    /// Gives a grant back that was not used, as far as it would not have overflowed since. Whether that is anything.
+    /// Gives an unused grant back, except for what would have overflowed since. Returns whether anything went back.
     pub(crate) fn give_back(&mut self, grant: Grant) -> bool {
-        let good = self.good(&grant);
-        self.ledger.shrink(&grant.receipt, good);
-        self.tat -= good;
-        good > 0
+        let returnable = self.returnable(&grant);
+        self.ledger.shrink(&grant.receipt, returnable);
+        self.tat -= returnable;
+        returnable > 0
     }
 
     /// Whether all of a grant can still go back.
     pub(crate) fn is_whole(&mut self, grant: &Grant) -> bool {
-        self.good(grant) == grant.receipt.convert(grant.cost, self.frame.scale().per_permit)
+        self.returnable(grant) == grant.receipt.convert(grant.cost, self.frame.scale().per_permit)
     }
 
-    /// Dates a grant that is whole anew: as if it had gone back, and were made now.
+    /// Replaces a whole grant with one dated now.
     pub(crate) fn renew(&mut self, grant: Grant) -> Grant {
-        let cost = self.good(&grant);
+        let cost = self.returnable(&grant);
         self.give_back(grant);
-        // As in `take`.
         if cost > 0 {
             self.admit(self.tat.max(self.floor) + cost, self.floor);
         }
         self.grant(cost)
     }
 
-    fn good(&mut self, grant: &Grant) -> u64 {
+    fn returnable(&mut self, grant: &Grant) -> u64 {
         self.ledger.compare(self.tat, self.floor);
-        let good = self.ledger.good(grant.cost, &grant.receipt, self.frame.scale().per_permit);
-        good.min(self.tat.saturating_sub(self.floor))
+        let returnable = self.ledger.returnable(grant.cost, &grant.receipt, self.frame.scale().per_permit);
+        returnable.min(self.tat.saturating_sub(self.floor))
     }
 }

@@ -1,10 +1,10 @@
 //! Another quota for a live limiter.
 //!
-//! 1. Waiters that are due by the old quota have been granted, so that time that has passed counts at the old rate.
-//! 2. The level is converted, rounded down to a tick of the new scale, and the new frame published at the end of the step.
-//! 3. The waiters are priced anew. A waiter that asks for more than the new burst is refused; so is, by the hand-off that
-//!    follows, one that can no longer be served in time.
-//! 4. A grant from before can still go back as far as the ledger says.
+//! 1. Waiters that are due by the old quota have been granted, so time that has passed counts at the old rate.
+//! 2. The level is converted, rounded down to a tick of the new scale. The end of the step publishes the new frame.
+//! 3. The waiters get new costs. A waiter for more than the new burst is refused. The hand-off that follows refuses
+//!    those that can no longer meet their deadlines.
+//! 4. An earlier grant can still go back as far as the ledger says.
 
 use core::task::Waker;
 
@@ -19,15 +19,13 @@ use crate::{
 };
 
 impl Core {
-    // === what is set aside ===
-
-    /// A handle comes that may park permits; whether it is the first.
+    /// Adds a handle that may park permits. Returns whether it is the first.
     pub(crate) const fn attach(&mut self) -> bool {
         self.handles += 1;
         self.handles == 1
     }
 
-    /// A handle that may park permits leaves; whether it was the last.
+    /// Removes a handle that may park permits. Returns whether it was the last.
     pub(crate) const fn detach(&mut self) -> bool {
         self.handles -= 1;
         self.handles == 0
@@ -37,14 +35,13 @@ impl Core {
         self.handles > 0
     }
 
-    /// Defers to set so many permits aside if a waiter asks for more than would be left. Whether one does.
+    /// Puts off setting `permits` aside while a waiter asks for more than would be left. Returns whether it is put off.
     pub(crate) fn defer_set_aside(&mut self, permits: u64) -> bool {
         self.deferred = permits;
         self.deferred = if self.needs_deferred() { permits } else { 0 };
         self.deferred > 0
     }
 
-    /// What was deferred, if no waiter needs it any more.
     pub(crate) fn take_deferred(&mut self) -> Option<u64> {
         if self.deferred == 0 || self.needs_deferred() {
             return None;
@@ -62,21 +59,16 @@ impl Core {
         needs
     }
 
-    /// The most permits that one request can be for.
     pub(crate) const fn largest_request(&self) -> u64 {
         let scale = self.frame.scale();
         (scale.limit / scale.per_permit).saturating_sub(self.deferred)
     }
 
-    /// Whether a request is for more than can be granted once what is deferred has been set aside.
     pub(super) fn is_above_deferred(&self, permits: Permits) -> bool {
         self.deferred > 0 && permits > Permits::from(self.largest_request())
     }
 
-    // === another quota ===
-
-    /// Replaces the quota, with a scale that may have a smaller burst. The wakers of the waiters that it refuses are left
-    /// in `refused`.
+    /// Replaces the quota, with a scale that may have a smaller burst. `refused` gets the wakers of refused waiters.
     pub(crate) fn rescale(
         &mut self,
         quota: Quota,
@@ -91,12 +83,12 @@ impl Core {
         let level = i128::from(old.limit) - ahead;
         let level = match inherit {
             Inherit::AsIs => convert(level),
-            // Of the whole burst: what is set aside may have been used before it was.
+            // From the whole burst: what is set aside may have been used before it was.
             Inherit::Additively => full(&quota, &scale) + convert(level - full(&self.quota, &old)),
             Inherit::Proportionally => proportion(level, scale.limit, old.limit),
             Inherit::Reset => i128::from(quota.initial()) * i128::from(scale.per_permit),
         };
-        // The credit of a busy queue may go beyond a full burst.
+        // With the credit of a busy queue the level may exceed a full burst.
         let credit = if ahead < 0 { scale.catch_up } else { 0 };
         let ahead = i128::from(scale.limit) - level.min(i128::from(scale.limit) + i128::from(credit));
         let (_, fresh) = Frame::next(scale, self.now_ns, MAX_TAT, 0);
@@ -110,7 +102,7 @@ impl Core {
         self.ledger.rescale(old.per_permit, scale.per_permit);
         self.reframe(scale, ahead);
         if inherit == Inherit::AsIs {
-            // The other bucket may have been above the smaller burst.
+            // The bucket without the grant may have been above the smaller burst.
             self.ledger.note(self.tat.saturating_sub(self.now));
         } else {
             self.ledger.close();

@@ -124,7 +124,7 @@ impl Rig {
             let cost = core.cost(permits.into()).unwrap();
             core.look(cost, Caller::Try)
                 .and_then(|()| core.take(cost, Caller::Try))
-                .map_err(|tick| core.frame().instant(tick))
+                .map_err(|tick| core.frame().reading_at(tick))
         })
     }
 
@@ -132,7 +132,7 @@ impl Rig {
     pub(super) fn take_as_waiter(&mut self, permits: u64) -> Result<Grant, u64> {
         self.step(|core| {
             let cost = core.cost(permits.into()).unwrap();
-            core.take(cost, Caller::Waiter).map_err(|tick| core.frame().instant(tick))
+            core.take(cost, Caller::Waiter).map_err(|tick| core.frame().reading_at(tick))
         })
     }
 

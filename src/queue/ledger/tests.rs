@@ -27,7 +27,7 @@ impl Bucket {
     /// How much of it is good.
     pub(super) fn good(&mut self, (cost, receipt): &(u64, Receipt)) -> u64 {
         self.ledger.compare(self.tat, self.now);
-        self.ledger.good(*cost, receipt, 10).min(self.tat.saturating_sub(self.now))
+        self.ledger.returnable(*cost, receipt, 10).min(self.tat.saturating_sub(self.now))
     }
 
     pub(super) fn give_back(&mut self, grant: &(u64, Receipt)) -> u64 {
@@ -113,7 +113,7 @@ fn of_too_many_notes_the_two_oldest_are_made_one_with_the_lesser_distance() {
         receipts.push(ledger.receipt(10));
     }
     assert_eq!(ledger.notes.len(), NOTES);
-    let good: Vec<_> = receipts.iter().map(|receipt| ledger.good(1_000, receipt, 10)).collect();
+    let good: Vec<_> = receipts.iter().map(|receipt| ledger.returnable(1_000, receipt, 10)).collect();
     // That of the first note counts for the second as well.
     let mut want: Vec<_> = (1..=NOTES as u64 + 1).map(|n| n * 10).chain([1_000]).collect();
     want[1] = 10;
@@ -188,9 +188,9 @@ fn the_distances_since_a_grant_shrink_by_what_goes_back() {
     // What becomes closer than one before it takes its place.
     bucket.ledger.shrink(&first, 7);
     assert_eq!(bucket.kept(), [8, 28]);
-    assert_eq!(bucket.ledger.good(40, &first, 10), 8);
+    assert_eq!(bucket.ledger.returnable(40, &first, 10), 8);
     bucket.ledger.shrink(&first, 100);
-    assert_eq!(bucket.ledger.good(40, &first, 10), 0, "no less than nothing");
+    assert_eq!(bucket.ledger.returnable(40, &first, 10), 0, "no less than nothing");
 }
 
 #[test]
@@ -213,16 +213,16 @@ fn conversions_round_the_safe_way() {
                 let mut ledger = Ledger::new();
                 let receipt = ledger.receipt(old);
                 ledger.note(ahead);
-                let before = ledger.good(4 * old, &receipt, old);
+                let before = ledger.returnable(4 * old, &receipt, old);
                 ledger.rescale(old, new);
-                let after = ledger.good(4 * old, &receipt, new);
+                let after = ledger.returnable(4 * old, &receipt, new);
                 // In units that are parts of both.
                 assert!(after * old <= before * new, "{old} {new} {ahead}: {before} {after}");
                 assert!((after + 1) * old > before * new, "{old} {new} {ahead}: {before} {after}");
                 assert_eq!(receipt.convert(4 * old, new), 4 * new);
                 // And back again.
                 ledger.rescale(new, old);
-                assert!(ledger.good(4 * old, &receipt, old) <= before, "{old} {new} {ahead}");
+                assert!(ledger.returnable(4 * old, &receipt, old) <= before, "{old} {new} {ahead}");
             }
         }
     }
@@ -238,11 +238,11 @@ fn books_do_not_overflow_at_the_extremes() {
         ledger.move_origin();
     }
     ledger.rescale(1, MAX_TAT);
-    assert_eq!(ledger.good(u64::MAX, &receipt, MAX_TAT), u64::MAX);
+    assert_eq!(ledger.returnable(u64::MAX, &receipt, MAX_TAT), u64::MAX);
     ledger.shrink(&receipt, u64::MAX);
-    assert_eq!(ledger.good(u64::MAX, &receipt, MAX_TAT), 0);
+    assert_eq!(ledger.returnable(u64::MAX, &receipt, MAX_TAT), 0);
     ledger.rescale(MAX_TAT, 1);
     let receipt = ledger.receipt(MAX_TAT);
-    assert_eq!(ledger.good(MAX_TAT, &receipt, MAX_TAT), MAX_TAT);
-    assert_eq!(ledger.good(MAX_TAT, &receipt, 1), 1);
+    assert_eq!(ledger.returnable(MAX_TAT, &receipt, MAX_TAT), MAX_TAT);
+    assert_eq!(ledger.returnable(MAX_TAT, &receipt, 1), 1);
 }

@@ -80,7 +80,7 @@ fn a_node_is_put_behind_those_that_lead() {
         (&[1, 3], &[9, 1, 3]),
         (&[2, 4], &[2, 4, 9]),
         (&[2, 4, 1, 3], &[2, 4, 9, 1, 3]),
-        // Only those at the front lead.
+        // An entry leads only if all entries before it lead, too.
         (&[2, 1, 4], &[2, 9, 1, 4]),
     ] {
         let mut list = List::<u32, u32>::new(super::ListId::unique());

@@ -74,7 +74,7 @@ fn one_takes_what_is_in_the_hand_of_another() {
         ];
         assert_order(2, 1, threads, right);
     }
-    // Who has something in hand is not refused.
+    // A `Local` that holds permits is not refused.
     for (held, right) in [(0, true), (1, false)] {
         let calls: &[Row<Spec>] = &[(Call::ByHand, Answer::Held(held), 0, 1), (Call::ByHand, REFUSED, 2, 3)];
         assert_order(1 + held, 1, [calls], right);

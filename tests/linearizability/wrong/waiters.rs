@@ -20,7 +20,7 @@ fn who_waits_is_passed_by() {
             Call::UpTo(_) => (Answer::Count(1), Answer::Count(0)),
             _ => (DONE, Answer::Wait(2_000)),
         };
-        // One that begins before somebody waits, or after.
+        // A call that begins before a waiter joins, or after.
         for (from, answer, right) in
             [(0, taken, true), (2, taken, false), (0, refused, true), (2, refused, true)]
         {
@@ -96,7 +96,7 @@ fn a_grant_is_lost_or_comes_back_twice() {
     }
 }
 
-/// The bucket was full after the grant, so that the grant has cost nobody anything.
+/// The bucket was full after the grant, so the grant has cost no other caller a permit.
 #[test]
 fn a_grant_comes_back_as_a_second_burst() {
     for (left, right) in [(0, true), (1, false)] {

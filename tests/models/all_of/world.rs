@@ -183,7 +183,7 @@ impl World {
         self.woken.lock().unwrap().pop_front()
     }
 
-    /// All callers that were woken look, except those that are `doomed` now.
+    /// Polls all callers that were woken, except the callers that are `doomed`.
     pub(super) fn run(&mut self, mut doomed: impl FnMut() -> bool) -> Outcome {
         for number in 0..self.callers.len() {
             if self.callers[number].how == How::Tries {

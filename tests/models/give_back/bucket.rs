@@ -32,7 +32,7 @@ impl Bucket {
         i64::try_from(ns).unwrap() * self.per_ns()
     }
 
-    /// What is there, in whole permits.
+    /// The permits available, in whole permits.
     pub(super) fn available(&self) -> i64 {
         (self.burst * PERMIT - self.ahead.max(0)).div_euclid(PERMIT)
     }
@@ -59,8 +59,8 @@ impl Bucket {
         self.ahead = self.ahead.min(0);
     }
 
-    /// Another rate and burst. With `floor` before the present, as much beyond the burst is kept by the old rate, and up
-    /// to the same time by the new one.
+    /// Another rate and burst. With `floor` before the present, as much beyond the burst is kept by the old rate, and
+    /// up to the same time by the new one.
     pub(super) fn change(&mut self, every_ms: i64, burst: i64, inherit: Inherit, floor: i64) {
         let level = self.burst * PERMIT - self.ahead.max(floor);
         let kept = match inherit {

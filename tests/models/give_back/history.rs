@@ -197,7 +197,7 @@ impl<'a> History<'a> {
         self.taken(n, reservation, 0)
     }
 
-    /// The alarm rings, so that all who are due are granted before what follows.
+    /// The alarm rings, so that all due waiters are granted before the next step.
     fn ring(&mut self) -> Outcome {
         self.clock.ring();
         self.observe()

@@ -112,8 +112,8 @@ impl<'a> History<'a> {
         self.clock.step_back(ns);
     }
 
-    /// How far the arrival time may be ahead of the present when a call has noticed a step back. A step of less than the
-    /// skew is not noticed, and the thread that notices may be ahead of the one that noted.
+    /// How far the arrival time may be ahead of the present when a call has noticed a step back. A step of less than
+    /// the skew is not noticed, and the thread that notices may be ahead of the one that noted.
     fn most(&self) -> i64 {
         self.noted.max(self.rate.full()) + 2 * self.rate.skew()
     }
@@ -257,8 +257,8 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    /// From here on the clock is steady, and nobody else calls. A call that tries again and again, or a waiter, is
-    /// admitted in time.
+    /// From here on the clock is steady, and there are no other calls. A call that tries again and again, or a waiter,
+    /// is granted in time.
     fn recovers(&mut self) -> Outcome {
         while self.waiting.pop_back().is_some() {
             self.subject.leave(self.waiting.len());

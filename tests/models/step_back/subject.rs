@@ -94,7 +94,7 @@ impl Subject {
         }
     }
 
-    /// Looks what is there.
+    /// Reads the level.
     pub(super) fn look(&self) {
         match self {
             Self::Limiter(limiter, _) => _ = limiter.available(),

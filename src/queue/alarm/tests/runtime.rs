@@ -114,7 +114,7 @@ fn a_runtime_without_timers_is_done_without() {
     assert_eq!(bells.next().0, 1);
 }
 
-/// Nobody may be driving it.
+/// Its thread may not be driving it.
 #[test]
 fn a_runtime_of_one_thread_is_no_home() {
     let runtime = current_thread();

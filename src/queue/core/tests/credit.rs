@@ -1,4 +1,4 @@
-//! What a late hand-off leaves, and for how long.
+//! The credit that a late hand-off leaves, and for how long.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! A model of the core: one bucket in exact arithmetic, in *atoms*, of which there are 10^9 to a permit, and as many to a
-//! nanosecond as there are permits to a second. It knows no frames: the TAT is so many atoms ahead of the present.
+//! A model of the core: one bucket in exact arithmetic, in *atoms*, of which there are 10^9 to a permit, and as many to
+//! a nanosecond as there are permits to a second. It knows no frames: the TAT is so many atoms ahead of the present.
 //!
 //! Beside it there is a second bucket, which never saw the permits that go unused. What goes back must not make ours
 //! fuller than that. How much that is to the tick: `model/history.rs`.
@@ -30,7 +30,7 @@ pub(super) struct Waiting {
     pub(super) unused: bool,
 }
 
-/// What a hand-off comes to.
+/// The result of a hand-off.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// Of the grants that go unused it is that one.

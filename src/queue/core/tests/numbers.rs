@@ -37,7 +37,7 @@ fn the_origin_moves_and_the_level_stays() {
     }
 }
 
-/// In a queue that nobody has looked after for a hundred years.
+/// In a queue whose hand-off has not run for a hundred years.
 #[test]
 fn a_waiter_is_granted_at_the_reading_at_which_the_origin_moves() {
     let mut rig = Rig::of("1/day burst 2 initial 0");

@@ -210,7 +210,7 @@ impl History {
         let core = &mut self.rig.core;
         let cost = core.cost(permits).unwrap();
         if !core.is_empty() && cost > 0 {
-            let turn = core.look(cost, Caller::Try).map_err(|tick| core.frame().instant(tick));
+            let turn = core.look(cost, Caller::Try).map_err(|tick| core.frame().reading_at(tick));
             assert_eq!(turn, Err(self.model.turn(atoms)));
             return;
         }
@@ -219,7 +219,7 @@ impl History {
         let taken = core.take(cost, caller);
         assert_eq!(look.err(), taken.err());
         let expected = self.model.take(atoms, caller, unused);
-        assert_eq!(taken.map(drop).map_err(|tick| core.frame().instant(tick)), expected);
+        assert_eq!(taken.map(drop).map_err(|tick| core.frame().reading_at(tick)), expected);
         if let (Ok(grant), true) = (taken, unused && cost > 0) {
             self.model.name_latest(grant);
         }

@@ -69,7 +69,8 @@ fn a_grant_goes_back_under_another_quota_if_the_level_was_kept() {
     }
 }
 
-/// Of 10 permits 7 are taken, 4 of them held. Without those a burst of 5 would have had 5 and not 3.
+/// Of 10 permits 7 are taken, 4 of them by a grant that goes back. Without that grant a burst of 5 would have had 5 and
+/// not 3.
 #[test]
 fn what_a_smaller_burst_cuts_off_does_not_go_back() {
     let mut rig = Rig::of("10/s burst 10");

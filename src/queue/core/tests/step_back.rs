@@ -69,7 +69,7 @@ fn a_debt_is_told_from_a_step_and_published() {
 #[test]
 fn a_reading_before_the_origin_begins_a_new_frame() {
     let mut rig = empty();
-    let origin_ns = rig.core.frame.instant(rig.core.frame.base());
+    let origin_ns = rig.core.frame.reading_at(rig.core.frame.base());
     rig.now_ns = origin_ns;
     rig.step(|_| ());
     assert_eq!(rig.thaw.unwrap().frame, None);
@@ -113,7 +113,7 @@ fn a_grant_from_before_a_late_reading_goes_back() {
     let permit = rig.permits(1) as u64;
     let grant = rig.take(3).unwrap();
     rig.word = rig.word.with_tat(rig.word.tat() + permit);
-    rig.now_ns = rig.core.frame.instant(rig.core.frame.base()) - 1;
+    rig.now_ns = rig.core.frame.reading_at(rig.core.frame.base()) - 1;
     assert!(rig.step(|core| core.is_whole(&grant)));
     assert!(rig.thaw.unwrap().frame.is_some());
 }

@@ -1,4 +1,4 @@
-//! The hand-off: what a waker may do, and that no call to look again is lost.
+//! The hand-off: wakers that call the limiter, and notes, none of which is lost.
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn a_waker_may_call_back_into_the_limiter() {
     assert_eq!((limiter.waiting(), state(&limiter).1), (0, HandOff::Idle));
 }
 
-/// A thread that finds the hand-off running leaves a note: the waker's reset is seen to in another round.
+/// A thread that finds the hand-off running leaves a note: another round grants what the waker's reset made available.
 #[test]
 fn a_call_during_a_hand_off_makes_it_go_round_again() {
     let (limiter, clock) = dialed("1/s burst 3 initial 0");
@@ -80,7 +80,7 @@ fn more_waiters_than_a_batch_are_all_woken() {
     assert!(waiters.iter_mut().all(|waiter| poll(waiter).is_ready()));
 }
 
-/// Wakes in between find the limiter unlocked, also those of a batch that was full.
+/// Wakers find the limiter unlocked, also the wakers of a full batch.
 #[test]
 fn wakers_of_a_full_batch_may_take_what_is_left() {
     let (limiter, _clock) = dialed("1/s burst 100 initial 0");

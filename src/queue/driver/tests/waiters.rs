@@ -1,4 +1,4 @@
-//! Waiters polled by hand.
+//! Waiters that the test polls.
 
 use super::*;
 use crate::AcquireNOwned;

@@ -1,9 +1,10 @@
-//! What has happened to the bucket of the model: the times it was compared with, the grants that go unused, and what was
-//! admitted when.
+//! What has happened to the bucket of the model: the times it was compared with, the grants that go unused, and what
+//! was admitted when.
 //!
-//! What goes back is reckoned twice. By the rule: it is the least of the cost, of how far ours was ahead at each comparison
-//! since, and of how far it is ahead now; here all comparisons are kept. And as long as nothing else has gone back since
-//! the grant, by a bucket of its own that has seen all but this grant, and stops at each time that ours is compared with.
+//! What goes back is reckoned twice. By the rule: it is the least of the cost, of how far ours was ahead at each
+//! comparison since, and of how far it is ahead now; here all comparisons are kept. And as long as nothing else has
+//! gone back since the grant, by a bucket of its own that has seen all but this grant, and stops at each time that ours
+//! is compared with.
 
 use super::{Model, SKEW};
 use crate::queue::{entry::Grant, ledger::NOTES};
@@ -45,7 +46,7 @@ impl History {
         self.comparisons.push((ahead.max(0), number));
     }
 
-    /// How many comparisons were closer than all after them, those with one time counted as one.
+    /// The number of comparisons that were closer than all later ones. Comparisons with the same time count once.
     fn closest(&self) -> usize {
         let (mut least, mut count, mut last) = (i128::MAX, 0, 0);
         for &(ahead, number) in self.comparisons.iter().rev() {

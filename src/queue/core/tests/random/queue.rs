@@ -31,13 +31,13 @@ impl History {
                     return;
                 }
                 Err(tick) => {
-                    let due_ns = self.rig.core.frame().instant(tick);
+                    let due_ns = self.rig.core.frame().reading_at(tick);
                     assert_eq!(expected, Err(due_ns));
                     due_ns
                 }
             }
         } else {
-            let due_ns = self.rig.core.frame().instant(self.rig.core.turn(cost));
+            let due_ns = self.rig.core.frame().reading_at(self.rig.core.turn(cost));
             assert_eq!(due_ns, self.model.turn(atoms));
             due_ns
         };
