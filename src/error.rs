@@ -52,18 +52,22 @@ impl NotYet {
     /// Waiters in the queue count. A waiter that is granted at the same moment may count twice, which makes the time
     /// too long. The time is never too short. See the example of [`NotYet`].
     pub const fn retry_after(&self) -> Duration {
-        Duration::from_nanos(self.ticks.div_ceil(self.per_ns.get()))
+        Duration::from_nanos(self.wait_ns())
     }
 
     /// [`retry_after`](Self::retry_after) rounded up to whole seconds, as in HTTP's `Retry-After`.
     pub const fn retry_after_secs(&self) -> u64 {
-        self.ticks.div_ceil(self.per_ns.get()).div_ceil(1_000_000_000)
+        self.wait_ns().div_ceil(1_000_000_000)
+    }
+
+    const fn wait_ns(&self) -> u64 {
+        self.ticks.div_ceil(self.per_ns.get())
     }
 }
 
 impl PartialEq for NotYet {
     fn eq(&self, other: &Self) -> bool {
-        self.retry_after() == other.retry_after()
+        self.wait_ns() == other.wait_ns()
     }
 }
 
@@ -216,12 +220,12 @@ impl Error for AcquireError {}
 pub struct TooMany {
     requested: Permits,
     burst: u64,
-    set_aside: u64,
+    largest: u64,
 }
 
 impl TooMany {
     pub(crate) const fn new(requested: Permits, burst: u64, largest: u64) -> Self {
-        Self { requested, burst, set_aside: burst - largest }
+        Self { requested, burst, largest }
     }
 
     /// The permits asked for.
@@ -236,22 +240,21 @@ impl TooMany {
 
     /// The part of the burst that is set aside for a [`PerCore`](crate::PerCore).
     pub const fn set_aside(&self) -> u64 {
-        self.set_aside
+        self.burst - self.largest
     }
 
     /// The most permits that one request can take: the burst less the part set aside.
     pub const fn largest(&self) -> u64 {
-        self.burst - self.set_aside
+        self.largest
     }
 }
 
 impl fmt::Display for TooMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { requested, burst, set_aside } = self;
-        let largest = self.largest();
+        let Self { requested, burst, largest } = self;
         write!(f, "rate limited: a request for {requested} permits is more than the burst of {burst}")?;
-        if *set_aside != 0 {
-            write!(f, " less {set_aside} set aside for a PerCore")?;
+        if largest < burst {
+            write!(f, " less {} set aside for a PerCore", self.set_aside())?;
         }
         write!(f, ": ask for at most {largest} or raise the burst")
     }

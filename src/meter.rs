@@ -63,16 +63,17 @@ impl Meter {
 
     #[inline]
     pub(crate) fn is_owned(&self) -> bool {
-        self.word.load().is_owned()
+        self.word().is_owned()
     }
 
+    #[inline]
     pub(crate) fn word(&self) -> State {
         self.word.load()
     }
 
     /// The word as a number, to tell whether it has changed.
     pub(crate) fn bits(&self) -> u64 {
-        self.word.load().to_bits()
+        self.word().to_bits()
     }
 
     /// Takes `permits` if they conform at `now_ns`, and up to `most` more whole permits that conform.

@@ -202,7 +202,7 @@ impl Slots {
 
     /// Updates the demand after a draw: the drawer got `got.0` of the `got.1` permits that it had room for. `granted`
     /// says whether its own request was granted.
-    pub(crate) fn settle(
+    pub(crate) fn end_draw(
         &self,
         demand: &mut Demand,
         held: u64,

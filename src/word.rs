@@ -132,7 +132,7 @@ impl Word {
         self.0.compare_exchange_weak(seen.0, new.0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    /// Sets OWNED: only the caller, who holds the queue's lock, writes the word now. Returns the state before.
+    /// Sets OWNED, so that only the lock holder writes the word. Returns the state before.
     pub(crate) fn freeze(&self) -> State {
         // Acquire: pairs with the Release of `exchange`. Every exchange fails from here on, by the coherence of the
         // word.

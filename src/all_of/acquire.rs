@@ -130,12 +130,12 @@ impl<C: Clock> AcquireAll<C> {
                 driver.time_until(*permits).map_or(0, |wait| wait.as_nanos() as u64)
             });
         }
-        self.settle()
+        self.use_or_join_front()
     }
 
     /// Every limit has granted its part. If all grants are still whole, the call is done. Otherwise it gives them back
     /// and joins the front of all queues in the same hold of the locks, so that no other caller takes what goes back.
-    fn settle(&mut self) -> Stage<C> {
+    fn use_or_join_front(&mut self) -> Stage<C> {
         let mut steps = lock_all(&self.members);
         let grants = core::mem::take(&mut self.held).into_iter().flatten();
         let grants: Vec<_> = grants.collect();

@@ -316,7 +316,7 @@ fn a_waiter_that_leaves_lets_the_next_have_what_was_reclaimed() {
     });
 }
 
-/// The slot is known to be empty when two are parked there. Who has one of them finds the other.
+/// The slots are known to be empty when a drawer parks two permits. A thread that takes one of them can steal the other.
 #[test]
 fn what_is_seen_to_be_parked_is_not_known_to_be_empty() {
     check(EXHAUSTIVE, || {

@@ -39,12 +39,13 @@ fn draw_or_steal<C: Clock>(
                 slots.forget_empty();
                 Ok(())
             }
-            // As in `try_steal`: the slots were empty while the word had too little.
+            // One pass of `try_steal`, which would take a third more instructions: the slots were empty while the word
+            // had too little.
             Taken::NotYet(not_yet) if driver.meter().bits() == word => Err(not_yet.into()),
-            Taken::NotYet(_) | Taken::Slow => driver.settle(permits, now_ns, Taken::Slow),
+            Taken::NotYet(_) | Taken::Slow => driver.finish_take(permits, now_ns, Taken::Slow),
         };
     }
-    driver.settle(permits, now_ns, draw_share(driver, slots, slot, permits, sizing, now_ns))
+    driver.finish_take(permits, now_ns, draw_share(driver, slots, slot, permits, sizing, now_ns))
 }
 
 /// As [`take_shared`], without stealing, for callers that wait if it fails.
@@ -79,7 +80,7 @@ fn draw_share<C: Clock>(
         _ => (false, 0),
     };
     draw.bring(more * Permits::MILLION);
-    slots.settle(&mut demand, draw.held(), (more, room), granted, sizing, now_ns);
+    slots.end_draw(&mut demand, draw.held(), (more, room), granted, sizing, now_ns);
     draw.set_demand(demand);
     if slots.park(draw) {
         offer(driver);
@@ -122,7 +123,7 @@ impl LocalShare {
     ) -> Result<(), Denied> {
         let now_ns = driver.clock().now();
         if let Err((missing, refused)) = self.draw(driver, slots, permits, sizing, now_ns) {
-            driver.settle(missing, now_ns, refused)?;
+            driver.finish_take(missing, now_ns, refused)?;
             self.take_all_but(permits, missing);
         }
         Ok(())
@@ -167,7 +168,7 @@ impl LocalShare {
             self.held = more * Permits::MILLION;
         }
         let room = self.demand.claim;
-        slots.settle(&mut self.demand, self.held, (more, room), granted, sizing, now_ns);
+        slots.end_draw(&mut self.demand, self.held, (more, room), granted, sizing, now_ns);
         if granted { Ok(()) } else { Err((missing, drawn)) }
     }
 

@@ -23,11 +23,12 @@ impl<C: Clock> Driver<C> {
     #[inline]
     pub(crate) fn try_take(&self, permits: Permits) -> Result<(), Denied> {
         let now_ns = self.clock().now();
-        self.settle(permits, now_ns, self.meter().draw(permits, 0, now_ns))
+        self.finish_take(permits, now_ns, self.meter().draw(permits, 0, now_ns))
     }
 
+    /// Ends a call after its attempt without the lock.
     #[inline]
-    pub(crate) fn settle(&self, permits: Permits, now_ns: u64, taken: Taken) -> Result<(), Denied> {
+    pub(crate) fn finish_take(&self, permits: Permits, now_ns: u64, taken: Taken) -> Result<(), Denied> {
         match taken {
             Taken::Yes(_) => Ok(()),
             Taken::NotYet(not_yet) => match self.shares() {

@@ -187,14 +187,14 @@ fn after_a_draw_permits_are_scarce_or_not() {
         let all = slots(&[0]);
         let mut demand = Demand { claim: all.pool().claim(20), drawn_ns: 0, scarce: false };
         let held = if granted { got.0 * MILLION } else { 2 * MILLION };
-        all.settle(&mut demand, held, got, granted, Sizing::Adaptive, 7);
+        all.end_draw(&mut demand, held, got, granted, Sizing::Adaptive, 7);
         assert_eq!(demand, Demand { claim, drawn_ns: 7, scarce }, "{got:?}");
         assert_eq!(all.pool().claimed(), claim);
     }
     // All that there was room for, and yet not what was asked for.
     let all = slots(&[0]);
     let mut demand = Demand::default();
-    all.settle(&mut demand, 0, (0, 0), false, Sizing::Adaptive, 7);
+    all.end_draw(&mut demand, 0, (0, 0), false, Sizing::Adaptive, 7);
     assert!(demand.scarce);
 }
 

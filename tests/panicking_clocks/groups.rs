@@ -39,10 +39,19 @@ fn in_the_final_round(clock: &Fragile) -> (Limiter, Limiter, Pin<Box<AcquireAll<
     (a, b, group)
 }
 
+/// Runs the test with a clock that panics at the first reading, then at the second, and so on, until it says that the clock
+/// has not panicked.
+fn at_each_reading(test: impl Fn(usize) -> bool) {
+    let mut reading = 1;
+    while test(reading) {
+        reading += 1;
+    }
+}
+
 /// The permits of one limit that a call holds while it waits for another one.
 #[test]
 fn the_permits_that_a_call_holds_go_back() {
-    for reading in 1.. {
+    at_each_reading(|reading| {
         let clock = Fragile::default();
         let (a, b) = (limiter(&clock, 1, 100), limiter(&clock, 1, 100));
         let mut group = Box::pin(AllOf::new().and(&a, 3).and(&b, 2).acquire());
@@ -55,52 +64,47 @@ fn the_permits_that_a_call_holds_go_back() {
         drop(group);
         let left = (a.available(), b.available(), a.waiting(), b.waiting());
         assert_eq!(left, (3, 1, 0, 0), "reading {reading}");
-        if !panicked {
-            break;
-        }
-    }
+        panicked
+    });
 }
 
 #[test]
 fn a_final_round_that_cannot_begin_keeps_nothing() {
-    for reading in 1.. {
+    at_each_reading(|reading| {
         let clock = Fragile::default();
         let (a, b, mut group) = before_the_final_round(&clock);
         let panicked = clock.panics_in(reading, || assert!(poll(&mut group).is_pending()));
         drop(group);
         let left = (a.available(), b.available(), a.waiting(), b.waiting());
         assert_eq!(left, (10, 1, 0, 0), "reading {reading}");
-        if !panicked {
-            break;
-        }
-    }
+        panicked
+    });
 }
 
 #[test]
 fn a_final_round_that_is_left_stands_in_no_queue() {
-    for reading in 1.. {
+    at_each_reading(|reading| {
         let clock = Fragile::default();
         let (a, b, group) = in_the_final_round(&clock);
         let panicked = clock.panics_in(reading, || drop(group));
         assert_eq!((a.waiting(), b.waiting()), (0, 0), "reading {reading}");
-        if !panicked {
-            break;
-        }
-    }
+        panicked
+    });
 }
 
 /// The limit whose clock panics may lose its part. The others may not.
 #[test]
 fn a_final_round_that_was_granted_and_is_left_loses_one_part_at_most() {
-    for reading in 1.. {
+    at_each_reading(|reading| {
         let clock = Fragile::default();
         let (a, b, group) = in_the_final_round(&clock);
         clock.clock.advance(ms(1_000));
         assert_eq!((a.waiting(), b.waiting(), a.available(), b.available()), (0, 0, 0, 0));
         if !clock.panics_in(reading, || drop(group)) {
             assert_eq!((a.available(), b.available()), (10, 2));
-            break;
+            return false;
         }
         assert!(a.available() == 10 || b.available() == 2, "reading {reading}: both are lost");
-    }
+        true
+    });
 }

@@ -84,7 +84,7 @@ const CALLS: [(&str, fn(u64)); 9] = [
         repeat(count, || black_box(black_box(&all).try_acquire()).is_err());
     }),
     ("per-core-admit", |count| {
-        let per_core = PerCore::builder(&limiter(Quota::per_hour(u64::MAX >> 40)))
+        let per_core = PerCore::builder(&limiter(Quota::per_hour(10_000_000)))
             .slots(1)
             .share(1_000)
             .build()
@@ -92,15 +92,11 @@ const CALLS: [(&str, fn(u64)); 9] = [
         repeat(count, || black_box(&per_core).try_acquire().is_ok());
     }),
     ("per-core-refuse", |count| {
-        let limiter = empty_large();
+        let limiter = limiter(Quota::per_hour(1).with_burst(1_000).with_initial(0));
         let per_core = PerCore::builder(&limiter).slots(2).build().expect("two slots");
         repeat(count, || black_box(black_box(&per_core).try_acquire()).is_err());
     }),
 ];
-
-fn empty_large() -> Limiter {
-    limiter(Quota::per_hour(1).with_burst(1_000).with_initial(0))
-}
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
