@@ -97,11 +97,18 @@ impl Frame {
         self.scale.span(self.origin_ns.saturating_sub(now_ns))
     }
 
-    /// Whether a TAT is further ahead of `now` than a full burst, by more than [`SKEW_NS`].
+    /// Whether a TAT is further ahead of `now` than a full burst, by more than the [`skew`](Self::skew).
     #[inline]
     pub(crate) fn is_beyond_limit(&self, tat: u64, now: u64) -> bool {
         let ahead = tat.saturating_sub(now);
-        ahead > self.scale.limit && ahead - self.scale.limit > self.scale.span(SKEW_NS)
+        ahead > self.scale.limit && ahead - self.scale.limit > self.skew()
+    }
+
+    /// By how many ticks the readings of two threads may differ. Where readings are floored to a tick, they may be a
+    /// tick further apart than the time between them.
+    #[inline]
+    pub(crate) fn skew(&self) -> u64 {
+        self.scale.span(SKEW_NS) + u64::from(!self.scale.is_exact())
     }
 
     /// The first clock reading at which an admission that raises the TAT to `tat` conforms.

@@ -113,12 +113,18 @@ impl Scale {
         self.rate_whole * elapsed_ns + high_half(elapsed_ns, self.rate_fraction)
     }
 
+    /// Whether each clock reading is a whole number of ticks.
+    #[inline]
+    pub(crate) const fn is_exact(&self) -> bool {
+        self.rate_fraction == 0
+    }
+
     /// The wait for `ticks` from a clock reading on; `None` on an inexact scale. On an exact scale every reading is a
     /// whole number of ticks, so the division is left to the caller that asks for the time.
     #[inline]
     pub(crate) const fn exact_wait(&self, ticks: u64) -> Option<NotYet> {
         match NonZeroU64::new(self.rate_whole) {
-            Some(rate) if self.rate_fraction == 0 => Some(NotYet::in_ticks(ticks, rate)),
+            Some(rate) if self.is_exact() => Some(NotYet::in_ticks(ticks, rate)),
             _ => None,
         }
     }
@@ -143,7 +149,7 @@ impl Scale {
 
     /// The first nanosecond after the origin whose tick is at least `tick`; saturates at `u64::MAX`.
     pub(crate) fn reading_at(&self, tick: u64) -> u64 {
-        if self.rate_fraction == 0 {
+        if self.is_exact() {
             return tick.div_ceil(self.rate_whole);
         }
         // In units of 2^-64 ticks. `tick` floors `rate * time`, so the time is rounded up.

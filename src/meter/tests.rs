@@ -161,7 +161,7 @@ fn nothing_is_decided_before_the_origin() {
 #[test]
 fn a_refusal_by_a_clock_that_seems_to_have_stepped_back_is_left_to_the_lock() {
     let (meter, frame, now) = meter("1000/s burst 5", 0);
-    let (limit, skew) = (frame.scale().limit, frame.scale().span(SKEW_NS));
+    let (limit, skew) = (frame.scale().limit, frame.skew());
     let refused = |ahead| {
         meter.word.thaw(State::new(now + ahead, false, false));
         let taken = meter.draw(1.into(), 0, NOW);

@@ -43,7 +43,7 @@ use super::{
 use crate::{
     error::{Denied, NotYet},
     frame::Frame,
-    gcra::{Decision, MAX_TAT, SKEW_NS, Scale, decide},
+    gcra::{Decision, MAX_TAT, Scale, decide},
     meter::{Thaw, UNTOLD},
     permits::Permits,
     quota::Quota,
@@ -137,7 +137,7 @@ impl Core {
         let ahead = u128::from(self.tat).saturating_sub(now) + before_origin;
         // The same for the TAT of the last thaw, in the frame of that thaw.
         let thawed_ahead_now = u128::from(self.thawed.tat()).saturating_sub(now) + before_origin;
-        if ahead > u128::from(most) + u128::from(self.frame.scale().span(SKEW_NS)) {
+        if ahead > u128::from(most) + u128::from(self.frame.skew()) {
             self.restart(most);
         } else if let Some(now) = self.frame.tick(now_ns) {
             self.now = now;

@@ -12,7 +12,10 @@ mod step_back;
 use core::pin::Pin;
 
 use super::*;
-use crate::queue::{entry::Grant, wake_batch::WakeBatch};
+use crate::{
+    gcra::SKEW_NS,
+    queue::{entry::Grant, wake_batch::WakeBatch},
+};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const MS: u64 = 1_000_000;
