@@ -2,6 +2,8 @@
 //! lock holder decides if the word is owned, the frame is being replaced or has no tick for the clock reading, or the
 //! clock seems to have stepped back.
 
+use core::hint::spin_loop;
+
 use crossbeam_utils::CachePadded;
 
 use crate::{
@@ -15,6 +17,9 @@ use crate::{
 
 /// The value of [`queued_ticks`](Meter::queued_ticks) when only the lock holder can tell.
 pub(crate) const UNTOLD: u64 = u64::MAX;
+
+/// For how many pauses a call that would wait hopes that a step ends.
+const STEP_PAUSES: u32 = if cfg!(tidegate_loom) { 1 } else { 64 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -64,6 +69,28 @@ impl Meter {
     #[inline]
     pub(crate) fn is_owned(&self) -> bool {
         self.word().is_owned()
+    }
+
+    /// Whether the word is owned, and not merely for a step of the lock holder that leaves no waiters. Threads that go
+    /// to the lock because of a step make steps of their own, by which they send each other to the lock for good.
+    #[inline]
+    pub(crate) fn is_owned_beyond_a_step(&self) -> bool {
+        self.is_owned() && !self.step_ends_soon()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn step_ends_soon(&self) -> bool {
+        for _ in 0..STEP_PAUSES {
+            if self.queued_ticks() > 0 {
+                return false;
+            }
+            if !self.is_owned() {
+                return true;
+            }
+            spin_loop();
+        }
+        false
     }
 
     #[inline]

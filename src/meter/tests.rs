@@ -187,6 +187,23 @@ fn a_refusal_by_a_clock_that_seems_to_have_stepped_back_is_left_to_the_lock() {
     assert_eq!(meter.draw(1.into(), 0, NOW), Taken::Slow, "of another word");
 }
 
+/// A caller that would wait goes to the lock because of waiters, but only after a while because of a step.
+#[test]
+fn a_step_that_leaves_no_waiters_is_waited_for() {
+    let (meter, _, now) = meter("1000/s", 0);
+    assert!(!meter.is_owned_beyond_a_step());
+    let state = meter.freeze();
+    assert!(meter.is_owned_beyond_a_step(), "the lock holder may be preempted");
+    meter.thaw(&Thaw { queued: 1, ..thaw(State::new(now, true, false), NOW) });
+    assert!(meter.is_owned_beyond_a_step());
+    std::thread::scope(|scope| {
+        meter.thaw(&Thaw { queued: 0, ..thaw(State::new(now, true, false), NOW) });
+        let freed = scope.spawn(|| while meter.is_owned_beyond_a_step() {});
+        meter.thaw_unchanged(state);
+        freed.join().unwrap();
+    });
+}
+
 /// A report makes no exchange that could fail.
 #[test]
 fn a_report_tells_an_old_word_from_a_new_one() {

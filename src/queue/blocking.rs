@@ -77,7 +77,8 @@ impl<C: Clock> Driver<C> {
     /// If it would have to block inside a task.
     #[track_caller]
     pub(crate) fn wait_blocking(&self, permits: Permits, max_wait: Option<Duration>) -> Result<(), Denied> {
-        if self.meter().take_as_waiter(permits, self.clock().now()) {
+        let meter = self.meter();
+        if !meter.is_owned_beyond_a_step() && meter.take_as_waiter(permits, self.clock().now()) {
             return Ok(());
         }
         assert_may_block();

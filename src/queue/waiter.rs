@@ -36,7 +36,7 @@ use crate::{
 
 impl<C: Clock> Driver<C> {
     fn take_in_budget(&self, permits: Permits, cx: &mut Context<'_>) -> bool {
-        if self.meter().is_owned() {
+        if self.meter().is_owned_beyond_a_step() {
             return false;
         }
         let Poll::Ready(budget) = poll_proceed(cx) else { return false };
