@@ -120,7 +120,7 @@ impl<S: Subject> Pair<S> {
         let after = self.subject.beside() + taken;
         let from_word = after.saturating_sub(before);
         prop_assert!(self.oracle.fits(from_word), "{} were not there", from_word);
-        self.oracle.moved(before, after);
+        self.oracle.moved(before, self.subject.beside(), taken);
         Ok(())
     }
 

@@ -114,7 +114,7 @@ fn stays_close<S: Subject>(quota: Quota, ops: &[Op]) -> Result<(), TestCaseError
             }
         }
         highest_ns = highest_ns.max(clock.now());
-        oracle.moved(before, subject.beside() + taken);
+        oracle.moved(before, subject.beside(), taken);
         subject.look(&mut oracle);
         let (least, more) = oracle.available_within(subject.parked());
         let found = BigInt::from(subject.limiter().available());

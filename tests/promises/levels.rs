@@ -211,7 +211,7 @@ impl<S: Subject> Pair<S> {
                 }
             }
         }
-        self.oracle.moved(before, self.subject.beside() + taken);
+        self.oracle.moved(before, self.subject.beside(), taken);
         self.subject.look(&mut self.oracle);
         self.compare()
     }

@@ -16,6 +16,9 @@ pub(crate) const MILLION: u64 = 1_000_000;
 /// How long an inexact scale lasts at least: ten years.
 const LONG_NS: u64 = 315_576_000_000_000_000;
 
+/// How long a frame of the limiter lasts at least: an hour.
+const FRAME_NS: u64 = 3_600_000_000_000;
+
 /// One bucket.
 #[derive(Clone, Debug)]
 pub(crate) struct Oracle {
@@ -32,6 +35,8 @@ pub(crate) struct Oracle {
     /// The theoretical arrival time.
     tat: BigInt,
     now: BigInt,
+    /// Since when the limiter's origin cannot have moved.
+    origin: BigInt,
     /// How far below this level the limiter's may be, and how far above.
     below: BigInt,
     above: BigInt,
@@ -47,7 +52,8 @@ impl Oracle {
         let limit = &permit * quota.burst();
         let tick = ticks(quota).map_or_else(BigInt::one, |ticks| permit / ticks);
         let [fresh, below, above] = [const { BigInt::ZERO }; 3];
-        Self { tat: &now + missing, nanosecond, millionth, tick, fresh, limit, now, below, above }
+        let (tat, origin) = (&now + missing, now.clone());
+        Self { nanosecond, millionth, tick, fresh, limit, tat, now, origin, below, above }
     }
 
     /// If requests can be for so much of the burst only.
@@ -60,8 +66,8 @@ impl Oracle {
 
     /// If the limiter's level may be off by less than a tick.
     pub(crate) fn within(mut self, tick: Tick) -> Self {
-        let Self { nanosecond, millionth, limit, tat, now, .. } = &mut self;
-        for amount in [nanosecond, millionth, limit, tat, now] {
+        let Self { nanosecond, millionth, limit, tat, now, origin, .. } = &mut self;
+        for amount in [nanosecond, millionth, limit, tat, now, origin] {
             *amount *= tick.fine();
         }
         self.tick = self.permit() / tick.parts;
@@ -124,8 +130,14 @@ impl Oracle {
         &self.millionth * MILLION
     }
 
+    /// After an hour the origin may have moved, which rounds down to a tick once more.
     pub(crate) fn set_now(&mut self, now_ns: u64) {
         self.now = &self.nanosecond * now_ns;
+        if &self.now - &self.origin > &self.nanosecond * FRAME_NS {
+            self.origin.clone_from(&self.now);
+            self.below += &self.fresh;
+            self.above += &self.fresh;
+        }
     }
 
     fn level(&self) -> BigInt {
@@ -237,8 +249,13 @@ impl Oracle {
         self.tat += self.price(millionths);
     }
 
-    /// What is beside the word was `before`, and now is as much with what has been taken: the rest has gone to or fro.
-    pub(crate) fn moved(&mut self, before: u64, after: u64) {
+    /// What is beside the word was `before` and is `beside` now, and `taken` has been taken: the rest has gone to or fro.
+    pub(crate) fn moved(&mut self, before: u64, beside: u64, taken: u64) {
+        let after = beside + taken;
+        if beside < before && taken > 0 {
+            // The word took what the request lacked, rounded up to a millionth, of which a part may have overflowed.
+            self.below += &self.millionth;
+        }
         if after >= before {
             self.take(after - before);
         } else {
