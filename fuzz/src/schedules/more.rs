@@ -124,22 +124,23 @@ impl Run {
         let (least, most) = line.given_back(id);
         let exact = least == most;
         let [least, most] = [least, most].map(|units| line.with_given_back(id, units));
-        if self.is_as(&most) {
-            self.line = Some(most);
-        } else if self.is_as(&least) {
-            self.line = Some(least);
-        } else {
-            assert!(!exact, "{id} gives back another part: {:?}, and by right {most:?}", self.limiter);
-            // Something in between, which cannot be seen exactly.
-            let told = i128::from(self.limiter.available());
-            // Levels can be compared only where as many waiters are left: a grant lowers the level.
-            let right = self.limiter.waiting() != most.waiting()
-                || (told <= most.available()
-                    && (least.waiting() != most.waiting() || told >= least.available()));
+        if exact {
             assert!(
-                right && self.limiter.waiting() >= most.waiting(),
-                "{id} gives back too much or too little: {line:?}"
+                self.is_as(&most),
+                "{id} gives back another part: {:?}, and by right {most:?}",
+                self.limiter
             );
+            self.line = Some(most);
+            return;
         }
+        // Something in between, which cannot be seen exactly: the line is given up.
+        let told = i128::from(self.limiter.available());
+        // Levels can be compared only where as many waiters are left: a grant lowers the level.
+        let right = self.limiter.waiting() != most.waiting()
+            || (told <= most.available() && (least.waiting() != most.waiting() || told >= least.available()));
+        assert!(
+            right && self.limiter.waiting() >= most.waiting(),
+            "{id} gives back too much or too little: {line:?}"
+        );
     }
 }
