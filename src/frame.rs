@@ -12,6 +12,10 @@
 //! - *Never a new word with an older frame.* The word is loaded with Acquire, and the thaw that wrote it with Release
 //!   came after the publication.
 //!
+//! # A pause
+//! During a pause the bucket stands still, at the time at which the pause ends: each reading before the end counts as
+//! the end. So nothing accrues, and whatever is due is due at the end or later.
+//!
 //! # When the numbers are used up
 //! A frame has room for at least an hour. A publication uses up the time since the last one, the catch-up, and at most
 //! a full burst. When less than an hour is left above the highest number, the base starts again at zero, and numbers
@@ -22,6 +26,7 @@
 use crate::{
     gcra::{MAX_TAT, MIN_HORIZON_NS, SKEW_NS, Scale},
     seq_lock::SeqLock,
+    sync::{AtomicU64, Ordering},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub(crate) struct Frame {
     /// The longest time after the origin that can be converted, in nanoseconds.
     horizon_ns: u64,
     scale: Scale,
+    /// The end of a pause, or zero. Until then all readings count as this one.
+    resumes_ns: u64,
 }
 
 impl Frame {
@@ -53,7 +60,24 @@ impl Frame {
     fn at(scale: Scale, now_ns: u64, base: u64) -> (Self, u64) {
         let horizon_ns = scale.longest(MAX_TAT - 2 * scale.limit - base);
         let room_ns = Self::room_ns(&scale).min(horizon_ns / 2).min(now_ns);
-        (Self { origin_ns: now_ns - room_ns, base, horizon_ns, scale }, base + scale.tick(room_ns))
+        let frame = Self { origin_ns: now_ns - room_ns, base, horizon_ns, scale, resumes_ns: 0 };
+        (frame, base + scale.tick(room_ns))
+    }
+
+    /// The same frame, with a pause until `resumes_ns`, or without one for zero.
+    pub(crate) const fn with_pause(mut self, resumes_ns: u64) -> Self {
+        self.resumes_ns = resumes_ns;
+        self
+    }
+
+    pub(crate) const fn resumes_ns(&self) -> u64 {
+        self.resumes_ns
+    }
+
+    /// What a clock reading counts as.
+    #[inline]
+    pub(crate) const fn effective(&self, now_ns: u64) -> u64 {
+        if now_ns < self.resumes_ns { self.resumes_ns } else { now_ns }
     }
 
     fn room_ns(scale: &Scale) -> u64 {
@@ -74,6 +98,7 @@ impl Frame {
     /// The tick of a clock reading; `None` before the origin or beyond the horizon.
     #[inline]
     pub(crate) const fn tick(&self, now_ns: u64) -> Option<u64> {
+        let now_ns = self.effective(now_ns);
         if now_ns < self.origin_ns || now_ns - self.origin_ns > self.horizon_ns {
             return None;
         }
@@ -82,7 +107,8 @@ impl Frame {
 
     /// As [`tick`](Self::tick), without a limit; the base before the origin.
     pub(crate) fn wide_tick(&self, now_ns: u64) -> u128 {
-        u128::from(self.base) + self.scale.wide_tick(now_ns.saturating_sub(self.origin_ns))
+        let elapsed_ns = self.effective(now_ns).saturating_sub(self.origin_ns);
+        u128::from(self.base) + self.scale.wide_tick(elapsed_ns)
     }
 
     /// The floor of waiters at `now` in a busy period.
@@ -94,7 +120,7 @@ impl Frame {
 
     /// How many ticks before the origin a clock reading is; zero after it.
     pub(crate) fn before_origin(&self, now_ns: u64) -> u64 {
-        self.scale.span(self.origin_ns.saturating_sub(now_ns))
+        self.scale.span(self.origin_ns.saturating_sub(self.effective(now_ns)))
     }
 
     /// Whether a TAT is further ahead of `now` than a full burst, by more than the [`skew`](Self::skew).
@@ -117,9 +143,10 @@ impl Frame {
         u64::try_from(tick).map_or(u64::MAX, |tick| self.reading_at(tick))
     }
 
-    /// The first clock reading at which the tick is reached.
+    /// The first clock reading at which the tick is reached; not before the end of a pause.
     pub(crate) fn reading_at(&self, tick: u64) -> u64 {
-        self.origin_ns.saturating_add(self.scale.reading_at(tick.saturating_sub(self.base)))
+        let elapsed_ns = self.scale.reading_at(tick.saturating_sub(self.base));
+        self.effective(self.origin_ns.saturating_add(elapsed_ns))
     }
 }
 
@@ -127,32 +154,51 @@ const FIELDS: usize = 8;
 
 /// The frame in force. Only the lock holder publishes, and only while the word is frozen.
 #[derive(Debug)]
-pub(crate) struct Published(SeqLock<FIELDS>);
+pub(crate) struct Published {
+    frame: SeqLock<FIELDS>,
+    /// Beside the values that each call reads: the word is owned during a pause, and no call without the lock looks
+    /// further.
+    resumes_ns: AtomicU64,
+}
 
 impl Published {
     pub(crate) fn new(frame: &Frame) -> Self {
-        Self(SeqLock::new(pack(frame)))
+        Self { frame: SeqLock::new(pack(frame)), resumes_ns: AtomicU64::new(0) }
     }
 
+    /// The frame for a word that is not owned: without a pause.
     #[inline]
     pub(crate) fn read(&self) -> Option<Frame> {
-        let number = self.0.begin()?;
-        let values = self.0.values();
-        self.0.is_current(number).then(|| unpack(values))
+        let number = self.frame.begin()?;
+        let values = self.frame.values();
+        self.frame.is_current(number).then(|| unpack(values))
     }
 
     /// The frame and what `along` reads. `None` if a frame was published meanwhile: they may not belong together.
     pub(crate) fn read_with<T>(&self, along: impl FnOnce() -> T) -> Option<(Frame, T)> {
-        let number = self.0.begin()?;
-        let values = self.0.values();
+        let number = self.frame.begin()?;
+        let values = self.frame.values();
         let read = along();
-        self.0.is_current(number).then(|| (unpack(values), read))
+        // Relaxed: ordered like the values.
+        let resumes_ns = self.resumes_ns.load(Ordering::Relaxed);
+        self.frame.is_current(number).then(|| (unpack(values).with_pause(resumes_ns), read))
     }
 
     /// Replaces the frame, and by `along` all that [`read_with`](Self::read_with) reads beside it. The caller holds the
     /// queue's lock and has frozen the word.
     pub(crate) fn publish(&self, frame: &Frame, along: impl FnOnce()) {
-        self.0.replace(pack(frame), along);
+        self.frame.replace(pack(frame), || {
+            // Relaxed: ordered like the values.
+            self.resumes_ns.store(frame.resumes_ns, Ordering::Relaxed);
+            along();
+        });
+    }
+
+    /// The end of the pause; zero if there was none at the last step.
+    #[inline]
+    pub(crate) fn resumes_ns(&self) -> u64 {
+        // Relaxed: a single number. A caller that knows of a pause also sees what was written before it.
+        self.resumes_ns.load(Ordering::Relaxed)
     }
 }
 
@@ -160,11 +206,11 @@ impl Published {
 const fn unpack(values: [u64; FIELDS]) -> Frame {
     let [origin_ns, base, horizon_ns, per_permit, limit, rate_whole, rate_fraction, catch_up] = values;
     let scale = Scale { per_permit, limit, rate_whole, rate_fraction, catch_up };
-    Frame { origin_ns, base, horizon_ns, scale }
+    Frame { origin_ns, base, horizon_ns, scale, resumes_ns: 0 }
 }
 
 const fn pack(frame: &Frame) -> [u64; FIELDS] {
-    let Frame { origin_ns, base, horizon_ns, scale } = *frame;
+    let Frame { origin_ns, base, horizon_ns, scale, resumes_ns: _ } = *frame;
     [
         origin_ns,
         base,

@@ -1,5 +1,6 @@
 //! The limiter: a handle on a clock, a quota, the word, and the queue.
 
+mod pausing;
 mod waiting;
 
 use core::{

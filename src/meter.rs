@@ -225,8 +225,8 @@ impl Meter {
         current.then_some(Snapshot { frame, tat, now })
     }
 
-    /// The level behind all waiters: what they ask for is added to the TAT. `None` if only the lock holder can tell,
-    /// also if the first waiter may be due. During grants the TAT may be too high by their cost. It is never too low.
+    /// The level behind all waiters, or during a pause: what waiters ask for is added to the TAT. `None` if only the lock
+    /// holder can tell, also if the first waiter may be due. During grants the TAT may be too high by their cost. It is never too low.
     pub(crate) fn behind_waiters(&self, now_ns: u64) -> Option<Snapshot> {
         let (frame, (queued, state)) = self.published.read_with(|| {
             // The sum is read before the word, and written after it, so each grant is in at least one of them.
@@ -234,7 +234,8 @@ impl Meter {
             (queued, self.word.load())
         })?;
         let (now, tat) = (frame.tick(now_ns)?, state.tat());
-        let told = state.is_owned() && 0 < queued && queued < UNTOLD;
+        let is_paused = now_ns < frame.resumes_ns();
+        let told = state.is_owned() && (0 < queued || is_paused) && queued < UNTOLD;
         let known = told && tat >= frame.waiters_floor(now) && !self.is_suspect(&frame, state, now, now_ns);
         known.then_some(Snapshot { frame, tat: tat.saturating_add(queued), now })
     }
@@ -249,6 +250,12 @@ impl Meter {
                 && self.debt_ns.load(Ordering::Relaxed) <= now_ns.saturating_add(SKEW_NS)
         };
         frame.is_beyond_limit(state.tat(), now) && !in_debt()
+    }
+
+    /// The reading until which the limiter is paused; zero, or one that has passed, if it is not.
+    #[inline]
+    pub(crate) fn resumes_ns(&self) -> u64 {
+        self.published.resumes_ns()
     }
 
     /// The ticks that the waiters ask for, or [`UNTOLD`]; zero if there are none.

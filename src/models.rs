@@ -18,6 +18,7 @@ mod late_readings;
 mod no_barging;
 mod no_lost_wakeup;
 mod owned;
+mod pause;
 mod quota_change;
 mod refusals;
 mod several;

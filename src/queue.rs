@@ -3,7 +3,7 @@
 //! calls are on top.
 //!
 //! ```text
-//! calls, reports, requota, waiter, blocking, reservation
+//! calls, reports, requota, pause, waiter, blocking, reservation
 //!   -> driver -> alarm
 //!        -> core -> entry -> ledger, list
 //! ```
@@ -20,11 +20,12 @@ mod entry;
 mod guarded;
 mod ledger;
 mod list;
-mod paused;
+mod pause;
 mod reports;
 mod requota;
 mod reservation;
 mod shares;
+mod virtual_time;
 mod waiter;
 mod wake_batch;
 pub(crate) mod work;

@@ -11,6 +11,7 @@ mod promises {
     mod late_timers;
     mod levels;
     pub(crate) mod oracle;
+    mod pauses;
     mod requota;
     mod steps_back;
     mod subjects;

@@ -150,6 +150,10 @@ impl LocalShare {
         sizing: Sizing,
         now_ns: u64,
     ) -> Result<(), (Permits, Taken)> {
+        if driver.meter().resumes_ns() > 0 {
+            // In a pause, or just after it: the word decides.
+            self.give_back(driver, slots);
+        }
         self.held += slots.adjust(&mut self.demand, self.held, sizing, now_ns);
         let Some(asked) = permits.in_millionths(MAX_PARKED) else { return Err((permits, Taken::Slow)) };
         let missing = asked.saturating_sub(self.held);

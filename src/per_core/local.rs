@@ -171,8 +171,9 @@ impl<C: Clock> Local<C> {
     }
 
     #[inline]
-    const fn take(&mut self, millionths: u64) -> bool {
-        let there = self.share.held >= millionths;
+    fn take(&mut self, millionths: u64) -> bool {
+        let is_paused = self.per_core.limiter.driver().meter().resumes_ns() > 0;
+        let there = self.share.held >= millionths && !is_paused;
         if there {
             self.share.held -= millionths;
         }

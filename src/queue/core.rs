@@ -17,8 +17,13 @@
 //! bucket then goes on from empty, or from that debt, at the new time. A reading before the origin, or beyond the
 //! horizon of the frame, begins a new frame.
 //!
+//! # A pause
+//! During a pause `now` is the tick at which the pause ends (`frame.rs`). Decisions are as at that time, except that
+//! nothing is admitted before it.
+//!
 //! # Invariants
-//! 1. Between steps OWNED is set while there are waiters. The first step after the last waiter has gone clears it.
+//! 1. Between steps OWNED is set while there are waiters, and during a pause. The first step after the last waiter has
+//!    gone, or after the end of the pause, clears it.
 //! 2. `base <= floor <= now`, and an admission leaves no TAT below the floor. So at most `limit + catch_up` ticks can
 //!    be admitted at one reading, and at most `burst + rate * (w + catch_up)` permits in a window of length w.
 //! 3. A step that compares the TAT with a time to change it, or that lowers it, notes that in the ledger (`ledger.rs`),
@@ -30,6 +35,7 @@
 
 mod books;
 mod grants;
+mod pause;
 mod requota;
 
 use core::{pin::Pin, task::Waker, time::Duration};
@@ -126,6 +132,11 @@ impl Core {
     pub(super) fn open(&mut self, word: State, now_ns: u64) {
         self.tat = word.tat();
         self.highest = self.highest.max(self.tat);
+        if (1..=now_ns).contains(&self.frame.resumes_ns()) {
+            // The pause is over.
+            self.frame = self.frame.with_pause(0);
+            self.reframed = true;
+        }
         let changed = word.tat() != self.thawed.tat();
         self.now_ns = now_ns;
         // The most by which the TAT can be ahead if the clock has not stepped back.
@@ -159,7 +170,7 @@ impl Core {
 
     pub(super) fn close(&mut self) -> Thaw {
         let credit = self.tat < self.now && self.now_ns < self.credit_until_ns;
-        let state = State::new(self.tat, !self.list.is_empty(), credit);
+        let state = State::new(self.tat, !self.list.is_empty() || self.is_paused(), credit);
         self.highest = self.highest.max(self.tat);
         self.thawed = state;
         self.thawed_ahead = self.tat.saturating_sub(self.now);
@@ -205,9 +216,10 @@ impl Core {
     fn reframe(&mut self, scale: Scale, ahead: i128) {
         // The callers make sure that the word can hold it.
         let room = ahead.clamp(0, MAX_TAT.into()) as u64;
-        let (frame, now) = Frame::next(scale, self.now_ns, self.highest, room);
+        let (resumes_ns, now_ns) = (self.frame.resumes_ns(), self.frame.effective(self.now_ns));
+        let (frame, now) = Frame::next(scale, now_ns, self.highest, room);
         let tat = i128::from(now) + ahead;
-        (self.frame, self.now) = (frame, now);
+        (self.frame, self.now) = (frame.with_pause(resumes_ns), now);
         self.tat = tat.clamp(frame.base().into(), MAX_TAT.into()) as u64;
         self.floor = now;
         if frame.base() <= self.highest {
@@ -311,9 +323,17 @@ impl Core {
         if !self.list.is_empty() {
             return Err(self.turn(cost));
         }
-        match decide(self.tat, self.now, self.floor_of(caller), cost, self.frame.scale().limit) {
+        match self.decide(self.floor_of(caller), cost) {
             Decision::Admit(_) => Ok(()),
             Decision::NotBefore(tick) => Err(tick),
+        }
+    }
+
+    /// As [`decide`], but nothing is admitted before the end of a pause.
+    fn decide(&self, floor: u64, cost: u64) -> Decision {
+        match decide(self.tat, self.now, floor, cost, self.frame.scale().limit) {
+            Decision::Admit(_) if self.is_paused() => Decision::NotBefore(self.now),
+            decision => decision,
         }
     }
 

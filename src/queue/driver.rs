@@ -366,6 +366,7 @@ impl<C: Clock> Driver<C> {
     }
 
     pub(crate) fn grant_due_and_reclaim(&self, step: &mut Step<'_>, batch: &mut WakeBatch) -> Next {
+        self.return_parked(step);
         loop {
             let next = step.grant_due(batch);
             let Some(shares) = self.shares() else { return next };

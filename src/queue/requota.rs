@@ -26,7 +26,7 @@ use crate::{
 impl<C: Clock> Driver<C> {
     pub(crate) fn set_quota(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
         Scale::new(&quota)?;
-        self.rescale(|core, refused| {
+        self.change_after_grants(|core, refused| {
             let set_aside = self.capacity_of(core, &quota);
             self.replace(core, quota, set_aside, inherit, refused)
         })
@@ -57,7 +57,7 @@ impl<C: Clock> Driver<C> {
     fn set_aside_anew(&self) {
         // The level stays as it is, and setting aside needs no more room. To restore the burst may fail in a deep debt:
         // then the part stays set aside.
-        let _ = self.rescale(|core, refused| {
+        let _ = self.change_after_grants(|core, refused| {
             let quota = core.quota();
             let set_aside = self.capacity_of(core, &quota);
             if core.defer_set_aside(set_aside) {
@@ -83,10 +83,7 @@ impl<C: Clock> Driver<C> {
     }
 
     /// Grants all waiters that are due, then runs `change`.
-    fn rescale(
-        &self,
-        change: impl Fn(&mut Core, &mut Vec<Waker>) -> Result<(), QuotaError>,
-    ) -> Result<(), QuotaError> {
+    pub(super) fn change_after_grants<T>(&self, change: impl Fn(&mut Core, &mut Vec<Waker>) -> T) -> T {
         loop {
             let mut batch = WakeBatch::new();
             let mut step = self.step();

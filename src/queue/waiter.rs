@@ -26,7 +26,7 @@ use super::{
     core::{Caller, after, not_yet},
     driver::{Driver, Step},
     entry::{Grant, NEVER, Outcome, Place},
-    paused::Since,
+    virtual_time::Since,
 };
 use crate::{
     clock::{Clock, QuantaClock},

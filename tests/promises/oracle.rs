@@ -275,6 +275,16 @@ impl Oracle {
         self.tat = (&self.tat - units).max(full);
     }
 
+    /// Sets the level to whole permits, or to the limit if that is less.
+    pub(crate) fn set_level(&mut self, permits: u64) {
+        self.tat = &self.now + (&self.limit - self.permit() * permits).max(BigInt::zero());
+    }
+
+    /// Takes all that is available.
+    pub(crate) fn drain(&mut self) {
+        self.tat = self.tat.clone().max(&self.now + &self.limit);
+    }
+
     pub(crate) fn reset(&mut self) {
         self.tat = self.tat.clone().min(self.now.clone());
     }

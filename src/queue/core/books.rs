@@ -4,7 +4,7 @@ use super::{Caller, Core, MOST_PARKED};
 use crate::{
     error::{Denied, TooMany},
     frame::Frame,
-    gcra::{Decision, MAX_TAT, decide},
+    gcra::{Decision, MAX_TAT},
     meter::charged,
     permits::Permits,
     queue::{entry::Grant, ledger::Receipt},
@@ -25,7 +25,7 @@ impl Core {
         // Zero ticks always conform, and are compared with no time.
         if cost > 0 {
             let floor = self.floor_of(caller);
-            match decide(self.tat, self.now, floor, cost, self.frame.scale().limit) {
+            match self.decide(floor, cost) {
                 Decision::Admit(tat) => self.admit(tat, floor),
                 Decision::NotBefore(tick) => return Err(tick),
             }
@@ -109,6 +109,17 @@ impl Core {
     pub(crate) fn reset(&mut self) {
         self.tat = self.tat.min(self.now);
         self.ledger.close();
+    }
+
+    /// Sets the level to `permits`, or to a full burst if that is less.
+    pub(crate) fn set_level(&mut self, permits: u64) {
+        let scale = self.frame.scale();
+        let level = u128::from(permits) * u128::from(scale.per_permit);
+        let missing = u128::from(scale.limit).saturating_sub(level);
+        self.tat = self.now + missing as u64;
+        self.ledger.close();
+        // Waiters may be due later.
+        self.recheck = true;
     }
 
     /// Gives an unused grant back, except for what would have overflowed since. Returns whether anything went back.

@@ -4,7 +4,7 @@ use core::{pin::Pin, task::Waker};
 
 use super::{Caller, Core, not_yet};
 use crate::{
-    gcra::{Decision, decide},
+    gcra::Decision,
     queue::{
         entry::{Entry, Grant, Kind, NEVER, Outcome, Place, Sum},
         list::Verdict,
@@ -30,7 +30,6 @@ pub(crate) enum Next {
 impl Core {
     /// Grants the due waiters in order, as far as the batch has room. Refuses waiters that will miss their deadlines.
     pub(crate) fn grant_due(&mut self, batch: &mut WakeBatch) -> Next {
-        let limit = self.frame.scale().limit;
         if self.tat < self.floor {
             // Permits older than `catch_up` are lost. Every waiter is due later by that, so check deadlines again.
             self.recheck = true;
@@ -40,7 +39,8 @@ impl Core {
                 return Next::More;
             }
             let (cost, deadline_ns) = (front.cost, front.deadline_ns);
-            let decision = decide(self.tat, self.now, self.floor, cost, limit);
+            let decision = self.decide(self.floor, cost);
+            let Some(front) = self.list.front_mut() else { break };
             if let Kind::FinalPart { woken } = &mut front.kind {
                 let due = matches!(decision, Decision::Admit(_));
                 // It is due here later than other queues assume. Wake the final round so that it tells them
@@ -148,7 +148,7 @@ impl Core {
     pub(crate) fn is_final_part_due(&mut self, place: Pin<&Place>) -> bool {
         let Some(cost) = self.list.entry_mut(place).map(|entry| entry.cost) else { return false };
         let first = self.list.is_front(place);
-        let decision = decide(self.tat, self.now, self.floor, cost, self.frame.scale().limit);
+        let decision = self.decide(self.floor, cost);
         first && matches!(decision, Decision::Admit(_))
     }
 

@@ -1,0 +1,62 @@
+//! Pausing a live limiter, and setting its level.
+//!
+//! Waiters that are due have been granted before, so the time before the pause counts. Parked permits return to the
+//! word, as far as they do not overflow it: a slot is taken from without the lock. A thread that parks permits during a
+//! pause then runs the hand-off, which returns them.
+
+use core::time::Duration;
+
+use super::{
+    core::{Core, after},
+    driver::Driver,
+};
+use crate::{
+    clock::Clock,
+    sync::{Ordering, fence},
+};
+
+impl<C: Clock> Driver<C> {
+    pub(crate) fn pause_for(&self, pause: Duration) {
+        self.change_pause(|core| core.pause(after(core.now_ns(), pause)));
+    }
+
+    pub(crate) fn pause_until(&self, until_ns: u64) {
+        self.change_pause(|core| core.pause(until_ns));
+    }
+
+    /// Ends a pause now, with the level that it has, or from empty.
+    pub(crate) fn resume(&self, from_empty: bool) {
+        self.change_pause(|core| core.resume(from_empty));
+    }
+
+    pub(crate) fn paused_until_ns(&self) -> Option<u64> {
+        let resumes_ns = self.meter().resumes_ns();
+        (resumes_ns > 0 && self.clock().now() < resumes_ns).then_some(resumes_ns)
+    }
+
+    fn change_pause(&self, change: impl Fn(&mut Core)) {
+        self.change_after_grants(|core, _| {
+            change(core);
+            self.return_parked(core);
+        });
+    }
+
+    pub(crate) fn set_level(&self, permits: u64) {
+        self.change_after_grants(|core, _| {
+            if let Some(shares) = self.shares() {
+                // Discarded: the level counts all permits.
+                shares.reclaim(u64::MAX);
+            }
+            core.set_level(permits);
+        });
+    }
+
+    /// Returns parked permits to the word if there is a pause.
+    pub(super) fn return_parked(&self, core: &mut Core) {
+        let Some(shares) = self.shares().filter(|_| core.is_paused()) else { return };
+        // SeqCst fence: as in `reclaim_for`.
+        fence(Ordering::SeqCst);
+        let parked = shares.reclaim(u64::MAX);
+        core.refund(core.frame().scale().parked(parked));
+    }
+}
