@@ -203,3 +203,43 @@ fn settling_charges_a_cost_above_the_estimate() {
     limiter.try_reserve(4).unwrap().settle(0).unwrap();
     assert_eq!(limiter.available(), 10);
 }
+
+#[test]
+fn a_reservation_that_cannot_be_had_in_time_is_refused_at_once() {
+    let (limiter, clock) = limiter(3);
+    let mut cx = Context::from_waker(Waker::noop());
+    limiter.try_acquire_n(2).unwrap();
+    let Poll::Ready(refused) = pin!(limiter.reserve_within(3, SECOND)).poll(&mut cx) else {
+        panic!("due in two seconds")
+    };
+    assert_eq!(refused.unwrap_err().retry_after(), Some(SECOND));
+    assert_eq!(limiter.blocking_reserve_within(3, SECOND).unwrap_err().retry_after(), Some(SECOND));
+
+    let mut waiting = pin!(limiter.reserve_within(3, 2 * SECOND));
+    assert!(waiting.as_mut().poll(&mut cx).is_pending());
+    clock.advance(2 * SECOND);
+    let Poll::Ready(Ok(reservation)) = waiting.poll(&mut cx) else { panic!("due") };
+    assert_eq!(limiter.available(), 0);
+    drop(reservation);
+    assert_eq!(limiter.available(), 3);
+}
+
+#[test]
+fn a_thread_waits_for_a_reservation_and_gives_it_back() {
+    let (limiter, clock) = limiter(3);
+    drop(limiter.blocking_reserve(2).unwrap());
+    assert_eq!(limiter.available(), 3);
+    limiter.try_acquire_n(3).unwrap();
+    std::thread::scope(|scope| {
+        let blocked = scope.spawn(|| limiter.blocking_reserve(2).unwrap());
+        while limiter.waiting() == 0 {
+            std::thread::yield_now();
+        }
+        clock.advance(2 * SECOND);
+        let reservation = blocked.join().unwrap();
+        assert_eq!(limiter.available(), 0);
+        reservation.settle(0.5).unwrap();
+        assert_eq!(limiter.available(), 1);
+    });
+    assert!(limiter.blocking_reserve(4).is_err());
+}

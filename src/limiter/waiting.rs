@@ -160,7 +160,29 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     pub async fn reserve(&self, n: impl Amount) -> Result<Reservation<C>, AcquireError> {
         let permits = n.permits()?;
-        Reservation::wait(&self.driver, permits).await
+        Reservation::wait(&self.driver, permits, None).await.map_err(AcquireError::of)
+    }
+
+    /// As [`reserve`](Self::reserve), if the permits can be had within `max_wait`; else fails at once.
+    ///
+    /// # Errors
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{Quota, RateLimiter};
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// let limiter = RateLimiter::new(Quota::per_hour(10));
+    /// let reservation = limiter.reserve_within(4, Duration::from_secs(1)).await.unwrap();
+    /// assert!(limiter.reserve_within(10, Duration::from_secs(1)).await.is_err());
+    /// drop(reservation);
+    /// assert_eq!(limiter.available(), 10);
+    /// # });
+    /// ```
+    pub async fn reserve_within(&self, n: impl Amount, max_wait: Duration) -> Result<Reservation<C>, Denied> {
+        let permits = n.permits()?;
+        Reservation::wait(&self.driver, permits, Some(max_wait)).await
     }
 
     // === waiting, for threads ===
@@ -222,6 +244,49 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     pub fn blocking_acquire_within(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
         self.driver.wait_blocking(n.permits()?, Some(max_wait))
+    }
+
+    /// Blocks the thread until it has a [`Reservation`] of `n` permits, as [`reserve`](Self::reserve).
+    ///
+    /// # Errors
+    /// As [`acquire_n`](Self::acquire_n).
+    ///
+    /// # Panics
+    /// If it is called inside a task, also if the permits are available.
+    ///
+    /// ```
+    /// use tidegate::{Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_hour(10));
+    /// limiter.blocking_reserve(4).unwrap().settle(3).unwrap();
+    /// assert_eq!(limiter.available(), 7);
+    /// ```
+    #[track_caller]
+    pub fn blocking_reserve(&self, n: impl Amount) -> Result<Reservation<C>, AcquireError> {
+        Reservation::wait_blocking(&self.driver, n.permits()?, None).map_err(AcquireError::of)
+    }
+
+    /// As [`blocking_reserve`](Self::blocking_reserve), if the permits can be had within `max_wait`; else fails at once.
+    ///
+    /// # Errors
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// # Panics
+    /// If it is called inside a task, also if the permits are available.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_hour(10));
+    /// limiter.blocking_reserve_within(10, Duration::ZERO).unwrap().spend();
+    /// assert!(limiter.blocking_reserve_within(1, Duration::from_secs(1)).is_err());
+    /// ```
+    #[track_caller]
+    pub fn blocking_reserve_within(
+        &self,
+        n: impl Amount,
+        max_wait: Duration,
+    ) -> Result<Reservation<C>, Denied> {
+        Reservation::wait_blocking(&self.driver, n.permits()?, Some(max_wait))
     }
 
     /// Waits for one permit as [`acquire`](Self::acquire), then runs `future`.

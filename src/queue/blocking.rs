@@ -10,7 +10,7 @@ use std::{
 use super::{
     core::{after, not_yet},
     driver::Driver,
-    entry::{Outcome, Place},
+    entry::{Grant, Outcome, Place},
 };
 use crate::{
     clock::Clock,
@@ -81,6 +81,16 @@ impl<C: Clock> Driver<C> {
         if !meter.is_owned_beyond_a_step() && meter.take_as_waiter(permits, self.clock().now()) {
             return Ok(());
         }
+        self.hold_blocking(permits, max_wait).map(drop)
+    }
+
+    /// As [`wait_blocking`](Self::wait_blocking), with a [`Grant`] that can be given back: always takes the lock.
+    #[track_caller]
+    pub(super) fn hold_blocking(
+        &self,
+        permits: Permits,
+        max_wait: Option<Duration>,
+    ) -> Result<Grant, Denied> {
         assert_may_block();
         Thread::with(|thread| self.wait_in_queue(permits, max_wait, thread))
     }
@@ -90,22 +100,22 @@ impl<C: Clock> Driver<C> {
         permits: Permits,
         max_wait: Option<Duration>,
         thread: &Thread,
-    ) -> Result<(), Denied> {
+    ) -> Result<Grant, Denied> {
         let place = core::pin::pin!(self.place());
         let place = place.into_ref();
         let deadline_ns = max_wait.map(|wait| after(self.clock().now(), wait));
         let leave = Leave(self, place);
         let granted = self.enter(place, permits, max_wait, &mut Some(thread.waker.clone()))?;
-        if granted.is_some() {
+        if let Some(grant) = granted {
             core::mem::forget(leave);
-            return Ok(());
+            return Ok(grant);
         }
         loop {
             match place.outcome() {
                 Some(outcome) => {
                     core::mem::forget(leave);
                     return match outcome {
-                        Outcome::Granted(_) => Ok(()),
+                        Outcome::Granted(grant) => Ok(grant),
                         Outcome::Denied(denied) => Err(denied),
                     };
                 }

@@ -1,19 +1,19 @@
 //! Permits that return to the limiter unless they are used.
 
-use core::{fmt, future::poll_fn, pin::pin};
+use core::{fmt, future::poll_fn, pin::pin, time::Duration};
 use std::sync::Arc;
 
 use super::{driver::Driver, entry::Grant, waiter::Waiter};
 use crate::{
     clock::{Clock, QuantaClock},
-    error::{AcquireError, ChargeError, Denied},
+    error::{ChargeError, Denied},
     permits::{Amount, Permits},
 };
 
 /// Permits that return to the limiter on drop unless they are [spent](Self::spend), for calls that may not take place.
 ///
-/// It is made by [`RateLimiter::try_reserve`](crate::RateLimiter::try_reserve) and
-/// [`RateLimiter::reserve`](crate::RateLimiter::reserve). Its drop takes the queue's lock, and never waits for permits.
+/// It is made by [`RateLimiter::try_reserve`](crate::RateLimiter::try_reserve),
+/// [`RateLimiter::reserve`](crate::RateLimiter::reserve) and their like. Its drop takes the queue's lock, and never waits for permits.
 ///
 /// # How much returns
 /// All permits, except those that would have overflowed the bucket meanwhile. Waiters get them first.
@@ -54,10 +54,24 @@ impl<C: Clock> Reservation<C> {
         Ok(Self { driver: Arc::clone(driver), permits, grant: Some(grant) })
     }
 
-    pub(crate) async fn wait(driver: &Arc<Driver<C>>, permits: Permits) -> Result<Self, AcquireError> {
-        let mut waiter = pin!(Waiter::new(&**driver, Ok(permits), None));
-        let grant = poll_fn(|cx| waiter.as_mut().poll_grant(cx, true)).await.map_err(AcquireError::of)?;
+    pub(crate) async fn wait(
+        driver: &Arc<Driver<C>>,
+        permits: Permits,
+        max_wait: Option<Duration>,
+    ) -> Result<Self, Denied> {
+        let mut waiter = pin!(Waiter::new(&**driver, Ok(permits), max_wait));
+        let grant = poll_fn(|cx| waiter.as_mut().poll_grant(cx, true)).await?;
         Ok(Self { driver: Arc::clone(driver), permits, grant })
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_blocking(
+        driver: &Arc<Driver<C>>,
+        permits: Permits,
+        max_wait: Option<Duration>,
+    ) -> Result<Self, Denied> {
+        let grant = driver.hold_blocking(permits, max_wait)?;
+        Ok(Self { driver: Arc::clone(driver), permits, grant: Some(grant) })
     }
 
     /// Spends the permits: the call takes place. See the example of [`Reservation`].
