@@ -7,21 +7,22 @@ use core::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
+use std::collections::BTreeMap;
 
 use futures_core::Stream;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use pin_project_lite::pin_project;
 
-use crate::{Acquire, Clock, QuantaClock, RateLimiter};
+use crate::{AcquireOwned, Clock, QuantaClock, RateLimiter};
 
 /// Starts futures in the order of a list, one for each permit of the limiter. Started futures run concurrently.
 ///
-/// The result is a [`Stream`] of the outputs, in the order in which the futures finish. [`all`](Throttle::all) waits
-/// for the whole list, and returns the outputs in its order. All futures run inside the task that polls the stream. To
-/// use other threads, let the futures spawn tasks.
+/// The result is a [`Stream`] of the outputs, in the order in which the futures finish, or [in the order of the
+/// list](Throttle::in_order). [`all`](Throttle::all) waits for the whole list, and returns the outputs in its order.
+/// [`concurrency`](Throttle::concurrency) bounds how many futures run at once. The stream is `Unpin`, and owns a handle
+/// on the limiter.
 ///
-/// The number of futures that run at once is not bounded. For outputs in order with a bound, use
-/// `stream::iter(list).map(|item| limiter.run(call(item))).buffered(bound)`.
+/// All futures run inside the task that polls the stream. To use other threads, let the futures spawn tasks.
 ///
 /// # Fairness
 /// The stream waits in the limiter's queue for one permit at a time, as [`RateLimiter::acquire`].
@@ -47,49 +48,67 @@ use crate::{Acquire, Clock, QuantaClock, RateLimiter};
 /// let times = throttle(calls, &limiter).all().await;
 /// assert_eq!(times, [(0, 0), (1, 1500), (2, 3000), (3, 4500)]);
 ///
-/// // As a stream. It is not `Unpin`.
+/// // As a stream, with at most two futures at once.
 /// use futures_util::StreamExt;
-/// let mut outputs = std::pin::pin!(throttle((0..4).map(std::future::ready), &limiter));
+/// let mut outputs = throttle((0..4).map(std::future::ready), &limiter).concurrency(2).in_order();
 /// while let Some(output) = outputs.next().await {
 ///     println!("{output}");
 /// }
 /// # });
 /// # }
 /// ```
-pub fn throttle<I, C>(futures: I, limiter: &RateLimiter<C>) -> Throttle<'_, I::IntoIter, C>
+pub fn throttle<I, C>(futures: I, limiter: &RateLimiter<C>) -> Throttle<I::IntoIter, C>
 where
     I: IntoIterator,
     I::Item: Future,
     C: Clock,
 {
     Throttle {
-        limiter,
+        limiter: limiter.clone(),
         // Fused: an iterator may return more items after its first `None`.
         rest: futures.into_iter().fuse(),
         next: None,
-        permit: None,
+        permit: Box::pin(None),
         running: FuturesUnordered::new(),
+        most: usize::MAX,
         started: 0,
+        ordered: None,
     }
 }
 
-pin_project! {
-    /// The stream of [`throttle`].
-    #[must_use = "streams do nothing unless polled"]
-    pub struct Throttle<'a, I, C = QuantaClock>
-    where
-        I: Iterator,
-        I::Item: Future,
-        C: Clock,
-    {
-        limiter: &'a RateLimiter<C>,
-        rest: Fuse<I>,
-        next: Option<I::Item>,
-        #[pin]
-        permit: Option<Acquire<'a, C>>,
-        running: FuturesUnordered<Numbered<I::Item>>,
-        started: usize,
-    }
+/// The stream of [`throttle`].
+#[must_use = "streams do nothing unless polled"]
+pub struct Throttle<I, C = QuantaClock>
+where
+    I: Iterator,
+    I::Item: Future,
+    C: Clock,
+{
+    limiter: RateLimiter<C>,
+    rest: Fuse<I>,
+    next: Option<I::Item>,
+    permit: Pin<Box<Option<AcquireOwned<C>>>>,
+    running: FuturesUnordered<Numbered<I::Item>>,
+    /// The most futures to run at once.
+    most: usize,
+    started: usize,
+    ordered: Option<Ordered<<I::Item as Future>::Output>>,
+}
+
+// No field is pinned in place.
+impl<I, C> Unpin for Throttle<I, C>
+where
+    I: Iterator,
+    I::Item: Future,
+    C: Clock,
+{
+}
+
+/// Outputs that are returned in the order of the list.
+struct Ordered<T> {
+    /// Finished, but not returned.
+    finished: BTreeMap<usize, T>,
+    returned: usize,
 }
 
 pin_project! {
@@ -111,54 +130,71 @@ impl<F: Future> Future for Numbered<F> {
     }
 }
 
-impl<I, C> Throttle<'_, I, C>
+impl<I, C> Throttle<I, C>
 where
     I: Iterator,
     I::Item: Future,
     C: Clock,
 {
+    /// Runs at most `most` futures at once. With [`in_order`](Self::in_order) that includes futures whose outputs have
+    /// to wait for earlier ones. A permit is acquired only when a future may start.
+    ///
+    /// # Panics
+    /// If `most` is zero.
+    ///
+    /// See the example of [`throttle`].
+    #[track_caller]
+    pub fn concurrency(mut self, most: usize) -> Self {
+        assert!(most > 0, "a concurrency of zero would start no future: write 1 or more");
+        self.most = most;
+        self
+    }
+
+    /// Returns the outputs in the order of the list. See the example of [`throttle`].
+    pub fn in_order(mut self) -> Self {
+        self.ordered = Some(Ordered { finished: BTreeMap::new(), returned: 0 });
+        self
+    }
+
     /// Waits for all futures, and returns their outputs in the order of the list. See the example of [`throttle`].
-    pub async fn all(self) -> Vec<<I::Item as Future>::Output> {
-        let mut this = core::pin::pin!(self);
-        let mut outputs = Vec::with_capacity(this.rest.size_hint().0);
-        while let Some(output) = core::future::poll_fn(|cx| this.as_mut().poll_numbered(cx)).await {
+    pub async fn all(mut self) -> Vec<<I::Item as Future>::Output> {
+        let mut outputs = Vec::with_capacity(self.rest.size_hint().0);
+        while let Some(output) = core::future::poll_fn(|cx| self.poll_finished(cx)).await {
             outputs.push(output);
         }
         outputs.sort_unstable_by_key(|&(number, _)| number);
         outputs.into_iter().map(|(_, output)| output).collect()
     }
 
-    fn poll_numbered(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<(usize, <I::Item as Future>::Output)>> {
-        let mut this = self.project();
-        loop {
-            if this.next.is_none() {
-                *this.next = this.rest.next();
-                if this.next.is_none() {
+    /// The next future that finishes: its number, and its output.
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, <I::Item as Future>::Output)>> {
+        let kept = self.ordered.as_ref().map_or(0, |ordered| ordered.finished.len());
+        while self.running.len() + kept < self.most {
+            if self.next.is_none() {
+                self.next = self.rest.next();
+                if self.next.is_none() {
                     break;
                 }
-                this.permit.set(Some(this.limiter.acquire()));
+                self.permit.set(Some(self.limiter.acquire_owned()));
             }
-            let Some(permit) = this.permit.as_mut().as_pin_mut() else { break };
+            let Some(permit) = self.permit.as_mut().as_pin_mut() else { break };
             if permit.poll(cx).is_pending() {
                 break;
             }
-            this.permit.set(None);
-            if let Some(future) = this.next.take() {
-                this.running.push(Numbered { number: *this.started, future });
-                *this.started += 1;
+            self.permit.set(None);
+            if let Some(future) = self.next.take() {
+                self.running.push(Numbered { number: self.started, future });
+                self.started += 1;
             }
         }
-        match this.running.poll_next_unpin(cx) {
-            Poll::Ready(None) if this.next.is_some() => Poll::Pending,
+        match self.running.poll_next_unpin(cx) {
+            Poll::Ready(None) if self.next.is_some() => Poll::Pending,
             polled => polled,
         }
     }
 }
 
-impl<I, C> Stream for Throttle<'_, I, C>
+impl<I, C> Stream for Throttle<I, C>
 where
     I: Iterator,
     I::Item: Future,
@@ -166,18 +202,31 @@ where
 {
     type Item = <I::Item as Future>::Output;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_numbered(cx).map(|output| output.map(|(_, output)| output))
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(ordered) = &mut self.ordered {
+                if let Some(output) = ordered.finished.remove(&ordered.returned) {
+                    ordered.returned += 1;
+                    return Poll::Ready(Some(output));
+                }
+            }
+            let Some((number, output)) = ready!(self.poll_finished(cx)) else { return Poll::Ready(None) };
+            match &mut self.ordered {
+                Some(ordered) => drop(ordered.finished.insert(number, output)),
+                None => return Poll::Ready(Some(output)),
+            }
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let here = self.running.len() + usize::from(self.next.is_some());
+        let kept = self.ordered.as_ref().map_or(0, |ordered| ordered.finished.len());
+        let here = self.running.len() + kept + usize::from(self.next.is_some());
         let (low, high) = self.rest.size_hint();
         (low.saturating_add(here), high.and_then(|high| high.checked_add(here)))
     }
 }
 
-impl<I, C> fmt::Debug for Throttle<'_, I, C>
+impl<I, C> fmt::Debug for Throttle<I, C>
 where
     I: Iterator,
     I::Item: Future,

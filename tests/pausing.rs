@@ -22,6 +22,10 @@ fn poll<F: Future + Unpin>(mut future: F) -> Poll<F::Output> {
     std::pin::Pin::new(&mut future).poll(&mut cx)
 }
 
+fn just_before(time: Duration) -> Duration {
+    time.checked_sub(Duration::from_nanos(1)).unwrap()
+}
+
 fn wait(refused: Result<(), Denied>) -> Duration {
     refused.unwrap_err().retry_after().unwrap()
 }
@@ -49,7 +53,7 @@ fn the_permit_of_the_day_is_there_at_the_end() {
     let (limiter, clock) = limiter(Quota::per_day(1));
     limiter.pause_for(600 * SECOND);
     assert_eq!(limiter.available(), 1);
-    clock.advance(600 * SECOND - Duration::from_nanos(1));
+    clock.advance(just_before(600 * SECOND));
     assert_eq!(wait(limiter.try_acquire()), Duration::from_nanos(1));
     clock.advance(Duration::from_nanos(1));
     assert!(limiter.try_acquire().is_ok());
@@ -59,7 +63,7 @@ fn the_permit_of_the_day_is_there_at_the_end() {
 fn nobody_is_admitted_a_nanosecond_early() {
     let (limiter, clock) = limiter(Quota::per_second(10));
     limiter.pause_for(SECOND);
-    clock.advance(SECOND - Duration::from_nanos(1));
+    clock.advance(just_before(SECOND));
     assert_eq!((wait(limiter.try_acquire()), limiter.available()), (Duration::from_nanos(1), 10));
     assert!(limiter.try_reserve(1).is_err() && poll(pin!(limiter.acquire())).is_pending());
     clock.advance(Duration::from_nanos(1));
@@ -196,7 +200,7 @@ fn several_limits_wait_for_the_one_that_is_paused() {
     // A waiter of the other limit alone is not held up for good.
     clock.advance(SECOND / 2);
     tokens.pause_for(SECOND);
-    clock.advance(SECOND - Duration::from_nanos(1));
+    clock.advance(just_before(SECOND));
     assert!(poll(waiting.as_mut()).is_pending());
     clock.advance(Duration::from_nanos(1));
     assert!(poll(waiting.as_mut()).is_ready());

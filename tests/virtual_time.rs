@@ -65,12 +65,60 @@ async fn throttle_starts_in_order_and_finishes_as_it_comes() {
     let outputs = throttle(calls(), &limiter).all().await;
     assert_eq!(outputs, [(0, 0), (1, 100), (2, 200), (3, 300)]);
 
-    let mut stream = std::pin::pin!(throttle(calls(), &limiter));
+    let mut stream = throttle(calls(), &limiter);
     let mut order = Vec::new();
     while let Some((i, _)) = futures_util::StreamExt::next(&mut stream).await {
         order.push(i);
     }
     assert_eq!(order, [3, 2, 1, 0]);
+}
+
+/// The first call takes a second, the others a tenth. Each notes how many run.
+async fn bounded(most: usize, in_order: bool) -> (Vec<u64>, usize, u128) {
+    let limiter = limiter(Quota::per_second(100).with_burst(10));
+    let (running, peak) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+    let start = Instant::now();
+    let call = async |i: u64| {
+        running.set(running.get() + 1);
+        peak.set(peak.get().max(running.get()));
+        sleep(Duration::from_millis(if i == 0 { 1_000 } else { 100 })).await;
+        running.set(running.get() - 1);
+        i
+    };
+    let stream = throttle((0..20).map(call), &limiter).concurrency(most);
+    let mut stream = if in_order { stream.in_order() } else { stream };
+    let mut outputs = Vec::new();
+    while let Some(i) = futures_util::StreamExt::next(&mut stream).await {
+        outputs.push(i);
+    }
+    (outputs, peak.get(), start.elapsed().as_millis())
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttle_runs_no_more_at_once_than_it_may() {
+    // One place is taken for a second, in which the others run ten rounds of two calls.
+    let (outputs, peak, millis) = bounded(3, false).await;
+    assert_eq!((peak, millis), (3, 1_000));
+    assert_eq!(outputs.last(), Some(&19), "{outputs:?}");
+    // Two outputs wait for the first call, and take the places of others.
+    let (outputs, peak, millis) = bounded(3, true).await;
+    assert_eq!(outputs, (0..20).collect::<Vec<_>>());
+    assert_eq!((peak, millis), (3, 1_600));
+    let (_, peak, _) = bounded(1, false).await;
+    assert_eq!(peak, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttle_takes_permits_only_for_futures_that_may_start() {
+    let limiter = limiter(Quota::per_second(100).with_burst(10));
+    let mut stream = throttle((0..10).map(|_| sleep(Duration::from_secs(1))), &limiter).concurrency(2);
+    let first = tokio::time::timeout(Duration::from_millis(1), futures_util::StreamExt::next(&mut stream));
+    assert!(first.await.is_err());
+    assert_eq!((limiter.available(), limiter.waiting()), (8, 0));
+    // It is owned, and can be moved to a task.
+    let task = tokio::spawn(async move { stream.all().await.len() });
+    drop(limiter);
+    assert_eq!(task.await.unwrap(), 10);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::nanos;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Op {
     /// In thousandths of the time of one permit, and nanoseconds.
     Advance(u64, u64),
