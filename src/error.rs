@@ -396,12 +396,17 @@ pub enum QuotaError {
     },
 }
 
+// The panics of constant functions show these texts as well.
+pub(crate) const ZERO_PERMITS: &str = "a quota of 0 permits: write at least 1";
+pub(crate) const ZERO_BURST: &str = "a burst of 0 permits: write at least 1";
+pub(crate) const ZERO_PERIOD: &str = "a period of 0 ns: write at least 1 ns";
+
 impl fmt::Display for QuotaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ZeroPermits => f.write_str("a quota of 0 permits: write at least 1"),
-            Self::ZeroBurst => f.write_str("a burst of 0 permits: write at least 1"),
-            Self::ZeroPeriod => f.write_str("a period of 0 ns: write at least 1 ns"),
+            Self::ZeroPermits => f.write_str(ZERO_PERMITS),
+            Self::ZeroBurst => f.write_str(ZERO_BURST),
+            Self::ZeroPeriod => f.write_str(ZERO_PERIOD),
             Self::PeriodTooLong { period } => {
                 write!(f, "a period, window or catch-up of {period:?} is too long: write at most 2^64 - 2 ns")
             }

@@ -1,6 +1,8 @@
 //! What a limiter enforces: a rate, a burst, and a catch-up for late timers.
 
 mod inherit;
+mod literal;
+mod parts;
 #[cfg(feature = "serde")]
 mod serde;
 mod text;
@@ -12,6 +14,7 @@ use core::time::Duration;
 
 pub use self::inherit::Inherit;
 
+use self::literal::literal;
 use crate::error::QuotaError;
 
 /// The least default catch-up: two ticks of a runtime's timer, which may be late by that much.
@@ -19,6 +22,8 @@ const TICKS_NS: u64 = 2_000_000;
 
 /// The catch-up of a quota, unless set.
 const DEFAULT_CATCH_UP_NS: u64 = 10_000_000;
+
+const NS_PER_SECOND: u128 = 1_000_000_000;
 
 /// How many permits a limiter admits: a rate and a burst.
 ///
@@ -29,7 +34,8 @@ const DEFAULT_CATCH_UP_NS: u64 = 10_000_000;
 /// smaller burst.
 ///
 /// # Parts
-/// - The **rate** is a whole number of permits per period. It is kept as that fraction and never rounded.
+/// - The **rate** is a whole number of permits per period. It is kept as that fraction and never rounded. For half a
+///   permit per second, write one per two seconds: `Quota::new(1, 2 s)`.
 /// - The **burst** is the most permits admitted at one instant. Default: the permits of one period. In any window of
 ///   length `w`, calls that do not wait are granted at most `burst + rate * w` permits.
 /// - The **catch-up** is how late a timer may wake waiters without lowering the rate. Default: 10 ms. With waiters, any
@@ -40,9 +46,19 @@ const DEFAULT_CATCH_UP_NS: u64 = 10_000_000;
 /// The bounds are those of grants under one quota. Charges, refunds, resets and quota changes can go beyond them.
 ///
 /// # Panics
-/// Constructors and `with_` methods are meant for literals, and panic on values such as a rate of zero. For values from
-/// outside the program, each has a `try_` form that returns a [`QuotaError`]. Periods, windows and catch-ups can be up
-/// to 2^64 - 2 ns, some 584 years.
+/// Constructors and `with_` methods are meant for literals, and panic on values such as a rate of zero: in a `const`,
+/// at compile time. For values from outside the program, each has a `try_` form that returns a [`QuotaError`], which
+/// names the values. Periods, windows and catch-ups can be up to 2^64 - 2 ns, some 584 years.
+///
+/// ```
+/// # use tidegate::Quota;
+/// const API: Quota = Quota::per_second(100).with_burst(20);
+/// ```
+///
+/// ```compile_fail
+/// # use tidegate::Quota;
+/// const NOTHING: Quota = Quota::per_second(0); // a quota of 0 permits: write at least 1
+/// ```
 ///
 /// # Text form
 /// `"100/s"`, `"100/s burst 20"`, `"5 per 10s"`, `"1000/h burst 50 initial 0 catch-up 5ms"`, `"at most 100 per 1s"`.
@@ -84,24 +100,23 @@ enum Kind {
 }
 
 /// The catch-up of an `at_most` quota with this window, unless it is set: a hundredth, at least some ticks of a timer.
-fn catch_up_of_window(period_ns: u64) -> u64 {
-    (period_ns / 100).clamp(TICKS_NS, DEFAULT_CATCH_UP_NS).min(period_ns)
-}
-
-/// Unwraps the result of a `try_` form, for literals.
-#[track_caller]
-fn literal(quota: Result<Quota, QuotaError>) -> Quota {
-    match quota {
-        Ok(quota) => quota,
-        Err(error) => panic!("{error}"),
+const fn catch_up_of_window(period_ns: u64) -> u64 {
+    let hundredth = period_ns / 100;
+    if period_ns < TICKS_NS {
+        period_ns
+    } else if hundredth < TICKS_NS {
+        TICKS_NS
+    } else if hundredth > DEFAULT_CATCH_UP_NS {
+        DEFAULT_CATCH_UP_NS
+    } else {
+        hundredth
     }
 }
 
-fn nanos(period: Duration) -> Result<u64, QuotaError> {
-    match u64::try_from(period.as_nanos()) {
-        Ok(ns) if ns < u64::MAX => Ok(ns),
-        _ => Err(QuotaError::PeriodTooLong { period }),
-    }
+/// A period, window or catch-up in nanoseconds, unless it is too long.
+const fn nanos(period: Duration) -> Option<u64> {
+    let ns = period.as_nanos();
+    if ns < u64::MAX as u128 { Some(ns as u64) } else { None }
 }
 
 impl Quota {
@@ -111,7 +126,7 @@ impl Quota {
     /// # Panics
     /// If [`try_new`](Self::try_new) would fail.
     #[track_caller]
-    pub fn new(permits: u64, period: Duration) -> Self {
+    pub const fn new(permits: u64, period: Duration) -> Self {
         literal(Self::try_new(permits, period))
     }
 
@@ -119,22 +134,49 @@ impl Quota {
     ///
     /// # Errors
     /// If either is zero, or `period` is too long.
-    pub fn try_new(permits: u64, period: Duration) -> Result<Self, QuotaError> {
-        let period_ns = nanos(period)?;
+    pub const fn try_new(permits: u64, period: Duration) -> Result<Self, QuotaError> {
+        Self::try_of_kind(Kind::Rate, permits, period)
+    }
+
+    const fn try_of_kind(kind: Kind, permits: u64, period: Duration) -> Result<Self, QuotaError> {
+        let Some(period_ns) = nanos(period) else {
+            return Err(QuotaError::PeriodTooLong { period });
+        };
         if permits == 0 {
             return Err(QuotaError::ZeroPermits);
         }
         if period_ns == 0 {
             return Err(QuotaError::ZeroPeriod);
         }
-        Ok(Self {
-            kind: Kind::Rate,
-            permits,
-            period_ns,
-            burst: permits,
-            initial: None,
-            catch_up_ns: DEFAULT_CATCH_UP_NS,
-        })
+        let (burst, catch_up_ns) = match kind {
+            Kind::Rate => (permits, DEFAULT_CATCH_UP_NS),
+            Kind::AtMost => (1, catch_up_of_window(period_ns)),
+        };
+        Ok(Self { kind, permits, period_ns, burst, initial: None, catch_up_ns })
+    }
+
+    /// One permit per `interval`, one at once.
+    ///
+    /// # Panics
+    /// If `interval` is zero or too long.
+    ///
+    /// ```
+    /// # use tidegate::Quota;
+    /// # use std::time::Duration;
+    /// const POLL: Quota = Quota::every(Duration::from_millis(250));
+    /// assert_eq!((POLL.permits(), POLL.period(), POLL.burst()), (1, Duration::from_millis(250), 1));
+    /// ```
+    #[track_caller]
+    pub const fn every(interval: Duration) -> Self {
+        literal(Self::try_every(interval))
+    }
+
+    /// As [`every`](Self::every), for values from outside the program. See the example of [`QuotaError`].
+    ///
+    /// # Errors
+    /// If `interval` is zero or too long.
+    pub const fn try_every(interval: Duration) -> Result<Self, QuotaError> {
+        Self::try_new(1, interval)
     }
 
     /// A rate of `permits` per second, with a burst of `permits`: [mind the burst](Self#mind-the-burst).
@@ -150,7 +192,7 @@ impl Quota {
     /// assert_eq!(Quota::per_day(3).to_string(), "3/day");
     /// ```
     #[track_caller]
-    pub fn per_second(permits: u64) -> Self {
+    pub const fn per_second(permits: u64) -> Self {
         Self::new(permits, Duration::from_secs(1))
     }
 
@@ -159,7 +201,7 @@ impl Quota {
     /// # Panics
     /// If `permits` is zero.
     #[track_caller]
-    pub fn per_minute(permits: u64) -> Self {
+    pub const fn per_minute(permits: u64) -> Self {
         Self::new(permits, Duration::from_secs(60))
     }
 
@@ -168,7 +210,7 @@ impl Quota {
     /// # Panics
     /// If `permits` is zero.
     #[track_caller]
-    pub fn per_hour(permits: u64) -> Self {
+    pub const fn per_hour(permits: u64) -> Self {
         Self::new(permits, Duration::from_secs(3_600))
     }
 
@@ -177,7 +219,7 @@ impl Quota {
     /// # Panics
     /// If `permits` is zero.
     #[track_caller]
-    pub fn per_day(permits: u64) -> Self {
+    pub const fn per_day(permits: u64) -> Self {
         Self::new(permits, Duration::from_secs(86_400))
     }
 
@@ -208,7 +250,7 @@ impl Quota {
     /// assert_eq!(quota.burst(), 1);
     /// ```
     #[track_caller]
-    pub fn at_most(permits: u64, window: Duration) -> Self {
+    pub const fn at_most(permits: u64, window: Duration) -> Self {
         literal(Self::try_at_most(permits, window))
     }
 
@@ -216,84 +258,8 @@ impl Quota {
     ///
     /// # Errors
     /// If either is zero, or `window` is too long.
-    pub fn try_at_most(permits: u64, window: Duration) -> Result<Self, QuotaError> {
-        let plain = Self::try_new(permits, window)?;
-        Ok(Self { kind: Kind::AtMost, burst: 1, catch_up_ns: catch_up_of_window(plain.period_ns), ..plain })
-    }
-
-    /// Sets the burst, in permits: the most permits admitted at one instant. See the example of [`Quota`].
-    ///
-    /// # Panics
-    /// If [`try_with_burst`](Self::try_with_burst) would fail.
-    #[track_caller]
-    #[must_use]
-    pub fn with_burst(self, burst: u64) -> Self {
-        literal(self.try_with_burst(burst))
-    }
-
-    /// As [`with_burst`](Self::with_burst), for values from outside the program. See the example of [`QuotaError`].
-    ///
-    /// # Errors
-    /// If `burst` is zero, below an initial level set before, or above the permits of an [`at_most`](Self::at_most)
-    /// quota.
-    pub fn try_with_burst(self, burst: u64) -> Result<Self, QuotaError> {
-        if burst == 0 {
-            return Err(QuotaError::ZeroBurst);
-        }
-        if self.kind == Kind::AtMost && burst > self.permits {
-            return Err(QuotaError::BurstAboveWindow { burst, permits: self.permits });
-        }
-        match self.initial {
-            Some(initial) if initial > burst => Err(QuotaError::InitialAboveBurst { initial, burst }),
-            _ => Ok(Self { burst, ..self }),
-        }
-    }
-
-    /// Sets the initial level: how many permits are available at the start.
-    ///
-    /// # Panics
-    /// If [`try_with_initial`](Self::try_with_initial) would fail.
-    ///
-    /// ```
-    /// # use tidegate::{Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_hour(100).with_initial(0));
-    /// assert!(limiter.try_acquire().is_err());
-    /// ```
-    #[track_caller]
-    #[must_use]
-    pub fn with_initial(self, initial: u64) -> Self {
-        literal(self.try_with_initial(initial))
-    }
-
-    /// As [`with_initial`](Self::with_initial), for values from outside the program. See the example of [`QuotaError`].
-    ///
-    /// # Errors
-    /// If `initial` is above the burst.
-    pub fn try_with_initial(self, initial: u64) -> Result<Self, QuotaError> {
-        if initial > self.burst {
-            return Err(QuotaError::InitialAboveBurst { initial, burst: self.burst });
-        }
-        Ok(Self { initial: Some(initial), ..self })
-    }
-
-    /// Sets the catch-up: how late a timer may wake waiters without lowering the rate. See the example of [`Quota`].
-    ///
-    /// # Panics
-    /// If [`try_with_catch_up`](Self::try_with_catch_up) would fail.
-    #[track_caller]
-    #[must_use]
-    pub fn with_catch_up(self, catch_up: Duration) -> Self {
-        literal(self.try_with_catch_up(catch_up))
-    }
-
-    /// As [`with_catch_up`](Self::with_catch_up), for values from outside the program. See the example of
-    /// [`QuotaError`].
-    ///
-    /// # Errors
-    /// If `catch_up` is too long.
-    pub fn try_with_catch_up(self, catch_up: Duration) -> Result<Self, QuotaError> {
-        let catch_up_ns = nanos(catch_up)?;
-        Ok(Self { catch_up_ns, ..self })
+    pub const fn try_at_most(permits: u64, window: Duration) -> Result<Self, QuotaError> {
+        Self::try_of_kind(Kind::AtMost, permits, window)
     }
 
     /// The permits of one period (or window). See the example of [`Quota`].
@@ -306,32 +272,33 @@ impl Quota {
         Duration::from_nanos(self.period_ns)
     }
 
-    /// The burst, in permits. See the example of [`Quota`].
-    pub const fn burst(&self) -> u64 {
-        self.burst
-    }
-
-    /// The initial level, in permits. See the example of [`Quota`].
-    pub const fn initial(&self) -> u64 {
-        match self.initial {
-            Some(initial) => initial,
-            None => self.burst,
-        }
-    }
-
-    /// The catch-up. See the example of [`Quota`].
-    pub const fn catch_up(&self) -> Duration {
-        Duration::from_nanos(self.catch_up_ns)
+    /// The time from one permit to the next in steady use, rounded up to a nanosecond.
+    ///
+    /// That of an [`at_most`](Self::at_most) quota is longer than the window divided by its permits: see there.
+    ///
+    /// ```
+    /// # use tidegate::Quota;
+    /// # use std::time::Duration;
+    /// assert_eq!(Quota::per_second(100).interval(), Duration::from_millis(10));
+    /// assert_eq!(Quota::per_second(3).interval(), Duration::from_nanos(333_333_334));
+    /// // A hundredth of the window and of its catch-up of 10 ms.
+    /// let window = Duration::from_secs(1);
+    /// assert_eq!(Quota::at_most(100, window).interval(), Duration::from_nanos(10_100_001));
+    /// ```
+    pub const fn interval(&self) -> Duration {
+        let (permits, period_ns) = self.rate();
+        let ns = period_ns.div_ceil(permits as u128);
+        Duration::new((ns / NS_PER_SECOND) as u64, (ns % NS_PER_SECOND) as u32)
     }
 
     /// The rate to enforce, as permits per nanoseconds; not in lowest terms.
-    pub(crate) fn rate(&self) -> (u64, u128) {
+    pub(crate) const fn rate(&self) -> (u64, u128) {
         match self.kind {
-            Kind::Rate => (self.permits, u128::from(self.period_ns)),
+            Kind::Rate => (self.permits, self.period_ns as u128),
             // A closed window of this length admits `burst + floor(rate * (window + catch_up))`, which is exactly
             // `permits`: the added nanosecond keeps the product below the next whole number.
             Kind::AtMost => {
-                (self.permits - self.burst + 1, u128::from(self.period_ns) + u128::from(self.catch_up_ns) + 1)
+                (self.permits - self.burst + 1, self.period_ns as u128 + self.catch_up_ns as u128 + 1)
             }
         }
     }
