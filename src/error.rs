@@ -387,10 +387,13 @@ pub enum QuotaError {
         /// The most permits that can be owed under the new quota.
         max: u64,
     },
-    /// The text does not follow the grammar of quotas.
+    /// The text does not follow the [grammar](crate::Quota#text-form) of quotas.
     Syntax {
-        /// The piece of text that was not understood.
-        found: String,
+        /// The whole text.
+        text: String,
+        /// Where the piece that was not understood starts, in bytes; the length of the text if something is missing
+        /// at its end.
+        at: usize,
         /// What to write there.
         expected: &'static str,
     },
@@ -439,11 +442,33 @@ impl fmt::Display for QuotaError {
                      set it later or with Inherit::Reset"
                 )
             }
-            Self::Syntax { found, expected } => {
-                write!(f, "cannot read the quota at {found:?}: write {expected}")
-            }
+            Self::Syntax { text, at, expected } => write_syntax(f, "quota", text, *at, expected),
         }
     }
+}
+
+/// Writes what was found in the text at that byte, and what to write there.
+pub(crate) fn write_syntax(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    text: &str,
+    at: usize,
+    expected: &str,
+) -> fmt::Result {
+    write!(f, "invalid {what} {text:?}: ")?;
+    let rest = text.get(at..).unwrap_or_default();
+    // A word or a number is named alone, and other things up to the next space.
+    let end = match rest.chars().next() {
+        Some(first) if first.is_alphanumeric() => {
+            rest.find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '.' | '-'))
+        }
+        _ => rest.find(char::is_whitespace),
+    };
+    let found = &rest[..end.unwrap_or(rest.len())];
+    if !found.is_empty() {
+        write!(f, "found {found:?} at byte {at}, ")?;
+    }
+    write!(f, "expected {expected}")
 }
 
 impl Error for QuotaError {}

@@ -35,7 +35,7 @@ const NS_PER_SECOND: u128 = 1_000_000_000;
 ///
 /// # Parts
 /// - The **rate** is a whole number of permits per period. It is kept as that fraction and never rounded. For half a
-///   permit per second, write one per two seconds: `Quota::new(1, 2 s)`.
+///   permit per second, write one per two seconds: `Quota::new(1, 2 s)`, or `0.5/s` as text.
 /// - The **burst** is the most permits admitted at one instant. Default: the permits of one period. In any window of
 ///   length `w`, calls that do not wait are granted at most `burst + rate * w` permits.
 /// - The **catch-up** is how late a timer may wake waiters without lowering the rate. Default: 10 ms. With waiters, any
@@ -61,9 +61,34 @@ const NS_PER_SECOND: u128 = 1_000_000_000;
 /// ```
 ///
 /// # Text form
-/// `"100/s"`, `"100/s burst 20"`, `"5 per 10s"`, `"1000/h burst 50 initial 0 catch-up 5ms"`, `"at most 100 per 1s"`.
-/// The units are `ns`, `us`, `ms`, `s`, `min`, `h` and `day`. A quota is parsed from this form and displayed in it.
-/// With the feature `serde`, it is also serialized in it.
+/// A quota is parsed from what people write, and displayed as a text that parses to an equal quota. With the feature
+/// `serde`, it is also serialized as text.
+///
+/// - **Rate:** `100/s`, `5 per minute`, `10/15min`, `100 rps`, `100 requests per second`, `every 10s`, `at most 100/s`.
+/// - **Amounts:** with decimals (`0.5/s`), with underscores (`1_000/h`), with `k`, `M`, `G` or `T` for powers of 1000
+///   (`10M/s`) and `Ki` to `Ti` for powers of 1024, and in bytes (`10MB/s`, `10MiB/s`). The rate is exact: `2.5/min` is
+///   5 per two minutes, with a burst of 2, the whole permits of the period that is written (at least 1).
+/// - **Periods:** one number and one unit, of `ns`, `us`, `ms`, `s`, `min`, `h`, `day` and `week`, or their long forms:
+///   `1.5s`, `15 minutes`. `m` is a minute.
+/// - **Options:** `burst 20`, `initial 0` and `catch-up 5ms`, each also after a comma and with `:` or `=`.
+///
+/// Upper and lower case mean the same in words. They differ in `k`, `M` and the like. What two readers could take
+/// differently is refused: `5m/s` (write `5M/s` for five million), `10/15M` (write `min`), `10B/s` (write `10 bytes/s`
+/// or `10G/s`), `10Mb/s` (bits), `1,000/s`, months and years. [`Quota::parse_list`] reads several quotas.
+///
+/// ```
+/// # use tidegate::Quota;
+/// # use std::time::Duration;
+/// let quota: Quota = "2.5 requests per minute".parse().unwrap();
+/// assert_eq!(quota, Quota::new(5, Duration::from_secs(120)).with_burst(2));
+/// assert_eq!(quota.to_string(), "5/2min burst 2");
+///
+/// let error = "100/s bust 20".parse::<Quota>().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "invalid quota \"100/s bust 20\": found \"bust\" at byte 6, expected burst, initial or catch-up, or the end"
+/// );
+/// ```
 ///
 /// # Examples
 /// ```
