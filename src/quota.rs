@@ -62,7 +62,8 @@ const NS_PER_SECOND: u128 = 1_000_000_000;
 ///
 /// # Text form
 /// A quota is parsed from what people write, and displayed as a text that parses to an equal quota. With the feature
-/// `serde`, it is also serialized as text.
+/// `serde`, it is also serialized as text, and read from text or from a map of its parts such as
+/// `{"permits": 10, "period": "15min", "burst": 3, "initial": 0, "catch_up": "5ms"}`, whose last three can be left out.
 ///
 /// - **Rate:** `100/s`, `5 per minute`, `10/15min`, `100 rps`, `100 requests per second`, `every 10s`, `at most 100/s`.
 /// - **Amounts:** with decimals (`0.5/s`), with underscores (`1_000/h`), with `k`, `M`, `G` or `T` for powers of 1000

@@ -1,4 +1,4 @@
-//! A quota in a file, by the feature `serde`: the text form and nothing else.
+//! A quota in a file, by the feature `serde`: as text, or as a map of its parts.
 
 #![cfg(feature = "serde")]
 
@@ -38,7 +38,59 @@ fn errors_say_what_is_wrong() {
         let told = error(&format!("\"{text}\""));
         assert!(told.starts_with(&parsed), "{text}: {told}");
     }
-    for json in ["100", "null", "[\"100/s\"]", "{\"rate\": 100}"] {
+    for json in ["100", "null", "[\"100/s\"]"] {
         assert!(error(json).contains("expected the text of a quota, such as \"100/s burst 20\""), "{json}");
+    }
+}
+
+#[test]
+fn quotas_are_read_from_a_map_of_their_parts() {
+    for (json, text) in [
+        (r#"{"permits": 100, "period": "s"}"#, "100/s"),
+        (r#"{"period": "15 min", "permits": 10, "burst": 3}"#, "10/15min burst 3"),
+        (
+            r#"{"initial": 7, "burst": 9, "permits": 5, "period": "1.5s", "catch_up": "0s"}"#,
+            "5/1.5s burst 9 initial 7 catch-up 0s",
+        ),
+        (r#"{"permits": 100, "period": "1h", "burst": null, "initial": null, "catch_up": null}"#, "100/h"),
+    ] {
+        let quota = text.parse::<Quota>().unwrap();
+        assert_eq!(serde_json::from_str::<Quota>(json).unwrap(), quota, "{json}");
+        let value = serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(serde_json::from_value::<Quota>(value).unwrap(), quota, "{json}");
+    }
+}
+
+#[test]
+fn errors_of_a_map_name_the_part() {
+    for (json, told) in [
+        (r#"{"period": "s"}"#, "missing field `permits`"),
+        (r#"{"permits": 5}"#, "missing field `period`"),
+        (
+            r#"{"permits": 5, "period": "s", "bust": 5}"#,
+            "unknown field `bust`, expected one of `permits`, `period`, `burst`",
+        ),
+        (r#"{"permits": 5, "period": "s", "burst": 5, "burst": 6}"#, "duplicate field `burst`"),
+        (r#"{"permits": 5, "permits": 5, "period": "s"}"#, "duplicate field `permits`"),
+        (r#"{"permits": 2.5, "period": "s"}"#, "floating point `2.5`, expected a whole number of permits"),
+        (r#"{"permits": -5, "period": "s"}"#, "integer `-5`, expected a whole number of permits"),
+        (r#"{"permits": "5", "period": "s"}"#, "string \"5\", expected a whole number of permits"),
+        (r#"{"permits": 5, "period": 10}"#, "integer `10`, expected the text of a period, such as \"10s\""),
+        (
+            r#"{"permits": 5, "period": "2 months"}"#,
+            "invalid period \"2 months\": found \"months\" at byte 2, expected a number of days",
+        ),
+        (
+            r#"{"permits": 5, "period": "s burst 5"}"#,
+            "invalid period \"s burst 5\": found \"burst\" at byte 2, expected the end",
+        ),
+        (r#"{"permits": 0, "period": "s"}"#, "a quota of 0 permits: write at least 1"),
+        (
+            r#"{"permits": 5, "period": "s", "initial": 6}"#,
+            "an initial level of 6 permits is more than the burst of 5",
+        ),
+    ] {
+        let error = serde_json::from_str::<Quota>(json).unwrap_err().to_string();
+        assert!(error.contains(told), "{json}: {error}");
     }
 }

@@ -195,6 +195,14 @@ fn quota(mut cursor: Cursor<'_>) -> Result<Quota, QuotaError> {
     Options::parse(&mut cursor)?.apply(quota)
 }
 
+/// The whole text as a period in nanoseconds.
+#[cfg(feature = "serde")]
+pub(super) fn parse_period(text: &str) -> Result<u64, QuotaError> {
+    let mut cursor = Cursor::new(text);
+    let ns = period(&mut cursor)?;
+    if cursor.at_end() { Ok(ns) } else { Err(cursor.fault("the end of the period")) }
+}
+
 impl FromStr for Quota {
     type Err = QuotaError;
 
