@@ -1,9 +1,9 @@
-//! Parsing any text gives a quota or an error, and never panics. A printed quota parses to an equal quota, also
-//! through serde. A limiter with the quota admits exactly the permits that it reports.
+//! Parsing any text gives a quota or an error, and never panics. An error points into the text. A printed quota parses
+//! to an equal quota, also in a list and through serde. A limiter with the quota admits exactly the permits that it reports.
 
 use std::time::Duration;
 
-use tidegate::{ManualClock, Quota, RateLimiter};
+use tidegate::{ManualClock, Quota, QuotaError, RateLimiter};
 
 use super::decode;
 
@@ -11,12 +11,13 @@ use super::decode;
 pub fn run(bytes: &[u8]) {
     let Some(text) = decode::<&str>(bytes) else { return };
     let parsed = text.parse::<Quota>();
+    as_list(text, parsed.as_ref().ok());
     #[cfg(feature = "serde")]
     by_serde(text, parsed.as_ref().ok());
     let quota = match parsed {
         Ok(quota) => quota,
         Err(error) => {
-            assert!(!error.to_string().is_empty());
+            check_error(text, &error);
             return;
         }
     };
@@ -33,6 +34,31 @@ pub fn run(bytes: &[u8]) {
         if full < Duration::from_nanos(u64::MAX) {
             clock.advance(full);
             assert_eq!(limiter.available() as u64, quota.burst(), "{written}, {full:?}");
+        }
+    }
+}
+
+/// The error points at a character of the text or at its end.
+fn check_error(text: &str, error: &QuotaError) {
+    assert!(!error.to_string().is_empty());
+    if let QuotaError::Syntax { text: whole, at, .. } = error {
+        assert_eq!(whole, text);
+        assert!(text.is_char_boundary(*at), "{error}");
+    }
+}
+
+/// Reads it as a list, of which a single quota is one.
+fn as_list(text: &str, parsed: Option<&Quota>) {
+    match Quota::parse_list(text) {
+        Ok(quotas) => {
+            let alone = quotas.first().filter(|_| quotas.len() == 1);
+            assert_eq!(alone, parsed, "{text:?}");
+            let written = quotas.iter().map(Quota::to_string).collect::<Vec<_>>().join("; ");
+            assert_eq!(Quota::parse_list(&written), Ok(quotas), "{text:?} is written as {written:?}");
+        }
+        Err(error) => {
+            assert_eq!(parsed, None, "{text:?}: {error}");
+            check_error(text, &error);
         }
     }
 }

@@ -55,8 +55,9 @@ fn constants_equal_what_is_made_at_run_time() {
 
 #[test]
 fn literals_panic_with_the_reason_and_the_remedy() {
+    type Literal = fn(Duration) -> Quota;
     let second = Duration::from_secs(1);
-    let literals: [(fn(Duration) -> Quota, &str); 8] = [
+    let literals: [(Literal, &str); 8] = [
         (|second| Quota::new(0, second), "a quota of 0 permits: write at least 1"),
         (|_| Quota::per_day(0), "a quota of 0 permits: write at least 1"),
         (|_| Quota::every(Duration::ZERO), "a period of 0 ns: write at least 1 ns"),
