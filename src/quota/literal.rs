@@ -1,15 +1,14 @@
 //! Quotas that are written in the program, also as constants.
 
-use super::Quota;
 use crate::error::{QuotaError, ZERO_BURST, ZERO_PERIOD, ZERO_PERMITS};
 
 /// Unwraps the result of a `try_` form.
 #[track_caller]
-pub(super) const fn literal(quota: Result<Quota, QuotaError>) -> Quota {
-    match quota {
+pub(super) const fn literal<T: Copy>(checked: Result<T, QuotaError>) -> T {
+    match checked {
         Ok(valid) => {
             // A constant function cannot drop a type that may own a text. This result owns none.
-            core::mem::forget(quota);
+            core::mem::forget(checked);
             valid
         }
         Err(ref error) => panic!("{}", reason(error)),
