@@ -124,6 +124,8 @@ pub enum Denied {
     TooMany(TooMany),
     /// The amount is negative, not a number, or too large for 64 bits.
     Invalid(InvalidPermits),
+    /// The limiter has been [closed](crate::RateLimiter::close).
+    Closed,
 }
 
 impl Denied {
@@ -163,13 +165,14 @@ impl fmt::Display for Denied {
             Self::NotYet(not_yet) => not_yet.fmt(f),
             Self::TooMany(too_many) => too_many.fmt(f),
             Self::Invalid(invalid) => invalid.fmt(f),
+            Self::Closed => f.write_str("the limiter is closed: make another for further calls"),
         }
     }
 }
 
 impl Error for Denied {}
 
-/// Why a call without a longest wait was refused: it could never be granted. Nothing was taken.
+/// Why a call without a longest wait was refused: it can never be granted. Nothing was taken.
 ///
 /// # Examples
 /// ```
@@ -186,6 +189,8 @@ pub enum AcquireError {
     TooMany(TooMany),
     /// As [`Denied::Invalid`].
     Invalid(InvalidPermits),
+    /// As [`Denied::Closed`].
+    Closed,
 }
 
 impl AcquireError {
@@ -198,6 +203,7 @@ impl AcquireError {
         match denied {
             Denied::TooMany(too_many) => Self::TooMany(too_many),
             Denied::Invalid(invalid) => Self::Invalid(invalid),
+            Denied::Closed => Self::Closed,
             Denied::NotYet(_) => unreachable!("a caller without a longest wait is not refused for the time"),
         }
     }
@@ -323,6 +329,7 @@ impl From<AcquireError> for Denied {
         match error {
             AcquireError::TooMany(too_many) => Self::TooMany(too_many),
             AcquireError::Invalid(invalid) => Self::Invalid(invalid),
+            AcquireError::Closed => Self::Closed,
         }
     }
 }

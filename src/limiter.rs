@@ -3,6 +3,8 @@
 mod pausing;
 mod waiting;
 
+pub(crate) use self::waiting::BLOCKED_FOR_GOOD;
+
 use core::{
     fmt,
     panic::{RefUnwindSafe, UnwindSafe},

@@ -18,6 +18,9 @@ use crate::{
 /// The value of [`queued_ticks`](Meter::queued_ticks) when only the lock holder can tell.
 pub(crate) const UNTOLD: u64 = u64::MAX;
 
+/// The value of [`queued_ticks`](Meter::queued_ticks) of a closed limiter.
+pub(crate) const CLOSED: u64 = u64::MAX - 1;
+
 /// For how many pauses a call that would wait hopes that a step ends.
 const STEP_PAUSES: u32 = if cfg!(tidegate_loom) { 1 } else { 64 };
 
@@ -34,8 +37,8 @@ pub(crate) enum Taken {
 pub(crate) struct Meter {
     word: CachePadded<Word>,
     published: Published,
-    /// The ticks that the waiters ask for, or `UNTOLD`; more than zero exactly if there are waiters. Written only
-    /// under the queue's lock.
+    /// The ticks that the waiters ask for, or `UNTOLD`, or `CLOSED`. Zero exactly if there are no waiters and the limiter
+    /// is not closed. Written only under the queue's lock.
     queued: AtomicU64,
     /// When the credit of a drained queue ends. Written only under the queue's lock.
     credit_until_ns: AtomicU64,
@@ -235,7 +238,7 @@ impl Meter {
         })?;
         let (now, tat) = (frame.tick(now_ns)?, state.tat());
         let is_paused = now_ns < frame.resumes_ns();
-        let told = state.is_owned() && (0 < queued || is_paused) && queued < UNTOLD;
+        let told = state.is_owned() && (0 < queued || is_paused) && queued < CLOSED;
         let known = told && tat >= frame.waiters_floor(now) && !self.is_suspect(&frame, state, now, now_ns);
         known.then_some(Snapshot { frame, tat: tat.saturating_add(queued), now })
     }
@@ -258,7 +261,11 @@ impl Meter {
         self.published.resumes_ns()
     }
 
-    /// The ticks that the waiters ask for, or [`UNTOLD`]; zero if there are none.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queued_ticks() == CLOSED
+    }
+
+    /// The ticks that the waiters ask for, or [`UNTOLD`], or [`CLOSED`]; zero if there are none.
     pub(crate) fn queued_ticks(&self) -> u64 {
         // Acquire: pairs with the Release of `thaw`, so that the word loaded next has the grants that this sum lacks.
         self.queued.load(Ordering::Acquire)

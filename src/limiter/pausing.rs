@@ -1,4 +1,4 @@
-//! Pauses, and a level that a server tells.
+//! Pauses, a level that a server tells, and the end of a limiter.
 
 use core::time::Duration;
 
@@ -85,6 +85,39 @@ impl<C: Clock> RateLimiter<C> {
     /// See the example of [`pause_for`](Self::pause_for).
     pub fn paused_until(&self) -> Option<u64> {
         self.driver.paused_until_ns()
+    }
+
+    /// Closes the limiter for all its handles, for good: for a program that shuts down, or gives up an API.
+    ///
+    /// Waiters that are due are granted before. All others, tasks and threads, get [`Denied::Closed`] or
+    /// [`AcquireError::Closed`], and so do later calls that take permits, also through a [`PerCore`](crate::PerCore) or an
+    /// [`AllOf`](crate::AllOf). Unused permits may still be given back.
+    ///
+    /// Calls that cannot fail, such as [`acquire`](Self::acquire), [`run`](Self::run) and a
+    /// [`throttle`](crate::throttle()), never complete on a closed limiter; drop their futures. For a thread,
+    /// [`blocking_acquire`](Self::blocking_acquire) panics. To be told, use `acquire_n(1)` and `blocking_acquire_n(1)`.
+    ///
+    /// [`Denied::Closed`]: crate::Denied::Closed
+    /// [`AcquireError::Closed`]: crate::AcquireError::Closed
+    ///
+    /// ```
+    /// use tidegate::{AcquireError, Denied, Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_hour(1));
+    /// limiter.blocking_acquire();
+    /// std::thread::scope(|scope| {
+    ///     let waiting = scope.spawn(|| limiter.blocking_acquire_n(1));
+    ///     limiter.close();
+    ///     assert_eq!(waiting.join().unwrap(), Err(AcquireError::Closed));
+    /// });
+    /// assert_eq!(limiter.try_acquire(), Err(Denied::Closed));
+    /// ```
+    pub fn close(&self) {
+        self.driver.close();
+    }
+
+    /// Whether the limiter has been [closed](Self::close).
+    pub fn is_closed(&self) -> bool {
+        self.driver.is_closed()
     }
 
     /// Sets the level to `permits`: to what a server says is left, for instance by `RateLimit-Remaining`. A level above

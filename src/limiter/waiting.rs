@@ -9,6 +9,9 @@ use crate::{
     Clock, Denied, Reservation,
 };
 
+/// One permit is only refused by a closed limiter. A thread that would wait for good panics instead.
+pub(crate) const BLOCKED_FOR_GOOD: &str = "blocking_acquire on a closed limiter would never return: use blocking_acquire_n(1), which returns an error";
+
 impl<C: Clock> RateLimiter<C> {
     /// Waits for one permit, on any executor.
     ///
@@ -197,6 +200,7 @@ impl<C: Clock> RateLimiter<C> {
     ///   `tokio::task::spawn_blocking` and `block_in_place` it may wait. On other executors, and without the feature
     ///   `tokio`, it does not panic, but blocks the executor's thread.
     /// - If the timer thread is needed and cannot be spawned, or the clock panics.
+    /// - If the limiter is or becomes [closed](Self::close).
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -208,7 +212,7 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     pub fn blocking_acquire(&self) {
         let granted = self.driver.wait_blocking(1.into(), None);
-        debug_assert!(granted.is_ok(), "one permit was refused");
+        assert!(granted.is_ok(), "{BLOCKED_FOR_GOOD}");
     }
 
     /// Blocks the thread until it has `n` permits, and takes all of them at once. See the example of

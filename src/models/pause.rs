@@ -1,5 +1,5 @@
 //! Claim: once `pause` has returned, no call that begins then is admitted, by the word or by slots; what was available
-//! before is there at the end; and no waiter is forgotten, whichever way it meets the pause and its end.
+//! before is there at the end; and no waiter is forgotten, whichever way it meets the pause and its end, or a close.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use loom::{
 
 use super::{ModelClock, SECOND, check, limiter};
 use crate::{
+    AcquireError, Denied,
     per_core::draw::take_shared,
     queue::Shares,
     shares::{Sizing, Slots},
@@ -55,8 +56,13 @@ fn nothing_stays_parked_in_a_pause() {
                 i64::from(taken)
             })
         };
-        limiter.pause_until(SECOND);
+        // On a thread of its own: the main thread does not have to be preempted.
+        let pausing = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.pause_until(SECOND))
+        };
         let taken = drawer.join().unwrap();
+        pausing.join().unwrap();
         assert_eq!(slots.parked(), 0);
         assert_eq!(taken + limiter.available(), 4);
     });
@@ -83,4 +89,20 @@ fn a_waiter_is_granted_at_the_end() {
             assert_eq!(limiter.waiting(), 0);
         });
     }
+}
+
+/// A caller is admitted before the close, or told of it.
+#[test]
+fn a_close_leaves_nobody_waiting() {
+    check(1, || {
+        let limiter = limiter(1, 0, &ModelClock::new());
+        let waiter = {
+            let limiter = limiter.clone();
+            thread::spawn(move || block_on(limiter.acquire_n_owned(1)))
+        };
+        limiter.close();
+        assert_eq!(waiter.join().unwrap(), Err(AcquireError::Closed));
+        assert_eq!(limiter.try_acquire(), Err(Denied::Closed));
+        assert_eq!(limiter.waiting(), 0);
+    });
 }

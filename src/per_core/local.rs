@@ -3,7 +3,10 @@
 use core::fmt;
 
 use super::{PerCore, draw::LocalShare};
-use crate::{AcquireError, Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, queue::poll_proceed};
+use crate::{
+    AcquireError, Amount, Clock, Denied, Permits, QuantaClock, RateLimiter, limiter::BLOCKED_FOR_GOOD,
+    queue::poll_proceed,
+};
 
 /// Permits that one thread or task holds: to take one is a plain subtraction.
 ///
@@ -85,8 +88,10 @@ impl<C: Clock> Local<C> {
 
     /// Waits for one permit, as [`acquire_n`](Self::acquire_n). Cancel safety and panics as [`RateLimiter::acquire`].
     pub async fn acquire(&mut self) {
-        let acquired = self.acquire_n(1).await;
-        debug_assert!(acquired.is_ok(), "one permit was refused");
+        if self.acquire_n(1).await.is_err() {
+            // The limiter is closed: as `RateLimiter::acquire`.
+            core::future::pending::<()>().await;
+        }
     }
 
     /// Waits for `n` permits. Takes what is held, and joins the queue of the limiter for what it lacks; until that is
@@ -116,13 +121,16 @@ impl<C: Clock> Local<C> {
 
     /// Blocks the thread until it has one permit, as [`acquire`](Self::acquire). See [`RateLimiter::blocking_acquire`].
     ///
+    /// # Panics
+    /// As [`RateLimiter::blocking_acquire`].
+    ///
     /// ```
     /// use tidegate::{PerCore, Quota, RateLimiter};
     /// PerCore::new(&RateLimiter::new(Quota::per_second(1000))).local().blocking_acquire();
     /// ```
     pub fn blocking_acquire(&mut self) {
         let acquired = self.blocking_acquire_n(1);
-        debug_assert!(acquired.is_ok(), "one permit was refused");
+        assert!(acquired.is_ok(), "{BLOCKED_FOR_GOOD}");
     }
 
     /// Blocks the thread until it has `n` permits, as [`acquire_n`](Self::acquire_n).

@@ -82,7 +82,9 @@ impl<C: Clock> Driver<C> {
         // Acquire fence: pairs with the Release fence of a lock holder that empties slots, as in `steal_from_one`.
         fence(Ordering::Acquire);
         let behind = self.meter().behind_waiters(now_ns);
-        let Snapshot { frame, tat, now } = behind.or_else(|| self.meter().snapshot(now_ns))?;
+        let Some(Snapshot { frame, tat, now }) = behind.or_else(|| self.meter().snapshot(now_ns)) else {
+            return self.meter().is_closed().then_some(Denied::Closed);
+        };
         let Some(cost) = frame.scale().cost(permits) else { return self.too_many(&frame, permits) };
         if cost == 0 {
             return None;

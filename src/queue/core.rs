@@ -50,7 +50,7 @@ use crate::{
     error::{Denied, NotYet},
     frame::Frame,
     gcra::{Decision, MAX_TAT, Scale, decide},
-    meter::{Thaw, UNTOLD},
+    meter::{CLOSED, Thaw, UNTOLD},
     permits::Permits,
     quota::Quota,
     word::State,
@@ -69,6 +69,7 @@ pub(crate) enum Caller {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "four facts that do not depend on each other")]
 pub(crate) struct Core {
     quota: Quota,
     frame: Frame,
@@ -81,6 +82,7 @@ pub(crate) struct Core {
     /// Of the last thaw: the word, and how far it was ahead of now.
     thawed: State,
     thawed_ahead: u64,
+    is_closed: bool,
     handles: usize,
     /// The permits to set aside for the handles, once no waiter asks for more than would be left.
     deferred: u64,
@@ -114,6 +116,7 @@ impl Core {
             highest: 0,
             thawed: word,
             thawed_ahead: 0,
+            is_closed: false,
             handles: 0,
             deferred: 0,
             latest_ns: 0,
@@ -278,11 +281,14 @@ impl Core {
     }
 
     /// The ticks that the waiters ask for, for calls without the lock. [`UNTOLD`] if that is not all that a newcomer
-    /// has to know: with final parts, or while permits wait to be set aside.
+    /// has to know: with final parts, or while permits wait to be set aside. [`CLOSED`] if the limiter is closed.
     pub(super) fn queued(&self) -> u64 {
+        if self.is_closed {
+            return CLOSED;
+        }
         let more = self.sum.final_parts > 0 || (self.deferred > 0 && !self.list.is_empty());
         let told = if more { None } else { u64::try_from(self.sum.ticks).ok() };
-        told.unwrap_or(UNTOLD)
+        told.filter(|&ticks| ticks < CLOSED).unwrap_or(UNTOLD)
     }
 
     pub(crate) const fn is_alarm_void(&self) -> bool {

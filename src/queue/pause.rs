@@ -29,6 +29,17 @@ impl<C: Clock> Driver<C> {
         self.change_pause(|core| core.resume(from_empty));
     }
 
+    pub(crate) fn close(&self) {
+        self.change_after_grants(|core, refused| {
+            core.close_for_good(refused);
+            self.return_parked(core);
+        });
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.meter().is_closed()
+    }
+
     pub(crate) fn paused_until_ns(&self) -> Option<u64> {
         let resumes_ns = self.meter().resumes_ns();
         (resumes_ns > 0 && self.clock().now() < resumes_ns).then_some(resumes_ns)

@@ -5,6 +5,7 @@
 //! | Start  | nothing                                | nothing                                          |
 //! | Queued | a place in the queue, maybe granted    | leaves; a grant returns, and due waiters get it  |
 //! | Held   | permits that it has not reported yet   | the permits return, and due waiters get them     |
+//! | Closed | nothing: the limiter was closed        | nothing                                          |
 //! | Done   | nothing                                | nothing                                          |
 //!
 //! A task without cooperative budget joins the queue first. It yields only when it could return Ready (Held).
@@ -129,7 +130,17 @@ enum Stage {
     Start(Result<Permits, InvalidPermits>, Option<Duration>),
     Queued(Since),
     Held(Grant),
+    /// The limiter has been closed.
+    Closed,
     Done,
+}
+
+impl Stage {
+    /// The stage after a refusal.
+    const fn after(denied: &Denied) -> Self {
+        // A future that cannot fail stays pending, and may be polled again.
+        if matches!(denied, Denied::Closed) { Self::Closed } else { Self::Done }
+    }
 }
 
 pin_project! {
@@ -153,7 +164,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             match this.stage {
-                Stage::Start(..) | Stage::Done => {}
+                Stage::Start(..) | Stage::Closed | Stage::Done => {}
                 Stage::Queued(_) => this.driver.leave(this.place.into_ref()),
                 Stage::Held(grant) => this.driver.give_back(*grant),
             }
@@ -203,11 +214,12 @@ impl<D: Deref<Target = Driver<C>>, C: Clock> Waiter<D, C> {
                     Ok(None) => {}
                     Ok(Some(grant)) => *this.stage = Stage::Held(grant),
                     Err(denied) => {
-                        *this.stage = Stage::Done;
+                        *this.stage = Stage::after(&denied);
                         return Poll::Ready(Err(denied));
                     }
                 }
             }
+            Stage::Closed => return Poll::Ready(Err(Denied::Closed)),
             Stage::Queued(_) if place.outcome().is_none() => this.driver.refresh(place, cx.waker()),
             _ => {}
         }
@@ -219,7 +231,7 @@ impl<D: Deref<Target = Driver<C>>, C: Clock> Waiter<D, C> {
                     *this.stage = Stage::Held(grant);
                 }
                 Some(Outcome::Denied(denied)) => {
-                    *this.stage = Stage::Done;
+                    *this.stage = Stage::after(&denied);
                     return Poll::Ready(Err(denied));
                 }
             }
@@ -259,7 +271,8 @@ macro_rules! futures {
             type Output = $output;
 
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<$output> {
-                self.project().waiter.poll_grant(cx, false).map(|granted| $finish(granted.map(|_| ())))
+                let granted = ready!(self.project().waiter.poll_grant(cx, false));
+                $finish(granted.map(|_| ()))
             }
         }
 
@@ -271,13 +284,14 @@ macro_rules! futures {
     )*};
 }
 
-/// One permit is never refused: a burst is at least one.
-fn one(granted: Result<(), Denied>) {
-    debug_assert!(granted.is_ok(), "one permit was refused");
+/// One permit is only refused by a closed limiter, since a burst is at least one. Then the future never completes.
+fn one(granted: Result<(), Denied>) -> Poll<()> {
+    debug_assert!(matches!(granted, Ok(()) | Err(Denied::Closed)), "one permit was refused");
+    if granted.is_ok() { Poll::Ready(()) } else { Poll::Pending }
 }
 
-fn without_deadline(granted: Result<(), Denied>) -> Result<(), AcquireError> {
-    granted.map_err(AcquireError::of)
+fn without_deadline(granted: Result<(), Denied>) -> Poll<Result<(), AcquireError>> {
+    Poll::Ready(granted.map_err(AcquireError::of))
 }
 
 futures! {
@@ -294,7 +308,7 @@ futures! {
     AcquireN<'a, C>(&'a Driver<C>) -> Result<(), AcquireError>, without_deadline;
 
     /// The future of [`RateLimiter::acquire_within`](crate::RateLimiter::acquire_within).
-    AcquireWithin<'a, C>(&'a Driver<C>) -> Result<(), Denied>, core::convert::identity;
+    AcquireWithin<'a, C>(&'a Driver<C>) -> Result<(), Denied>, Poll::Ready;
 
     /// The future of [`RateLimiter::acquire_owned`](crate::RateLimiter::acquire_owned).
     AcquireOwned<C>(Arc<Driver<C>>) -> (), one;
@@ -303,5 +317,5 @@ futures! {
     AcquireNOwned<C>(Arc<Driver<C>>) -> Result<(), AcquireError>, without_deadline;
 
     /// The future of [`RateLimiter::acquire_within_owned`](crate::RateLimiter::acquire_within_owned).
-    AcquireWithinOwned<C>(Arc<Driver<C>>) -> Result<(), Denied>, core::convert::identity;
+    AcquireWithinOwned<C>(Arc<Driver<C>>) -> Result<(), Denied>, Poll::Ready;
 }

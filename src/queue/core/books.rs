@@ -11,8 +11,11 @@ use crate::{
 };
 
 impl Core {
-    /// The cost of `permits` in ticks, unless they are more than one request can be for.
+    /// The cost of `permits` in ticks, unless the limiter is closed, or they are more than one request can be for.
     pub(crate) fn cost(&self, permits: Permits) -> Result<u64, Denied> {
+        if self.is_closed {
+            return Err(Denied::Closed);
+        }
         match self.frame.scale().cost(permits) {
             Some(cost) if !self.is_above_deferred(permits) => Ok(cost),
             _ => Err(TooMany::new(permits, self.quota.burst(), self.largest_request()).into()),

@@ -1,6 +1,10 @@
-//! Pausing: nothing is admitted until a clock reading, and nothing accrues meanwhile.
+//! Pausing: nothing is admitted until a clock reading, and nothing accrues meanwhile. Closing: a pause without end, whose
+//! callers are told.
+
+use core::task::Waker;
 
 use super::Core;
+use crate::{error::Denied, queue::entry::Outcome};
 
 impl Core {
     /// Whether a pause lasts at the reading of this step.
@@ -10,14 +14,14 @@ impl Core {
 
     /// Pauses until `until_ns`. A pause that ends later stays as it is.
     pub(crate) fn pause(&mut self, until_ns: u64) {
-        if until_ns > self.frame.effective(self.now_ns) {
+        if until_ns > self.frame.effective(self.now_ns) && !self.is_closed {
             self.resume_at(until_ns);
         }
     }
 
     /// Ends a pause now. With `from_empty` the bucket goes on from empty, or from the debt that it has.
     pub(crate) fn resume(&mut self, from_empty: bool) {
-        if !self.is_paused() {
+        if !self.is_paused() || self.is_closed {
             return;
         }
         self.resume_at(0);
@@ -25,6 +29,16 @@ impl Core {
             self.tat = self.tat.max(self.now + self.frame.scale().limit);
             self.ledger.close();
         }
+    }
+
+    /// Refuses all waiters, and all calls from now on. `refused` gets the wakers of the waiters.
+    pub(crate) fn close_for_good(&mut self, refused: &mut Vec<Waker>) {
+        self.pause(u64::MAX);
+        self.is_closed = true;
+        self.sweep(|entry| {
+            refused.extend(entry.waker.take());
+            Some(Outcome::Denied(Denied::Closed))
+        });
     }
 
     /// Moves the end of a pause, or begins one. The level stays as it is, without the credit of a late alarm: that would
