@@ -121,3 +121,12 @@ fn threads_are_told() {
         assert!(panic.downcast_ref::<String>().unwrap().contains("closed limiter"));
     });
 }
+
+/// A pause cannot end later than the end of time.
+#[test]
+fn a_limiter_is_closed_at_the_end_of_time_too() {
+    let clock = ManualClock::starting_at(u64::MAX);
+    let limiter = RateLimiter::with_clock(Quota::per_second(10), clock);
+    limiter.close();
+    assert_eq!(limiter.try_acquire(), Err(Denied::Closed));
+}

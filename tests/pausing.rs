@@ -207,6 +207,78 @@ fn several_limits_wait_for_the_one_that_is_paused() {
     assert_eq!((requests.available(), tokens.available()), (9, 900));
 }
 
+/// What was granted before the pause is held, but the call is not admitted in it.
+#[test]
+fn a_call_for_several_limits_is_not_admitted_with_what_it_holds() {
+    for close in [false, true] {
+        let (first, clock) = limiter(Quota::per_second(1).with_burst(1).with_initial(0));
+        let second = RateLimiter::with_clock(first.quota().with_initial(1), clock.clone());
+        let mut waiting = pin!(AllOf::new().and(&first, 1).and(&second, 1).acquire());
+        assert!(poll(waiting.as_mut()).is_pending(), "for the first");
+        second.charge(2).unwrap();
+        clock.advance(SECOND);
+        assert!(poll(waiting.as_mut()).is_pending(), "for the second");
+        if close {
+            first.close();
+        } else {
+            first.pause_for(600 * SECOND);
+        }
+        clock.advance(SECOND);
+        let Poll::Ready(outcome) = poll(waiting.as_mut()) else {
+            assert!(!close);
+            clock.advance(599 * SECOND);
+            assert_eq!(poll(waiting), Poll::Ready(Ok(())));
+            continue;
+        };
+        assert!(close && outcome.unwrap_err().denied() == Denied::Closed);
+    }
+}
+
+/// A call that waits at the front of two queues for the end of a pause: the queue of the other limit learns that it ends
+/// earlier.
+#[test]
+fn an_early_end_is_known_to_the_other_limits() {
+    let (first, clock) = limiter(Quota::per_second(1).with_burst(1).with_initial(0));
+    let second = RateLimiter::with_clock(first.quota().with_initial(1), clock.clone());
+    let mut waiting = pin!(AllOf::new().and(&first, 1).and(&second, 1).acquire());
+    assert!(poll(waiting.as_mut()).is_pending());
+    second.charge(2).unwrap();
+    clock.advance(SECOND);
+    assert!(poll(waiting.as_mut()).is_pending());
+    first.pause_until(u64::MAX);
+    clock.advance(SECOND);
+    assert!(poll(waiting.as_mut()).is_pending());
+    assert!(wait(second.try_acquire()) > 3_600 * SECOND, "the call comes first, and waits for good");
+    first.resume_gently();
+    assert!(wait(second.try_acquire()) <= 2 * SECOND);
+    clock.advance(SECOND);
+    assert_eq!(poll(waiting), Poll::Ready(Ok(())));
+}
+
+/// A `Local` releases nothing that it held before.
+#[test]
+fn what_a_local_held_is_not_released_at_the_end() {
+    for set in [false, true] {
+        let (limiter, clock) = limiter(Quota::per_second(1000));
+        let per_core = PerCore::builder(&limiter).slots(1).share(100).build().unwrap();
+        let mut local = per_core.local();
+        local.try_acquire().unwrap();
+        assert_eq!(local.held(), 100.into());
+        limiter.pause_for(SECOND);
+        if set {
+            limiter.set_available(0);
+            clock.advance(SECOND);
+        } else {
+            limiter.resume_gently();
+        }
+        assert!(local.try_acquire().is_err());
+        clock.advance(SECOND / 10);
+        assert!(local.try_acquire().is_ok());
+        drop(local);
+        assert!(limiter.available() <= 100);
+    }
+}
+
 #[test]
 fn a_blocked_thread_waits_for_the_end() {
     let limiter = RateLimiter::new(Quota::per_second(1000).with_burst(1000));

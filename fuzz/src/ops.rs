@@ -104,6 +104,8 @@ struct Run {
     retry_ns: u64,
     /// In millionths: no debt was ever deeper.
     deepest: BigInt,
+    /// By how much the clock has stepped back in steps that a limiter does not notice: that time passes twice.
+    unnoticed_ns: u64,
 }
 
 impl Run {
@@ -126,6 +128,7 @@ impl Run {
             progress_ns: None,
             retry_ns: 0,
             deepest: BigInt::zero(),
+            unnoticed_ns: 0,
         })
     }
 
@@ -156,6 +159,9 @@ impl Run {
             return;
         }
         self.clock.set(then);
+        if now - then <= SKEW_NS {
+            self.unnoticed_ns += now - then;
+        }
         if self.exact() && far {
             // What was admitted at the highest reading must stay admissible: the model goes on from there.
             self.progress_ns = Some(self.highest_ns);
@@ -291,12 +297,12 @@ impl Run {
     }
 
     /// However the clock stepped, a caller that comes back when told to is admitted within the time that the deepest
-    /// debt and one permit take to come, and the skew.
+    /// debt and one permit take to come, the skew, and the steps back that were not noticed.
     ///
     /// The same goes for a caller that only looks.
     fn comes_back(&mut self, looks: bool) {
         let longest_ns = pay_ns(&self.limiter.quota(), &self.deepest + MILLION);
-        let mut left_ns = longest_ns.saturating_add(SKEW_NS + 2);
+        let mut left_ns = longest_ns.saturating_add(SKEW_NS + 2 + self.unnoticed_ns);
         loop {
             let told = if looks {
                 self.limiter.time_until(1).expect("no more than a burst")

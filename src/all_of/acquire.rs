@@ -133,13 +133,14 @@ impl<C: Clock> AcquireAll<C> {
         self.use_or_join_front()
     }
 
-    /// Every limit has granted its part. If all grants are still whole, the call is done. Otherwise it gives them back
+    /// Every limit has granted its part. If all grants are still whole and no limit is paused, the call is done. Otherwise it gives them back
     /// and joins the front of all queues in the same hold of the locks, so that no other caller takes what goes back.
     fn use_or_join_front(&mut self) -> Stage<C> {
         let mut steps = lock_all(&self.members);
         let grants = core::mem::take(&mut self.held).into_iter().flatten();
         let grants: Vec<_> = grants.collect();
-        let whole = steps.iter_mut().zip(&grants).all(|(step, grant)| step.is_whole(grant));
+        let whole =
+            steps.iter_mut().zip(&grants).all(|(step, grant)| !step.is_paused() && step.is_whole(grant));
         if whole {
             // The grants count as used from now on.
             let renewed = steps.iter_mut().zip(grants).map(|(step, grant)| Some(step.renew(grant)));

@@ -19,8 +19,9 @@ impl<C: Clock> RateLimiter<C> {
     ///   its end.
     /// - A call on another thread that overlaps with this one may still be admitted.
     ///
-    /// The pause ends when the clock shows that time. Permits that are parked in the slots of a `PerCore`, or held by a
-    /// [`Local`](crate::Local), return to the limiter; the part that does not fit beside the level is lost.
+    /// The pause ends when the clock shows that time: if the clock steps back meanwhile, the pause and the deadlines of its
+    /// waiters are later by as much. Permits that are parked in the slots of a `PerCore` return to the limiter, as far as
+    /// they fit beside the level. Permits that a [`Local`](crate::Local) holds are lost.
     ///
     /// # Examples
     /// ```
@@ -124,8 +125,8 @@ impl<C: Clock> RateLimiter<C> {
     /// the burst makes the bucket full.
     ///
     /// Waiters that are due are granted before. The others are due by the new level, and a waiter that can no longer be
-    /// granted by its deadline fails at once. Permits that are parked in the slots of a [`PerCore`](crate::PerCore) are
-    /// discarded, and the level is at most the part of the burst that is not set aside for them. Unused permits of
+    /// granted by its deadline fails at once. Permits that are parked in the slots of a [`PerCore`](crate::PerCore), or held
+    /// by a [`Local`](crate::Local), are discarded, and the level is at most the part of the burst that is not set aside for them. Unused permits of
     /// earlier [reservations](crate::Reservation) do not return.
     ///
     /// ```

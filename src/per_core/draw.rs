@@ -19,7 +19,11 @@ pub(crate) fn take_shared<C: Clock>(
     permits: Permits,
     sizing: Sizing,
 ) -> Result<(), Denied> {
-    if take_parked(slot, permits) { Ok(()) } else { draw_or_steal(driver, slots, slot, permits, sizing) }
+    if take_parked(driver, slot, permits) {
+        Ok(())
+    } else {
+        draw_or_steal(driver, slots, slot, permits, sizing)
+    }
 }
 
 #[inline(never)]
@@ -56,7 +60,7 @@ pub(crate) fn take_shared_at_once<C: Clock>(
     permits: Permits,
     sizing: Sizing,
 ) -> bool {
-    take_parked(slot, permits)
+    take_parked(driver, slot, permits)
         || matches!(draw_share(driver, slots, slot, permits, sizing, driver.clock().now()), Taken::Yes(_))
 }
 
@@ -98,8 +102,12 @@ fn offer<C: Clock>(driver: &Driver<C>) {
     }
 }
 
+/// Takes permits from the slot, but not in a pause: a thread that drew before may park then.
 #[inline]
-fn take_parked(slot: &Slot, permits: Permits) -> bool {
+fn take_parked<C: Clock>(driver: &Driver<C>, slot: &Slot, permits: Permits) -> bool {
+    if driver.meter().resumes_ns() > 0 {
+        return false;
+    }
     permits.in_millionths(MAX_PARKED).is_some_and(|millionths| slot.take(millionths))
 }
 
@@ -109,6 +117,8 @@ pub(crate) struct LocalShare {
     /// In millionths of a permit.
     pub(crate) held: u64,
     pub(crate) demand: Demand,
+    /// The number of the limiter's levels (`Meter::levels`) by which it was drawn.
+    pub(crate) level: u64,
 }
 
 impl LocalShare {
@@ -150,9 +160,16 @@ impl LocalShare {
         sizing: Sizing,
         now_ns: u64,
     ) -> Result<(), (Permits, Taken)> {
+        let level = driver.meter().levels();
+        if self.level != level {
+            // A pause, or a level that was set, does not count what is held.
+            let Self { demand, .. } = core::mem::take(self);
+            slots.pool().give_up(demand.claim);
+            self.level = level;
+        }
         if driver.meter().resumes_ns() > 0 {
-            // In a pause, or just after it: the word decides.
-            self.give_back(driver, slots);
+            // In a pause, or just after it: the lock holder decides.
+            return Err((permits, Taken::Slow));
         }
         self.held += slots.adjust(&mut self.demand, self.held, sizing, now_ns);
         let Some(asked) = permits.in_millionths(MAX_PARKED) else { return Err((permits, Taken::Slow)) };
@@ -178,7 +195,9 @@ impl LocalShare {
 
     /// Gives back what is held. Waiters get it first.
     pub(crate) fn give_back<C: Clock>(&mut self, driver: &Driver<C>, slots: &Slots) {
-        let Self { held, demand } = core::mem::take(self);
+        let Self { held, demand, level } = core::mem::take(self);
+        self.level = level;
+        let held = if level == driver.meter().levels() { held } else { 0 };
         // Given up last, even if a clock panics: permits need a claim.
         let _claim = Claim(slots, demand.claim);
         if held > 0 {

@@ -180,8 +180,8 @@ impl<C: Clock> Local<C> {
 
     #[inline]
     fn take(&mut self, millionths: u64) -> bool {
-        let is_paused = self.per_core.limiter.driver().meter().resumes_ns() > 0;
-        let there = self.share.held >= millionths && !is_paused;
+        let is_current = self.share.level == self.per_core.limiter.driver().meter().levels();
+        let there = self.share.held >= millionths && is_current;
         if there {
             self.share.held -= millionths;
         }

@@ -173,7 +173,7 @@ impl Core {
 
     pub(super) fn close(&mut self) -> Thaw {
         let credit = self.tat < self.now && self.now_ns < self.credit_until_ns;
-        let state = State::new(self.tat, !self.list.is_empty() || self.is_paused(), credit);
+        let state = State::new(self.tat, !self.list.is_empty() || self.is_paused() || self.is_closed, credit);
         self.highest = self.highest.max(self.tat);
         self.thawed = state;
         self.thawed_ahead = self.tat.saturating_sub(self.now);

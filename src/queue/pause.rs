@@ -1,10 +1,10 @@
 //! Pausing a live limiter, and setting its level.
 //!
 //! Waiters that are due have been granted before, so the time before the pause counts. Parked permits return to the
-//! word, as far as they do not overflow it: a slot is taken from without the lock. A thread that parks permits during a
-//! pause then runs the hand-off, which returns them.
+//! word, as far as they do not overflow it. A thread that parks permits during a pause then runs the hand-off, which
+//! returns them; nobody takes from a slot meanwhile. What a `Local` holds is discarded when it is used next.
 
-use core::time::Duration;
+use core::{task::Waker, time::Duration};
 
 use super::{
     core::{Core, after},
@@ -17,22 +17,22 @@ use crate::{
 
 impl<C: Clock> Driver<C> {
     pub(crate) fn pause_for(&self, pause: Duration) {
-        self.change_pause(|core| core.pause(after(core.now_ns(), pause)));
+        self.change_pause(|core, _| core.pause(after(core.now_ns(), pause)));
     }
 
     pub(crate) fn pause_until(&self, until_ns: u64) {
-        self.change_pause(|core| core.pause(until_ns));
+        self.change_pause(|core, _| core.pause(until_ns));
     }
 
     /// Ends a pause now, with the level that it has, or from empty.
     pub(crate) fn resume(&self, from_empty: bool) {
-        self.change_pause(|core| core.resume(from_empty));
+        self.change_pause(|core, woken| core.resume(from_empty, woken));
     }
 
     pub(crate) fn close(&self) {
-        self.change_after_grants(|core, refused| {
+        self.change_pause(|core, refused| {
             core.close_for_good(refused);
-            self.return_parked(core);
+            true
         });
     }
 
@@ -45,10 +45,13 @@ impl<C: Clock> Driver<C> {
         (resumes_ns > 0 && self.clock().now() < resumes_ns).then_some(resumes_ns)
     }
 
-    fn change_pause(&self, change: impl Fn(&mut Core)) {
-        self.change_after_grants(|core, _| {
-            change(core);
-            self.return_parked(core);
+    /// Runs `change`, which returns whether it changed anything, and collects wakers.
+    fn change_pause(&self, change: impl Fn(&mut Core, &mut Vec<Waker>) -> bool) {
+        self.change_after_grants(|core, woken| {
+            if change(core, woken) {
+                self.meter().count_level();
+                self.return_parked(core);
+            }
         });
     }
 
@@ -58,6 +61,7 @@ impl<C: Clock> Driver<C> {
                 // Discarded: the level counts all permits.
                 shares.reclaim(u64::MAX);
             }
+            self.meter().count_level();
             core.set_level(permits);
         });
     }

@@ -57,7 +57,8 @@ impl Core {
         if charged(self.tat, self.now, cost).is_none() {
             // A new frame with base zero has the most room.
             let ahead = self.tat.saturating_sub(self.now);
-            let (_, fresh) = Frame::next(*self.frame.scale(), self.now_ns, MAX_TAT, 0);
+            let now_ns = self.frame.effective(self.now_ns);
+            let (_, fresh) = Frame::next(*self.frame.scale(), now_ns, MAX_TAT, 0);
             let most = (MAX_TAT - fresh).saturating_sub(ahead);
             if cost > most {
                 return Err(most);

@@ -12,23 +12,34 @@ impl Core {
         self.now_ns < self.frame.resumes_ns()
     }
 
-    /// Pauses until `until_ns`. A pause that ends later stays as it is.
-    pub(crate) fn pause(&mut self, until_ns: u64) {
-        if until_ns > self.frame.effective(self.now_ns) && !self.is_closed {
+    /// Pauses until `until_ns`. A pause that ends later stays as it is. Returns whether anything changed.
+    pub(crate) fn pause(&mut self, until_ns: u64) -> bool {
+        let later = until_ns > self.frame.effective(self.now_ns) && !self.is_closed;
+        if later {
             self.resume_at(until_ns);
         }
+        later
     }
 
-    /// Ends a pause now. With `from_empty` the bucket goes on from empty, or from the debt that it has.
-    pub(crate) fn resume(&mut self, from_empty: bool) {
+    /// Ends a pause now. With `from_empty` the bucket goes on from empty, or from the debt that it has. Returns whether
+    /// there was a pause. `woken` gets the wakers of final rounds: other queues count with the end of the pause.
+    pub(crate) fn resume(&mut self, from_empty: bool, woken: &mut Vec<Waker>) -> bool {
         if !self.is_paused() || self.is_closed {
-            return;
+            return false;
         }
+        self.list.visit(|entry| {
+            let is_final = entry.kind.is_final();
+            if is_final {
+                woken.extend(entry.waker.clone());
+            }
+            is_final
+        });
         self.resume_at(0);
         if from_empty {
             self.tat = self.tat.max(self.now + self.frame.scale().limit);
             self.ledger.close();
         }
+        true
     }
 
     /// Refuses all waiters, and all calls from now on. `refused` gets the wakers of the waiters.
@@ -42,7 +53,7 @@ impl Core {
     }
 
     /// Moves the end of a pause, or begins one. The level stays as it is, without the credit of a late alarm: that would
-    /// accrue during the pause.
+    /// accrue during the pause. A debt for which the word barely had room may lose the catch-up.
     fn resume_at(&mut self, resumes_ns: u64) {
         self.ledger.compare(self.tat, self.now);
         let ahead = self.tat.saturating_sub(self.now);
