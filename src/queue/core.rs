@@ -75,7 +75,8 @@ pub(crate) struct Core {
     frame: Frame,
     list: List<Entry, Outcome>,
     sum: Sum,
-    /// The latest time at which a final part here is expected to be taken. It may move later.
+    /// The latest time at which a final part here is expected to be taken. It may move later; or earlier, if there is only
+    /// one.
     final_due_ns: u64,
     ledger: Ledger,
     highest: u64,

@@ -116,7 +116,9 @@ impl Model {
         let due = self.is_final_part_due(place);
         let waiting = self.queue.iter_mut().find(|waiting| waiting.place == place).unwrap();
         waiting.final_part = Some(due);
-        self.final_due_ns = self.final_due_ns.max(due_ns);
+        // The only final part may also be taken earlier than was thought.
+        let known_ns = if self.final_parts() == 1 { 0 } else { self.final_due_ns };
+        self.final_due_ns = known_ns.max(due_ns);
     }
 
     pub(in super::super) fn take_final_part(&mut self) -> Waiting {
