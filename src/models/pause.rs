@@ -48,23 +48,16 @@ fn nothing_stays_parked_in_a_pause() {
         let limiter = limiter(16, 4, &ModelClock::new());
         let slots = Arc::new(Slots::new(1));
         limiter.driver().attach(|| slots.clone());
-        let drawer = {
-            let (limiter, slots) = (limiter.clone(), Arc::clone(&slots));
-            thread::spawn(move || {
-                let slot = &slots.all()[0];
-                let taken = take_shared(limiter.driver(), &slots, slot, 1.into(), Sizing::Fixed(2)).is_ok();
-                i64::from(taken)
-            })
-        };
-        // On a thread of its own: the main thread does not have to be preempted.
         let pausing = {
             let limiter = limiter.clone();
             thread::spawn(move || limiter.pause_until(SECOND))
         };
-        let taken = drawer.join().unwrap();
+        // Here, so that one preemption is enough for a pause between draw and park.
+        let slot = &slots.all()[0];
+        let taken = take_shared(limiter.driver(), &slots, slot, 1.into(), Sizing::Fixed(2)).is_ok();
         pausing.join().unwrap();
         assert_eq!(slots.parked(), 0);
-        assert_eq!(taken + limiter.available(), 4);
+        assert_eq!(i64::from(taken) + limiter.available(), 4);
     });
 }
 
