@@ -156,8 +156,7 @@ const FIELDS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Published {
     frame: SeqLock<FIELDS>,
-    /// Beside the values that each call reads: the word is owned during a pause, and no call without the lock looks
-    /// further.
+    /// Apart from the values above: the fast path does not read it, because the word is owned during a pause.
     resumes_ns: AtomicU64,
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Meter {
     debt_word: AtomicU64,
     debt_ns: AtomicU64,
     /// How many times a pause began or ended, or the level was set. Written only under the queue's lock.
-    levels: AtomicU64,
+    level_changes: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ impl Meter {
             credit_until_ns: AtomicU64::new(0),
             debt_word: AtomicU64::new(0),
             debt_ns: AtomicU64::new(0),
-            levels: AtomicU64::new(0),
+            level_changes: AtomicU64::new(0),
         }
     }
 
@@ -267,15 +267,15 @@ impl Meter {
     /// How many times a pause began or ended, or the level was set: a [`Local`](crate::Local) uses what it holds only
     /// under the number by which it was drawn.
     #[inline]
-    pub(crate) fn levels(&self) -> u64 {
+    pub(crate) fn level_changes(&self) -> u64 {
         // Relaxed: a single number. A caller that knows of the change sees it.
-        self.levels.load(Ordering::Relaxed)
+        self.level_changes.load(Ordering::Relaxed)
     }
 
-    /// Counts a change for [`levels`](Self::levels). The caller holds the queue's lock.
-    pub(crate) fn count_level(&self) {
+    /// Counts a change for [`level_changes`](Self::level_changes). The caller holds the queue's lock.
+    pub(crate) fn count_level_change(&self) {
         // Relaxed: as above; the lock makes it the only writer.
-        self.levels.store(self.levels.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.level_changes.store(self.level_changes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

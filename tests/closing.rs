@@ -1,25 +1,14 @@
 //! A limiter is closed: waiters and later calls are told where they can be.
 
-use std::{
-    future::Future,
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
-    thread,
-    time::Duration,
-};
+#[path = "support/by_hand.rs"]
+mod by_hand;
 
+use std::{pin::pin, task::Poll, thread, time::Duration};
+
+use by_hand::{limiter, poll};
 use tidegate::{AcquireError, AllOf, Denied, ManualClock, PerCore, Quota, RateLimiter};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn limiter(quota: Quota) -> (RateLimiter<ManualClock>, ManualClock) {
-    let clock = ManualClock::new();
-    (RateLimiter::with_clock(quota, clock.clone()), clock)
-}
-
-fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
 
 #[test]
 fn waiters_are_told() {

@@ -1,25 +1,17 @@
 //! Pauses: nobody is admitted meanwhile, by whatever way, and nothing accrues.
 
-use std::{
-    future::Future,
-    pin::pin,
-    task::{Context, Poll, Waker},
-    thread,
-    time::Duration,
-};
+#[path = "support/by_hand.rs"]
+mod by_hand;
 
+use std::{pin::pin, task::Poll, thread, time::Duration};
+
+use by_hand::poll;
 use tidegate::{AllOf, Clock, Denied, Inherit, ManualClock, PerCore, Quota, RateLimiter};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn limiter(quota: Quota) -> (RateLimiter<ManualClock>, ManualClock) {
-    let clock = ManualClock::new();
-    (RateLimiter::with_clock(quota.with_catch_up(Duration::ZERO), clock.clone()), clock)
-}
-
-fn poll<F: Future + Unpin>(mut future: F) -> Poll<F::Output> {
-    let mut cx = Context::from_waker(Waker::noop());
-    std::pin::Pin::new(&mut future).poll(&mut cx)
+    by_hand::limiter(quota.with_catch_up(Duration::ZERO))
 }
 
 fn just_before(time: Duration) -> Duration {

@@ -1,15 +1,17 @@
 //! One quota on every core, through the public interface: threads that start and end, `Local`s that are moved and
 //! dropped, waiters, and the exact sum of all permits.
 
+#[path = "support/by_hand.rs"]
+mod by_hand;
+
 use std::{
-    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    pin::pin,
     thread,
     time::Duration,
 };
 
+use by_hand::{limiter, poll};
 use tidegate::{
     AllOf, Clock, Inherit, Local, ManualClock, PerCore, PerCoreError, Permits, Quota, RateLimiter,
 };
@@ -19,17 +21,8 @@ const MS: Duration = Duration::from_millis(1);
 /// Fewer calls where each takes long.
 const CALLS: u64 = if cfg!(miri) { 100 } else { 50_000 };
 
-fn limiter(quota: Quota) -> (RateLimiter<ManualClock>, ManualClock) {
-    let clock = ManualClock::new();
-    (RateLimiter::with_clock(quota, clock.clone()), clock)
-}
-
 fn slots<C: Clock>(limiter: &RateLimiter<C>, slots: usize, share: u64) -> PerCore<C> {
     PerCore::builder(limiter).slots(slots).share(share).build().unwrap()
-}
-
-fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Moves the clock on while the workers work; what they took.

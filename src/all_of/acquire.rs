@@ -133,8 +133,9 @@ impl<C: Clock> AcquireAll<C> {
         self.use_or_join_front()
     }
 
-    /// Every limit has granted its part. If all grants are still whole and no limit is paused, the call is done. Otherwise it gives them back
-    /// and joins the front of all queues in the same hold of the locks, so that no other caller takes what goes back.
+    /// Every limit has granted its part. If all grants are still whole and no limit is paused, the call is done.
+    /// Otherwise it gives them back and joins the front of all queues in the same hold of the locks, so that no other
+    /// caller takes what goes back.
     fn use_or_join_front(&mut self) -> Stage<C> {
         let mut steps = lock_all(&self.members);
         let grants = core::mem::take(&mut self.held).into_iter().flatten();

@@ -125,9 +125,11 @@ impl<C: Clock> RateLimiter<C> {
     /// the burst makes the bucket full.
     ///
     /// Waiters that are due are granted before. The others are due by the new level, and a waiter that can no longer be
-    /// granted by its deadline fails at once. Permits that are parked in the slots of a [`PerCore`](crate::PerCore), or held
-    /// by a [`Local`](crate::Local), are discarded, and the level is at most the part of the burst that is not set aside for them. Unused permits of
-    /// earlier [reservations](crate::Reservation) do not return.
+    /// granted by its deadline fails at once.
+    ///
+    /// Permits that are parked in the slots of a [`PerCore`](crate::PerCore), or held by a [`Local`](crate::Local), are
+    /// discarded. The level is at most the part of the burst that is not set aside for them. Unused permits of earlier
+    /// [reservations](crate::Reservation) do not return.
     ///
     /// ```
     /// use tidegate::{ManualClock, Quota, RateLimiter};

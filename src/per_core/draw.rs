@@ -117,8 +117,8 @@ pub(crate) struct LocalShare {
     /// In millionths of a permit.
     pub(crate) held: u64,
     pub(crate) demand: Demand,
-    /// The number of the limiter's levels (`Meter::levels`) by which it was drawn.
-    pub(crate) level: u64,
+    /// The value of `Meter::level_changes` when it was drawn.
+    pub(crate) level_change: u64,
 }
 
 impl LocalShare {
@@ -160,12 +160,12 @@ impl LocalShare {
         sizing: Sizing,
         now_ns: u64,
     ) -> Result<(), (Permits, Taken)> {
-        let level = driver.meter().levels();
-        if self.level != level {
-            // A pause, or a level that was set, does not count what is held.
+        let level_change = driver.meter().level_changes();
+        if self.level_change != level_change {
+            // The level that a pause kept, or a caller set, does not include what is held here.
             let Self { demand, .. } = core::mem::take(self);
             slots.pool().give_up(demand.claim);
-            self.level = level;
+            self.level_change = level_change;
         }
         if driver.meter().resumes_ns() > 0 {
             // In a pause, or just after it: the lock holder decides.
@@ -195,9 +195,9 @@ impl LocalShare {
 
     /// Gives back what is held. Waiters get it first.
     pub(crate) fn give_back<C: Clock>(&mut self, driver: &Driver<C>, slots: &Slots) {
-        let Self { held, demand, level } = core::mem::take(self);
-        self.level = level;
-        let held = if level == driver.meter().levels() { held } else { 0 };
+        let Self { held, demand, level_change } = core::mem::take(self);
+        self.level_change = level_change;
+        let held = if level_change == driver.meter().level_changes() { held } else { 0 };
         // Given up last, even if a clock panics: permits need a claim.
         let _claim = Claim(slots, demand.claim);
         if held > 0 {

@@ -75,8 +75,7 @@ pub(crate) struct Core {
     frame: Frame,
     list: List<Entry, Outcome>,
     sum: Sum,
-    /// The latest time at which a final part here is expected to be taken. It may move later; or earlier, if there is only
-    /// one.
+    /// The latest time at which a final part here is expected to be taken. With several final parts it only moves later.
     final_due_ns: u64,
     ledger: Ledger,
     highest: u64,
@@ -220,10 +219,9 @@ impl Core {
     fn reframe(&mut self, scale: Scale, ahead: i128) {
         // The callers make sure that the word can hold it.
         let room = ahead.clamp(0, MAX_TAT.into()) as u64;
-        let (resumes_ns, now_ns) = (self.frame.resumes_ns(), self.frame.effective(self.now_ns));
-        let (frame, now) = Frame::next(scale, now_ns, self.highest, room);
+        let (frame, now) = self.next_frame(scale, self.highest, room);
         let tat = i128::from(now) + ahead;
-        (self.frame, self.now) = (frame.with_pause(resumes_ns), now);
+        (self.frame, self.now) = (frame, now);
         self.tat = tat.clamp(frame.base().into(), MAX_TAT.into()) as u64;
         self.floor = now;
         if frame.base() <= self.highest {
@@ -233,6 +231,12 @@ impl Core {
         self.highest = self.highest.max(self.tat);
         self.ledger.move_origin();
         self.reframed = true;
+    }
+
+    /// As [`Frame::next`], in the same pause.
+    fn next_frame(&self, scale: Scale, highest: u64, ahead: u64) -> (Frame, u64) {
+        let (frame, now) = Frame::next(scale, self.frame.effective(self.now_ns), highest, ahead);
+        (frame.with_pause(self.frame.resumes_ns()), now)
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

@@ -31,7 +31,7 @@ impl<C: Clock> Driver<C> {
 
     pub(crate) fn close(&self) {
         self.change_pause(|core, refused| {
-            core.close_for_good(refused);
+            core.refuse_all(refused);
             true
         });
     }
@@ -42,14 +42,14 @@ impl<C: Clock> Driver<C> {
 
     pub(crate) fn paused_until_ns(&self) -> Option<u64> {
         let resumes_ns = self.meter().resumes_ns();
-        (resumes_ns > 0 && self.clock().now() < resumes_ns).then_some(resumes_ns)
+        (self.clock().now() < resumes_ns).then_some(resumes_ns)
     }
 
     /// Runs `change`, which returns whether it changed anything, and collects wakers.
     fn change_pause(&self, change: impl Fn(&mut Core, &mut Vec<Waker>) -> bool) {
         self.change_after_grants(|core, woken| {
             if change(core, woken) {
-                self.meter().count_level();
+                self.meter().count_level_change();
                 self.return_parked(core);
             }
         });
@@ -61,7 +61,7 @@ impl<C: Clock> Driver<C> {
                 // Discarded: the level counts all permits.
                 shares.reclaim(u64::MAX);
             }
-            self.meter().count_level();
+            self.meter().count_level_change();
             core.set_level(permits);
         });
     }

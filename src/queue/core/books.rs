@@ -3,7 +3,6 @@
 use super::{Caller, Core, MOST_PARKED};
 use crate::{
     error::{Denied, TooMany},
-    frame::Frame,
     gcra::{Decision, MAX_TAT},
     meter::charged,
     permits::Permits,
@@ -57,8 +56,7 @@ impl Core {
         if charged(self.tat, self.now, cost).is_none() {
             // A new frame with base zero has the most room.
             let ahead = self.tat.saturating_sub(self.now);
-            let now_ns = self.frame.effective(self.now_ns);
-            let (_, fresh) = Frame::next(*self.frame.scale(), now_ns, MAX_TAT, 0);
+            let (_, fresh) = self.next_frame(*self.frame.scale(), MAX_TAT, 0);
             let most = (MAX_TAT - fresh).saturating_sub(ahead);
             if cost > most {
                 return Err(most);

@@ -182,14 +182,11 @@ impl Core {
         if let Some(entry) = self.list.entry_mut(place) {
             entry.kind = Kind::FinalPart { woken: due };
         }
-        if self.sum.final_parts == 1 {
-            // The only one: it may also be taken earlier than was thought.
-            self.recheck |= all_due_ns > self.final_due_ns;
-            self.final_due_ns = all_due_ns;
-        } else if all_due_ns > self.final_due_ns {
-            self.final_due_ns = all_due_ns;
-            // All waiters behind it are due later.
-            self.recheck = true;
-        }
+        // The only final part may also be taken earlier than was thought.
+        let known_ns = if self.sum.final_parts == 1 { 0 } else { self.final_due_ns };
+        let due_ns = all_due_ns.max(known_ns);
+        // If later, all waiters behind it are due later, too.
+        self.recheck |= due_ns > self.final_due_ns;
+        self.final_due_ns = due_ns;
     }
 }

@@ -16,13 +16,14 @@ impl Core {
     pub(crate) fn pause(&mut self, until_ns: u64) -> bool {
         let later = until_ns > self.frame.effective(self.now_ns) && !self.is_closed;
         if later {
-            self.resume_at(until_ns);
+            self.set_end_of_pause(until_ns);
         }
         later
     }
 
     /// Ends a pause now. With `from_empty` the bucket goes on from empty, or from the debt that it has. Returns whether
-    /// there was a pause. `woken` gets the wakers of final rounds: other queues count with the end of the pause.
+    /// there was a pause. `woken` gets the wakers of the final rounds in this queue: they tell the other queues that the
+    /// pause ends earlier.
     pub(crate) fn resume(&mut self, from_empty: bool, woken: &mut Vec<Waker>) -> bool {
         if !self.is_paused() || self.is_closed {
             return false;
@@ -30,11 +31,12 @@ impl Core {
         self.list.visit(|entry| {
             let is_final = entry.kind.is_final();
             if is_final {
+                // An `Arc` of the round: cloning it runs nothing foreign.
                 woken.extend(entry.waker.clone());
             }
             is_final
         });
-        self.resume_at(0);
+        self.set_end_of_pause(0);
         if from_empty {
             self.tat = self.tat.max(self.now + self.frame.scale().limit);
             self.ledger.close();
@@ -43,7 +45,7 @@ impl Core {
     }
 
     /// Refuses all waiters, and all calls from now on. `refused` gets the wakers of the waiters.
-    pub(crate) fn close_for_good(&mut self, refused: &mut Vec<Waker>) {
+    pub(crate) fn refuse_all(&mut self, refused: &mut Vec<Waker>) {
         self.pause(u64::MAX);
         self.is_closed = true;
         self.sweep(|entry| {
@@ -54,7 +56,7 @@ impl Core {
 
     /// Moves the end of a pause, or begins one. The level stays as it is, without the credit of a late alarm: that would
     /// accrue during the pause. A debt for which the word barely had room may lose the catch-up.
-    fn resume_at(&mut self, resumes_ns: u64) {
+    fn set_end_of_pause(&mut self, resumes_ns: u64) {
         self.ledger.compare(self.tat, self.now);
         let ahead = self.tat.saturating_sub(self.now);
         self.credit_until_ns = 0;

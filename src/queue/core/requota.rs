@@ -11,7 +11,6 @@ use core::task::Waker;
 use super::Core;
 use crate::{
     error::{QuotaError, TooMany},
-    frame::Frame,
     gcra::{MAX_TAT, Scale},
     permits::Permits,
     queue::{entry::Outcome, ledger::proportion},
@@ -91,7 +90,7 @@ impl Core {
         // With the credit of a busy queue the level may exceed a full burst.
         let credit = if ahead < 0 { scale.catch_up } else { 0 };
         let ahead = i128::from(scale.limit) - level.min(i128::from(scale.limit) + i128::from(credit));
-        let (_, fresh) = Frame::next(scale, self.frame.effective(self.now_ns), MAX_TAT, 0);
+        let (_, fresh) = self.next_frame(scale, MAX_TAT, 0);
         if i128::from(fresh) + ahead > i128::from(MAX_TAT) {
             return Err(QuotaError::DebtTooDeep {
                 permits: (-level / i128::from(scale.per_permit)).try_into().unwrap_or(u64::MAX),
