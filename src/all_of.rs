@@ -1,27 +1,32 @@
 //! Several limits at once, all or nothing.
 
 mod acquire;
+mod denied;
 mod final_round;
+mod limit;
 
-use core::{error::Error, fmt, time::Duration};
+use core::fmt;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
 };
 
-pub use self::acquire::AcquireAll;
+use self::denied::Refusals;
+pub(crate) use self::limit::{Parts, Whole};
+pub use self::{
+    acquire::AcquireAll,
+    denied::AllOfDenied,
+    limit::{AcquireAny, Limit},
+};
 use crate::{
-    clock::{Clock, QuantaClock},
-    error::Denied,
-    limiter::RateLimiter,
     permits::{Amount, InvalidPermits, Permits},
-    queue::{Caller, Driver, not_yet},
+    queue::{AnyDriver, Caller, NEVER, not_yet},
 };
 
 /// Several limits for one call, such as requests and bytes: either all limits admit the call, or nothing is taken.
 ///
-/// A limiter can be in any number of `AllOf`s, and be used on its own as well. A clone uses the same limiters. An empty
-/// `AllOf` admits every call.
+/// The limits may be of any kind ([`Limit`]) and on different clocks. A limiter can be in any number of `AllOf`s, and be
+/// used on its own as well. A clone uses the same limiters. An empty `AllOf` admits every call.
 ///
 /// # Examples
 /// ```
@@ -41,53 +46,56 @@ use crate::{
 /// assert_eq!((requests.available(), bytes.available()), (9, 400));
 /// ```
 #[must_use = "nothing is taken before `try_acquire` or `acquire`"]
-pub struct AllOf<C: Clock = QuantaClock> {
+#[derive(Clone)]
+pub struct AllOf {
     /// Each limiter once, in lock order, without those from which nothing is asked.
-    members: Vec<Member<C>>,
+    members: Vec<Member>,
     /// How often [`and`](Self::and) was called.
     named: usize,
     invalid: Option<(usize, InvalidPermits)>,
 }
 
-#[derive(Debug)]
-struct Member<C> {
-    driver: Arc<Driver<C>>,
+#[derive(Clone, Debug)]
+struct Member {
+    driver: Arc<AnyDriver>,
     permits: Permits,
     /// The number of its [`AllOf::and`] call, from 0.
     index: usize,
+    /// The latest acceptable reading of its clock, or `NEVER`.
+    deadline_ns: u64,
 }
 
-impl<C> Clone for Member<C> {
-    fn clone(&self) -> Self {
-        Self { driver: Arc::clone(&self.driver), ..*self }
-    }
-}
-
-impl<C: Clock> AllOf<C> {
+impl AllOf {
     /// No limits yet. See the example of [`AllOf`].
     pub const fn new() -> Self {
         Self { members: Vec::new(), named: 0, invalid: None }
     }
 
-    /// Adds `n` permits of `limiter`. If the same limiter is added again, the amounts add up. An invalid amount, such
-    /// as a negative one, is reported by the acquiring call. See the example of [`AllOf`].
-    pub fn and(mut self, limiter: &RateLimiter<C>, n: impl Amount) -> Self {
-        let driver = limiter.driver();
-        let place = self.members.binary_search_by_key(&driver.list_id(), |member| member.driver.list_id());
-        let before = place.map_or(Permits::ZERO, |place| self.members[place].permits);
+    /// Adds `n` permits of `limit`. If the same limiter is added again, the amounts add up. Of an `AllOf`, all amounts
+    /// are added `n` times. An invalid amount, such as a negative one, is reported by the acquiring call. See the
+    /// example of [`AllOf`].
+    pub fn and(mut self, limit: &(impl Limit + ?Sized), n: impl Amount) -> Self {
         let index = self.named;
         self.named += 1;
-        match n.permits().and_then(|n| before.plus(n)) {
-            Err(invalid) => self.invalid = self.invalid.or(Some((index, invalid))),
-            Ok(Permits::ZERO) => {}
-            Ok(permits) => match place {
-                Ok(place) => self.members[place].permits = permits,
-                Err(place) => {
-                    self.members.insert(place, Member { driver: Arc::clone(driver), permits, index });
-                }
-            },
+        let added = n.permits().and_then(|n| limit.add_to(&mut Parts { all: &mut self, index }, n));
+        if let Err(invalid) = added {
+            self.invalid = self.invalid.or(Some((index, invalid)));
         }
         self
+    }
+
+    fn add(&mut self, driver: Arc<AnyDriver>, n: Permits, index: usize) -> Result<(), InvalidPermits> {
+        let place = self.members.binary_search_by_key(&driver.list_id(), |member| member.driver.list_id());
+        let before = place.map_or(Permits::ZERO, |place| self.members[place].permits);
+        let permits = before.plus(n)?;
+        match place {
+            Ok(place) => self.members[place].permits = permits,
+            Err(_) if permits == Permits::ZERO => {}
+            Err(place) => {
+                self.members.insert(place, Member { driver, permits, index, deadline_ns: NEVER });
+            }
+        }
+        Ok(())
     }
 
     /// Takes the permits of all limits if all are available and no caller waits for any of them; otherwise none.
@@ -118,7 +126,7 @@ impl<C: Clock> AllOf<C> {
 
     fn check(&self) -> Result<(), AllOfDenied> {
         match self.invalid {
-            Some((index, invalid)) => Err(AllOfDenied { index, denied: invalid.into() }),
+            Some((index, invalid)) => Err(AllOfDenied::new(index, invalid.into())),
             None => Ok(()),
         }
     }
@@ -126,7 +134,7 @@ impl<C: Clock> AllOf<C> {
 
 /// Locks all limits in order, and takes from all if none refuses. Sets `look` if a queue has to be driven afterwards,
 /// when no lock is held.
-fn take_all<C: Clock>(members: &[Member<C>], refusals: &mut Refusals, look: &mut bool) {
+fn take_all(members: &[Member], refusals: &mut Refusals, look: &mut bool) {
     let Some((member, rest)) = members.split_first() else { return };
     let mut step = member.driver.step();
     let cost = match step.cost(member.permits) {
@@ -165,86 +173,13 @@ fn for_each<T>(all: impl Iterator<Item = T>, mut f: impl FnMut(T)) {
     }
 }
 
-/// The refusal to report: one that is for ever, or else the longest.
-struct Refusals(Option<AllOfDenied>);
-
-impl Refusals {
-    fn note(&mut self, index: usize, denied: Denied) {
-        let rank = |denied: &Denied| denied.retry_after().unwrap_or(Duration::MAX);
-        if self.0.is_none_or(|known| rank(&known.denied) < rank(&denied)) {
-            self.0 = Some(AllOfDenied { index, denied });
-        }
-    }
-
-    const fn result(&self) -> Result<(), AllOfDenied> {
-        match self.0 {
-            Some(denied) => Err(denied),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Which of several limits refused a call, and why. Nothing was taken. See the example of [`AllOf`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AllOfDenied {
-    index: usize,
-    denied: Denied,
-}
-
-impl AllOfDenied {
-    /// The number of the limit that refused, in the order of the [`AllOf::and`] calls, from 0. For a limiter that was
-    /// added several times, the first of them.
-    pub const fn limit(&self) -> usize {
-        self.index
-    }
-
-    /// Why that limit refused.
-    pub const fn denied(&self) -> Denied {
-        self.denied
-    }
-
-    /// As [`Denied::retry_after`].
-    pub const fn retry_after(&self) -> Option<Duration> {
-        self.denied.retry_after()
-    }
-
-    /// As [`Denied::is_never`].
-    pub const fn is_never(&self) -> bool {
-        self.denied.is_never()
-    }
-}
-
-impl fmt::Display for AllOfDenied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "refused by limit {} (counted from 0): {}", self.index, self.denied)
-    }
-}
-
-impl Error for AllOfDenied {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.denied)
-    }
-}
-
-impl From<AllOfDenied> for Denied {
-    fn from(refusal: AllOfDenied) -> Self {
-        refusal.denied
-    }
-}
-
-impl<C: Clock> Default for AllOf<C> {
+impl Default for AllOf {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<C: Clock> Clone for AllOf<C> {
-    fn clone(&self) -> Self {
-        Self { members: self.members.clone(), ..*self }
-    }
-}
-
-impl<C: Clock> fmt::Debug for AllOf<C> {
+impl fmt::Debug for AllOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let permits = self.members.iter().map(|member| member.permits).collect::<Vec<_>>();
         f.debug_struct("AllOf").field("permits", &permits).finish_non_exhaustive()

@@ -21,7 +21,7 @@ mod word;
 mod models;
 
 pub use self::{
-    all_of::{AcquireAll, AllOf, AllOfDenied},
+    all_of::{AcquireAll, AcquireAny, AllOf, AllOfDenied, Limit},
     clock::{Clock, ManualClock, Monotonic, QuantaClock},
     error::{AcquireError, ChargeError, Denied, NotYet, QuotaError, TooMany},
     limiter::RateLimiter,

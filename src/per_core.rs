@@ -18,7 +18,9 @@ pub use self::{
     report::SlotReport,
 };
 use crate::{
-    AcquireError, Amount, Clock, Denied, Permits, QuantaClock, RateLimiter,
+    AcquireAny, AcquireError, Amount, Clock, Denied, InvalidPermits, Limit, Permits, QuantaClock,
+    RateLimiter,
+    all_of::{Parts, Whole},
     queue::{Shares, poll_proceed},
     shares::{Sizing, Slot, Slots, default_slots},
 };
@@ -288,6 +290,23 @@ impl<C: Clock> PerCore<C> {
     /// ```
     pub fn report(&self) -> Vec<SlotReport> {
         self.slots.iter().map(|slot| SlotReport::new(slot.account())).collect()
+    }
+}
+
+impl<C: Clock> Limit for PerCore<C> {
+    fn try_acquire_n(&self, n: Permits) -> Result<(), Denied> {
+        self.try_take(n)
+    }
+}
+
+/// Calls that wait take from the limiter, which has the parked permits returned if it has too few.
+impl<C: Clock> Whole for PerCore<C> {
+    fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits> {
+        self.limiter.add_to(parts, n)
+    }
+
+    fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {
+        self.limiter.wait(n, max_wait)
     }
 }
 

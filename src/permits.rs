@@ -52,10 +52,24 @@ impl Permits {
         Ok(Self { whole, millionths: (millionths % MILLION) as u32 })
     }
 
+    /// The product, rounded up to a millionth.
+    pub(crate) fn times(self, n: Self) -> Result<Self, InvalidPermits> {
+        let [this, n] = [self, n].map(Self::all_millionths);
+        let product = this.checked_mul(n).map(|product| product.div_ceil(u128::from(MILLION)));
+        let whole = product.and_then(|all| u64::try_from(all / u128::from(MILLION)).ok());
+        let (Some(product), Some(whole)) = (product, whole) else {
+            return Err(InvalidPermits(Number::Float(this as f64 / 1e6 * (n as f64 / 1e6))));
+        };
+        Ok(Self { whole, millionths: (product % u128::from(MILLION)) as u32 })
+    }
+
+    fn all_millionths(self) -> u128 {
+        u128::from(self.whole) * u128::from(MILLION) + u128::from(self.millionths)
+    }
+
     /// The difference of two amounts; `None` if it is negative.
     pub(crate) fn minus(self, other: Self) -> Option<Self> {
-        let [this, other] = [self, other]
-            .map(|permits| u128::from(permits.whole) * u128::from(MILLION) + u128::from(permits.millionths));
+        let [this, other] = [self, other].map(Self::all_millionths);
         let left = this.checked_sub(other)?;
         // No overflow: the difference is at most `self`.
         let whole = (left / u128::from(MILLION)) as u64;
@@ -263,6 +277,17 @@ mod tests {
             assert!(message.contains(shown), "{message}");
         }
         assert!((-7).permits().unwrap_err().to_string().contains("-7"));
+    }
+
+    #[test]
+    fn products_round_up_to_a_millionth_and_do_not_overflow() {
+        let p = |x: f64| Permits::try_from(x).unwrap();
+        assert_eq!(p(2.5).times(p(0.3)), Ok(p(0.75)));
+        assert_eq!(p(1e-6).times(p(1e-6)), Ok(p(1e-6)));
+        assert_eq!(Permits::from(u64::MAX).times(1.into()), Ok(Permits::from(u64::MAX)));
+        for (a, b) in [(u64::MAX, u64::MAX), (1 << 63, 2), (u64::MAX, 2)] {
+            assert!(Permits::from(a).times(b.into()).is_err());
+        }
     }
 
     #[test]

@@ -33,10 +33,11 @@ pub(crate) mod work;
 #[cfg(fuzzing)]
 pub(crate) use self::deque::against_a_deque;
 pub(crate) use self::{
+    blocking::block_on,
     coop::poll_proceed,
-    core::{Caller, not_yet},
-    driver::{Driver, Step},
-    entry::{Entry, Grant, Outcome, Place},
+    core::{Caller, after, not_yet},
+    driver::{AnyDriver, Driver, Step},
+    entry::{Entry, Grant, NEVER, Outcome, Place},
     shares::{Shares, Stolen},
     waiter::Waiter,
     wake_batch::WakeBatch,

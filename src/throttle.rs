@@ -13,25 +13,27 @@ use futures_core::Stream;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use pin_project_lite::pin_project;
 
-use crate::{AcquireOwned, Clock, QuantaClock, RateLimiter};
+use crate::{AcquireAny, AllOf, Denied, Limit};
 
-/// Starts futures in the order of a list, one for each permit of the limiter. Started futures run concurrently.
+/// Starts futures in the order of a list, one for each permit of any [`Limit`]. Started futures run concurrently.
 ///
 /// The result is a [`Stream`] of the outputs, in the order in which the futures finish, or [in the order of the
 /// list](Throttle::in_order). [`all`](Throttle::all) waits for the whole list, and returns the outputs in its order.
 /// [`concurrency`](Throttle::concurrency) bounds how many futures run at once. The stream is `Unpin`, and owns a handle
-/// on the limiter.
+/// on the limit.
 ///
 /// All futures run inside the task that polls the stream. To use other threads, let the futures spawn tasks.
 ///
 /// # Fairness
-/// The stream waits in the limiter's queue for one permit at a time, as [`RateLimiter::acquire`].
+/// The stream waits for one permit at a time, as [`RateLimiter::acquire`](crate::RateLimiter::acquire) and
+/// [`AllOf::acquire`].
 ///
 /// # Cancel safety
 /// Dropping the stream drops the futures that are running. The rest of the list is not started and takes no permits.
 ///
 /// # Panics
-/// As [`RateLimiter::acquire`], and if a future or the iterator panics.
+/// As [`RateLimiter::acquire`](crate::RateLimiter::acquire), and if a future or the iterator panics. Also if the limit can never admit a call: an
+/// [`AllOf`] that asks for more than a burst.
 ///
 /// # Examples
 /// ```
@@ -57,14 +59,13 @@ use crate::{AcquireOwned, Clock, QuantaClock, RateLimiter};
 /// # });
 /// # }
 /// ```
-pub fn throttle<I, C>(futures: I, limiter: &RateLimiter<C>) -> Throttle<I::IntoIter, C>
+pub fn throttle<I>(futures: I, limit: &(impl Limit + ?Sized)) -> Throttle<I::IntoIter>
 where
     I: IntoIterator,
     I::Item: Future,
-    C: Clock,
 {
     Throttle {
-        limiter: limiter.clone(),
+        limit: AllOf::new().and(limit, 1),
         // Fused: an iterator may return more items after its first `None`.
         rest: futures.into_iter().fuse(),
         next: None,
@@ -78,16 +79,15 @@ where
 
 /// The stream of [`throttle`].
 #[must_use = "streams do nothing unless polled"]
-pub struct Throttle<I, C = QuantaClock>
+pub struct Throttle<I>
 where
     I: Iterator,
     I::Item: Future,
-    C: Clock,
 {
-    limiter: RateLimiter<C>,
+    limit: AllOf,
     rest: Fuse<I>,
     next: Option<I::Item>,
-    permit: Pin<Box<Option<AcquireOwned<C>>>>,
+    permit: Pin<Box<Option<AcquireAny>>>,
     running: FuturesUnordered<Numbered<I::Item>>,
     /// The most futures to run at once.
     most: usize,
@@ -96,11 +96,10 @@ where
 }
 
 // No field is pinned in place.
-impl<I, C> Unpin for Throttle<I, C>
+impl<I> Unpin for Throttle<I>
 where
     I: Iterator,
     I::Item: Future,
-    C: Clock,
 {
 }
 
@@ -130,11 +129,10 @@ impl<F: Future> Future for Numbered<F> {
     }
 }
 
-impl<I, C> Throttle<I, C>
+impl<I> Throttle<I>
 where
     I: Iterator,
     I::Item: Future,
-    C: Clock,
 {
     /// Runs at most `most` futures at once. With [`in_order`](Self::in_order) that includes futures whose outputs have
     /// to wait for earlier ones. A permit is acquired only when a future may start.
@@ -175,11 +173,20 @@ where
                 if self.next.is_none() {
                     break;
                 }
-                self.permit.set(Some(self.limiter.acquire_owned()));
+                self.permit.set(Some(self.limit.acquire_n(1.into())));
             }
             let Some(permit) = self.permit.as_mut().as_pin_mut() else { break };
-            if permit.poll(cx).is_pending() {
-                break;
+            match permit.poll(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Err(Denied::Closed)) => {
+                    // Without another permit, the next future is never started.
+                    self.permit.set(None);
+                    break;
+                }
+                Poll::Ready(Err(denied)) => {
+                    panic!("throttle by a limit that can never admit a call: {denied}")
+                }
+                Poll::Ready(Ok(())) => {}
             }
             self.permit.set(None);
             if let Some(future) = self.next.take() {
@@ -194,11 +201,10 @@ where
     }
 }
 
-impl<I, C> Stream for Throttle<I, C>
+impl<I> Stream for Throttle<I>
 where
     I: Iterator,
     I::Item: Future,
-    C: Clock,
 {
     type Item = <I::Item as Future>::Output;
 
@@ -226,11 +232,10 @@ where
     }
 }
 
-impl<I, C> fmt::Debug for Throttle<I, C>
+impl<I> fmt::Debug for Throttle<I>
 where
     I: Iterator,
     I::Item: Future,
-    C: Clock,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Throttle")

@@ -28,6 +28,8 @@ mod real_time;
 mod refusals;
 #[path = "several/schedules.rs"]
 mod schedules;
+#[path = "several/within.rs"]
+mod within;
 
 type Limiter = RateLimiter<ManualClock>;
 
@@ -100,7 +102,7 @@ fn pass(clock: &ManualClock, by_ms: u64, waiters: &mut [&mut dyn Look]) {
     }
 }
 
-type Group = Waiter<AcquireAll<ManualClock>>;
+type Group = Waiter<AcquireAll>;
 type Single = Waiter<AcquireNOwned<ManualClock>>;
 
 fn ms(ms: u64) -> Duration {

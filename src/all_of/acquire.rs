@@ -17,26 +17,28 @@ use core::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use std::sync::Arc;
 
-use super::{AllOf, AllOfDenied, Member, final_round::FinalRound, for_each};
+use super::{AllOf, AllOfDenied, Member, Refusals, final_round::FinalRound, for_each};
 use crate::{
-    clock::{Clock, QuantaClock},
+    clock::Clock,
     error::Denied,
-    queue::{Caller, Driver, Grant, Step, Waiter, poll_proceed},
+    queue::{AnyDriver, Caller, Grant, NEVER, Step, Waiter, after, block_on, not_yet, poll_proceed},
 };
 
 /// The future of [`AllOf::acquire`](crate::AllOf::acquire), with the output `Result<(), AllOfDenied>`.
 #[must_use = "futures do nothing unless polled or awaited"]
-pub struct AcquireAll<C: Clock = QuantaClock> {
-    members: Vec<Member<C>>,
+pub struct AcquireAll {
+    members: Vec<Member>,
     /// The grants so far, by member.
     held: Vec<Option<Grant>>,
-    stage: Stage<C>,
+    max_wait: Option<Duration>,
+    stage: Stage,
 }
 
-impl<C: Clock> AllOf<C> {
+impl AllOf {
     /// Waits until all limits admit the call, and takes the permits of all. It joins a queue when it is first polled,
     /// and allocates memory. Timers, paused time and panics as [`RateLimiter::acquire`](crate::RateLimiter::acquire).
     ///
@@ -68,62 +70,131 @@ impl<C: Clock> AllOf<C> {
     /// # Errors
     /// [`AllOfDenied`] with [`Denied::TooMany`] or [`Denied::Invalid`], as
     /// [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n), of the first limit that refuses.
-    pub fn acquire(&self) -> AcquireAll<C> {
-        AcquireAll::new(self.check().map(|()| self.members.clone()))
+    pub fn acquire(&self) -> AcquireAll {
+        self.waits(None)
+    }
+
+    /// As [`acquire`](Self::acquire), if all limits can admit the call within `max_wait`. Otherwise it fails as soon as
+    /// that is known: mostly at once, or later if other callers take what the call has counted on. It is not admitted
+    /// after `max_wait`. The refusal may come later than that, behind another call for several limits.
+    ///
+    /// This is no timeout: see [`RateLimiter::acquire_within`](crate::RateLimiter::acquire_within).
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire), and [`Denied::NotYet`] of the limit with the longest wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{AllOf, Quota, RateLimiter};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let requests = RateLimiter::new(Quota::per_second(100));
+    /// let tokens = RateLimiter::new(Quota::per_hour(1_000));
+    /// let call = AllOf::new().and(&requests, 1).and(&tokens, 600);
+    /// call.acquire_within(Duration::from_secs(1)).await.unwrap();
+    /// let denied = call.acquire_within(Duration::from_secs(1)).await.unwrap_err();
+    /// assert_eq!(denied.limit(), 1);
+    /// # });
+    /// ```
+    pub fn acquire_within(&self, max_wait: Duration) -> AcquireAll {
+        self.waits(Some(max_wait))
+    }
+
+    /// Blocks the thread until all limits admit the call, as [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    /// If it is called inside a task, also if the permits are available.
+    ///
+    /// ```
+    /// use tidegate::{AllOf, Quota, RateLimiter};
+    /// let (one_user, all_users) = (RateLimiter::new(Quota::per_second(100)), RateLimiter::new(Quota::per_second(1000)));
+    /// AllOf::new().and(&one_user, 1).and(&all_users, 1).blocking_acquire().unwrap();
+    /// ```
+    #[track_caller]
+    pub fn blocking_acquire(&self) -> Result<(), AllOfDenied> {
+        block_on(self.acquire())
+    }
+
+    /// Blocks the thread until all limits admit the call, as [`acquire_within`](Self::acquire_within).
+    ///
+    /// # Errors
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// # Panics
+    /// If it is called inside a task, also if the permits are available.
+    #[track_caller]
+    pub fn blocking_acquire_within(&self, max_wait: Duration) -> Result<(), AllOfDenied> {
+        block_on(self.acquire_within(max_wait))
+    }
+
+    pub(super) fn waits(&self, max_wait: Option<Duration>) -> AcquireAll {
+        AcquireAll::new(self.check().map(|()| self.members.clone()), max_wait)
     }
 }
 
-enum Stage<C: Clock> {
+enum Stage {
     Start(Result<(), AllOfDenied>),
-    Collecting(usize, Pin<Box<Waiter<Arc<Driver<C>>, C>>>),
+    Collecting(usize, Pin<Box<Waiter<Arc<AnyDriver>, dyn Clock>>>),
     /// A member has granted its part. The next missing part is not yet chosen.
     Collected,
-    Final(Arc<FinalRound<C>>),
+    Final(Arc<FinalRound>),
     Held,
     Done,
 }
 
-impl<C: Clock> AcquireAll<C> {
-    pub(super) fn new(members: Result<Vec<Member<C>>, AllOfDenied>) -> Self {
+impl AcquireAll {
+    fn new(members: Result<Vec<Member>, AllOfDenied>, max_wait: Option<Duration>) -> Self {
         let (members, start) = match members {
             Ok(members) => (members, Ok(())),
             Err(denied) => (Vec::new(), Err(denied)),
         };
-        Self { members, held: Vec::new(), stage: Stage::Start(start) }
+        Self { members, held: Vec::new(), max_wait, stage: Stage::Start(start) }
     }
 
     /// Takes all at once if all limits admit the call and no caller waits; otherwise waits for the scarcest first.
-    fn start(&mut self) -> Result<Stage<C>, AllOfDenied> {
+    fn start(&mut self) -> Result<Stage, AllOfDenied> {
         let mut steps = lock_all(&self.members);
         let mut waits = Vec::with_capacity(steps.len());
         let mut all = true;
+        let mut refusals = Refusals(None);
         for (step, member) in steps.iter_mut().zip(&self.members) {
             let cost = step.cost(member.permits).map_err(|denied| member.denied(denied))?;
             member.driver.reclaim_parked(step, cost);
             let look = step.look(cost, Caller::Waiter);
             all &= look.is_ok();
             let due_ns = look.map_or_else(|tick| step.frame().reading_at(tick), |()| 0);
-            waits.push((due_ns.saturating_sub(step.now_ns()), cost));
+            let deadline_ns = self.max_wait.map_or(NEVER, |wait| after(step.now_ns(), wait));
+            if due_ns > deadline_ns {
+                refusals.note(member.index, not_yet(due_ns, deadline_ns));
+            }
+            waits.push((due_ns.saturating_sub(step.now_ns()), cost, deadline_ns));
         }
         if all {
-            let take = |(step, &(_, cost)): (&mut Step<'_>, _)| step.take(cost, Caller::Waiter).ok();
+            let take = |(step, &(_, cost, _)): (&mut Step<'_>, _)| step.take(cost, Caller::Waiter).ok();
             self.held = steps.iter_mut().zip(&waits).map(take).collect();
             return Ok(Stage::Held);
         }
         drop(steps);
+        refusals.result()?;
+        for (member, &(.., deadline_ns)) in self.members.iter_mut().zip(&waits) {
+            member.deadline_ns = deadline_ns;
+        }
         self.held = vec![None; self.members.len()];
         Ok(self.wait_for_scarcest(|i| waits[i].0))
     }
 
     /// Waits for the member with the longest wait among those that have not granted their part.
-    fn wait_for_scarcest(&self, wait_ns: impl Fn(usize) -> u64) -> Stage<C> {
+    fn wait_for_scarcest(&self, wait_ns: impl Fn(usize) -> u64) -> Stage {
         let missing = (0..self.held.len()).filter(|&i| self.held[i].is_none());
         let waiting = missing.max_by_key(|&i| wait_ns(i)).unwrap_or(0);
-        let Member { driver, permits, .. } = &self.members[waiting];
-        Stage::Collecting(waiting, Box::pin(Waiter::new(Arc::clone(driver), Ok(*permits), None)))
+        let member = &self.members[waiting];
+        let waiter = Waiter::new(Arc::clone(&member.driver), Ok(member.permits), member.time_left());
+        Stage::Collecting(waiting, Box::pin(waiter))
     }
 
-    fn collected(&mut self) -> Stage<C> {
+    fn collected(&mut self) -> Stage {
         if self.held.iter().any(Option::is_none) {
             return self.wait_for_scarcest(|i| {
                 let Member { driver, permits, .. } = &self.members[i];
@@ -136,7 +207,7 @@ impl<C: Clock> AcquireAll<C> {
     /// Every limit has granted its part. If all grants are still whole and no limit is paused, the call is done.
     /// Otherwise it gives them back and joins the front of all queues in the same hold of the locks, so that no other
     /// caller takes what goes back.
-    fn use_or_join_front(&mut self) -> Stage<C> {
+    fn use_or_join_front(&mut self) -> Stage {
         let mut steps = lock_all(&self.members);
         let grants = core::mem::take(&mut self.held).into_iter().flatten();
         let grants: Vec<_> = grants.collect();
@@ -165,17 +236,22 @@ impl<C: Clock> AcquireAll<C> {
 }
 
 /// Locks all limits, in order.
-pub(super) fn lock_all<C: Clock>(members: &[Member<C>]) -> Vec<Step<'_>> {
+pub(super) fn lock_all(members: &[Member]) -> Vec<Step<'_>> {
     members.iter().map(|member| member.driver.step()).collect()
 }
 
-impl<C> Member<C> {
+impl Member {
+    fn time_left(&self) -> Option<Duration> {
+        let left_ns = || self.deadline_ns.saturating_sub(self.driver.clock().now());
+        (self.deadline_ns != NEVER).then(|| Duration::from_nanos(left_ns()))
+    }
+
     pub(super) const fn denied(&self, denied: Denied) -> AllOfDenied {
-        AllOfDenied { index: self.index, denied }
+        AllOfDenied::new(self.index, denied)
     }
 }
 
-impl<C: Clock> Future for AcquireAll<C> {
+impl Future for AcquireAll {
     type Output = Result<(), AllOfDenied>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -239,7 +315,7 @@ impl<C: Clock> Future for AcquireAll<C> {
     }
 }
 
-impl<C: Clock> Drop for AcquireAll<C> {
+impl Drop for AcquireAll {
     fn drop(&mut self) {
         // Dropping the stage leaves the queue of a waiter, also if `give_back` panics.
         let stage = core::mem::replace(&mut self.stage, Stage::Done);
@@ -250,7 +326,7 @@ impl<C: Clock> Drop for AcquireAll<C> {
     }
 }
 
-impl<C: Clock> fmt::Debug for AcquireAll<C> {
+impl fmt::Debug for AcquireAll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
             Stage::Start(_) => "Start",

@@ -22,26 +22,27 @@ use std::{sync::Arc, task::Wake};
 
 use super::{Member, for_each};
 use crate::{
-    clock::Clock,
     error::Denied,
     permits::Permits,
     queue::{
-        Driver, Entry, Grant, Outcome, Place, Step, WakeBatch,
+        AnyDriver, Entry, Grant, Outcome, Place, Step, WakeBatch, not_yet,
         work::{self, Job},
     },
     sync::Mutex,
 };
 
 #[derive(Debug)]
-pub(super) struct FinalRound<C: Clock> {
-    parts: Box<[Part<C>]>,
+pub(super) struct FinalRound {
+    parts: Box<[Part]>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct Part<C: Clock> {
-    driver: Arc<Driver<C>>,
+struct Part {
+    driver: Arc<AnyDriver>,
     permits: Permits,
+    /// The latest acceptable reading of its clock, or `NEVER`.
+    deadline_ns: u64,
     place: Pin<Box<Place>>,
 }
 
@@ -62,7 +63,7 @@ enum Stage {
     Over,
 }
 
-impl<C: Clock> Wake for FinalRound<C> {
+impl Wake for FinalRound {
     fn wake(self: Arc<Self>) {
         work::run(self);
     }
@@ -72,19 +73,20 @@ impl<C: Clock> Wake for FinalRound<C> {
     }
 }
 
-impl<C: Clock> Job for FinalRound<C> {
+impl Job for FinalRound {
     fn run(&self) {
         self.look();
     }
 }
 
-impl<C: Clock> FinalRound<C> {
+impl FinalRound {
     /// Joins all queues at the front, unless a limit refuses its part. `steps` hold all locks. The caller calls
     /// [`begin`](Self::begin) afterwards.
-    pub(super) fn join(members: &[Member<C>], mut steps: Vec<Step<'_>>) -> Arc<Self> {
-        let part = |member: &Member<C>| Part {
+    pub(super) fn join(members: &[Member], mut steps: Vec<Step<'_>>) -> Arc<Self> {
+        let part = |member: &Member| Part {
             driver: Arc::clone(&member.driver),
             permits: member.permits,
+            deadline_ns: member.deadline_ns,
             place: Box::pin(member.driver.place()),
         };
         let costs: Vec<_> =
@@ -148,11 +150,19 @@ impl<C: Clock> FinalRound<C> {
             Some(Outcome::Denied(denied)) => Some((i, denied)),
             _ => None,
         });
-        if let Some((i, denied)) = refused {
+        let mut leave = |steps: &mut [Step<'_>], i, denied| {
             for (step, part) in steps_and_parts(steps, parts) {
                 dropped.extend(step.leave(part.place.as_ref()).and_then(Entry::into_waker));
             }
-            return Some(Stage::Denied(i, denied));
+            Some(Stage::Denied(i, denied))
+        };
+        if let Some((i, denied)) = refused {
+            return leave(steps, i, denied);
+        }
+        let late = steps_and_parts(steps, parts).position(|(step, part)| part.deadline_ns < step.now_ns());
+        if let Some(i) = late {
+            let due_ns = steps[i].final_part_due_ns(parts[i].place.as_ref()).max(steps[i].now_ns());
+            return leave(steps, i, not_yet(due_ns, parts[i].deadline_ns));
         }
         for (step, part) in steps_and_parts(steps, parts) {
             if let (Some(shares), Some(cost)) = (part.driver.shares(), step.cost_of(part.place.as_ref())) {
@@ -169,10 +179,15 @@ impl<C: Clock> FinalRound<C> {
             }
             return Some(Stage::Granted(grants));
         }
-        let wait = |(step, part): (&mut Step<'_>, &Part<C>)| {
+        let wait = |(step, part): (&mut Step<'_>, &Part)| {
             step.final_part_due_ns(part.place.as_ref()).saturating_sub(step.now_ns())
         };
-        let longest_ns = steps_and_parts(steps, parts).map(wait).max().unwrap_or(0);
+        let waits = steps_and_parts(steps, parts).map(wait).enumerate();
+        let (scarcest, longest_ns) = waits.max_by_key(|&(_, wait_ns)| wait_ns).unwrap_or((0, 0));
+        let due_ns = steps[scarcest].now_ns().saturating_add(longest_ns);
+        if due_ns > parts[scarcest].deadline_ns {
+            return leave(steps, scarcest, not_yet(due_ns, parts[scarcest].deadline_ns));
+        }
         for (step, part) in steps_and_parts(steps, parts) {
             let due_ns = step.now_ns().saturating_add(longest_ns);
             step.keep_final_part(part.place.as_ref(), due_ns);
@@ -225,16 +240,16 @@ impl<C: Clock> FinalRound<C> {
 /// For loom, which does not see that the last handle of an `Arc` is dropped after all others, and so believes that a
 /// place is still in its queue.
 #[cfg(all(test, tidegate_loom))]
-impl<C: Clock> Drop for FinalRound<C> {
+impl Drop for FinalRound {
     fn drop(&mut self) {
         self.parts.iter().for_each(|part| part.driver.without_clock(|_| ()));
     }
 }
 
 /// Dropped if a clock panics: notes that the parts were not looked at.
-struct Forget<'a, C: Clock>(&'a FinalRound<C>);
+struct Forget<'a>(&'a FinalRound);
 
-impl<C: Clock> Drop for Forget<'_, C> {
+impl Drop for Forget<'_> {
     fn drop(&mut self) {
         for part in &self.0.parts {
             part.driver.without_clock(|core| core.forget_look(part.place.as_ref()));
@@ -242,9 +257,9 @@ impl<C: Clock> Drop for Forget<'_, C> {
     }
 }
 
-fn steps_and_parts<'a, 'b, C: Clock>(
+fn steps_and_parts<'a, 'b>(
     steps: &'a mut [Step<'b>],
-    parts: &'a [Part<C>],
-) -> impl Iterator<Item = (&'a mut Step<'b>, &'a Part<C>)> {
+    parts: &'a [Part],
+) -> impl Iterator<Item = (&'a mut Step<'b>, &'a Part)> {
     steps.iter_mut().zip(parts)
 }

@@ -18,11 +18,11 @@ fn limiter(clock: &ModelClock, initial: u64) -> Limiter {
     super::limiter(1, initial, clock)
 }
 
-fn both(a: &Limiter, b: &Limiter) -> AllOf<ModelClock> {
+fn both(a: &Limiter, b: &Limiter) -> AllOf {
     AllOf::new().and(a, 1).and(b, 1)
 }
 
-type Waiter = Pin<Box<AcquireAll<ModelClock>>>;
+type Waiter = Pin<Box<AcquireAll>>;
 
 /// Whether it has been granted.
 fn poll(waiter: &mut Waiter) -> bool {

@@ -1,7 +1,12 @@
 //! Threads that wait. They join the same queue as tasks, and park until they are granted or time out. The timer thread
 //! serves them (see `alarm.rs`).
 
-use core::{pin::Pin, time::Duration};
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 use std::{
     sync::Arc,
     task::{Wake, Waker},
@@ -61,16 +66,35 @@ impl Thread {
     }
 }
 
-/// Leaves the queue on drop. Forgotten once the place is settled.
-struct Leave<'a, C: Clock>(&'a Driver<C>, Pin<&'a Place>);
+/// Blocks the thread until `future` is complete, for calls that wait in several queues.
+///
+/// # Panics
+/// If it is called inside a task.
+#[track_caller]
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    assert_may_block();
+    Thread::with(|thread| {
+        let mut future = core::pin::pin!(future);
+        let mut cx = Context::from_waker(&thread.waker);
+        loop {
+            match future.as_mut().poll(&mut cx) {
+                Poll::Ready(output) => return output,
+                Poll::Pending => thread.parker.park(),
+            }
+        }
+    })
+}
 
-impl<C: Clock> Drop for Leave<'_, C> {
+/// Leaves the queue on drop. Forgotten once the place is settled.
+struct Leave<'a, C: Clock + ?Sized>(&'a Driver<C>, Pin<&'a Place>);
+
+impl<C: Clock + ?Sized> Drop for Leave<'_, C> {
     fn drop(&mut self) {
         self.0.leave(self.1);
     }
 }
 
-impl<C: Clock> Driver<C> {
+impl<C: Clock + ?Sized> Driver<C> {
     /// Blocks the thread until the permits are granted.
     ///
     /// # Panics

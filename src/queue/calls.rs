@@ -18,7 +18,7 @@ use crate::{
     sync::{Ordering, fence},
 };
 
-impl<C: Clock> Driver<C> {
+impl<C: Clock + ?Sized> Driver<C> {
     /// Takes permits if they are available and the queue is empty.
     #[inline]
     pub(crate) fn try_take(&self, permits: Permits) -> Result<(), Denied> {
@@ -81,7 +81,7 @@ impl<C: Clock> Driver<C> {
         }
         // Acquire fence: pairs with the Release fence of a lock holder that empties slots, as in `steal_from_one`.
         fence(Ordering::Acquire);
-        let behind = self.meter().behind_waiters(now_ns);
+        let behind = if self.meter().is_owned() { self.meter().behind_waiters(now_ns) } else { None };
         let Some(Snapshot { frame, tat, now }) = behind.or_else(|| self.meter().snapshot(now_ns)) else {
             return self.meter().is_closed().then_some(Denied::Closed);
         };

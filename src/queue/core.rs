@@ -358,11 +358,8 @@ impl Core {
     /// The TAT from which the first waiter's cost is counted.
     fn first_base(&self) -> u128 {
         let base = self.tat.max(self.floor).into();
-        if self.sum.final_parts == 0 {
-            return base;
-        }
-        // Final parts may wait until `final_due_ns`. If the bucket is full by then, the TAT counts from then.
-        self.frame.wide_tick(self.final_due_ns).clamp(base, base.max(MAX_TAT.into()))
+        // If the bucket is full when the final parts are taken, the TAT counts from then.
+        self.final_parts_end().clamp(base, base.max(MAX_TAT.into()))
     }
 
     /// The tick from which on a request for `cost` ticks that comes after all waiters conforms.
@@ -373,7 +370,12 @@ impl Core {
             self.first_base() + self.sum.ticks
         };
         let tick = (after_all + u128::from(cost)).saturating_sub(self.frame.scale().limit.into());
-        tick.try_into().unwrap_or(u64::MAX)
+        tick.max(self.final_parts_end()).try_into().unwrap_or(u64::MAX)
+    }
+
+    /// The tick at which the final parts in this queue are expected to be taken; zero if there are none.
+    fn final_parts_end(&self) -> u128 {
+        if self.sum.final_parts == 0 { 0 } else { self.frame.wide_tick(self.final_due_ns) }
     }
 }
 
@@ -383,7 +385,7 @@ pub(crate) const fn not_yet(due_ns: u64, latest_ns: u64) -> Denied {
     Denied::NotYet(NotYet::after_ns(due_ns.saturating_sub(latest_ns)))
 }
 
-pub(super) fn after(now_ns: u64, wait: Duration) -> u64 {
+pub(crate) fn after(now_ns: u64, wait: Duration) -> u64 {
     now_ns.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX))
 }
 

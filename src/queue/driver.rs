@@ -41,6 +41,7 @@
 //! taken in the order of the lists' numbers.
 
 use core::{
+    fmt,
     ops::{Deref, DerefMut},
     pin::Pin,
     task::Waker,
@@ -63,15 +64,19 @@ use crate::{clock::Clock, frame::Frame, gcra::Scale, meter::Meter, quota::Quota,
 
 /// A limiter's whole state.
 #[derive(Debug)]
-pub(crate) struct Driver<C> {
+pub(crate) struct Driver<C: ?Sized> {
     meter: Meter,
-    clock: C,
     list: ListId,
     guarded: Guarded,
-    this: Weak<Self>,
+    this: Weak<dyn Alarmed>,
     /// The slots, once there is a handle that parks permits.
     shares: OnceLock<Arc<dyn Shares>>,
+    /// Last, so that a driver can be one on `dyn Clock`.
+    clock: C,
 }
+
+/// A driver on a clock of any kind, for calls for several limits.
+pub(crate) type AnyDriver = Driver<dyn Clock>;
 
 /// A step of the core, with the lock held and the word frozen. It ends when it is dropped, also by a panic.
 #[derive(Debug)]
@@ -118,19 +123,30 @@ impl DerefMut for Step<'_> {
     }
 }
 
-/// Weak: the driver owns this waker.
-struct AlarmWaker<C>(Weak<Driver<C>>);
+/// A driver whose alarm has rung.
+trait Alarmed: fmt::Debug + Send + Sync {
+    fn alarm_rang(&self);
+}
 
-impl<C: Clock> Wake for AlarmWaker<C> {
+impl<C: Clock> Alarmed for Driver<C> {
+    fn alarm_rang(&self) {
+        // This alarm is spent.
+        self.lock().armed = None;
+        self.drive();
+    }
+}
+
+/// Weak: the driver owns this waker.
+struct AlarmWaker(Weak<dyn Alarmed>);
+
+impl Wake for AlarmWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(driver) = self.0.upgrade() {
-            // This alarm is spent.
-            driver.lock().armed = None;
-            driver.drive();
+            driver.alarm_rang();
         }
     }
 }
@@ -139,16 +155,18 @@ impl<C: Clock> Driver<C> {
     pub(crate) fn new(quota: Quota, scale: Scale, clock: C) -> Arc<Self> {
         let (frame, now) = Frame::first(scale, clock.now());
         let missing = quota.burst() - quota.initial();
-        Arc::new_cyclic(|this| Self {
+        Arc::new_cyclic(|this: &Weak<Self>| Self {
             meter: Meter::new(&frame, now + missing * scale.per_permit),
-            clock,
             list: ListId::unique(),
             guarded: Guarded::new(quota),
             this: this.clone(),
             shares: OnceLock::new(),
+            clock,
         })
     }
+}
 
+impl<C: Clock + ?Sized> Driver<C> {
     fn lock(&self) -> Guard<'_> {
         self.guarded.lock(|quota| {
             let core = Core::new(quota, self.meter.frame(), self.meter.word(), self.list);
@@ -382,9 +400,9 @@ impl<C: Clock> Driver<C> {
 const LATE_NS: u64 = 2_000_000;
 
 /// After a panic (of a clock, or because no thread can be spawned): sets Idle, and has the next round set the alarm.
-struct Reset<'a, C: Clock>(&'a Driver<C>);
+struct Reset<'a, C: Clock + ?Sized>(&'a Driver<C>);
 
-impl<C: Clock> Drop for Reset<'_, C> {
+impl<C: Clock + ?Sized> Drop for Reset<'_, C> {
     fn drop(&mut self) {
         let mut guarded = self.0.lock();
         guarded.hand_off = HandOff::Idle;

@@ -15,7 +15,7 @@ use crate::{
     sync::{Ordering, fence},
 };
 
-impl<C: Clock> Driver<C> {
+impl<C: Clock + ?Sized> Driver<C> {
     pub(crate) fn pause_for(&self, pause: Duration) {
         self.change_pause(|core, _| core.pause(after(core.now_ns(), pause)));
     }

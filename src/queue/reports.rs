@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::driver::Driver;
 use crate::{clock::Clock, error::Denied, gcra::nanos, meter::Snapshot, permits::Permits};
 
-impl<C: Clock> Driver<C> {
+impl<C: Clock + ?Sized> Driver<C> {
     /// The whole permits available, rounded down; negative in debt.
     pub(crate) fn available(&self) -> i64 {
         let (Snapshot { frame, tat, now }, _) = self.snapshot();

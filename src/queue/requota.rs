@@ -23,7 +23,7 @@ use crate::{
     quota::{Inherit, Quota},
 };
 
-impl<C: Clock> Driver<C> {
+impl<C: Clock + ?Sized> Driver<C> {
     pub(crate) fn set_quota(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
         Scale::new(&quota)?;
         self.change_after_grants(|core, refused| {

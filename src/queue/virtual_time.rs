@@ -28,7 +28,7 @@ mod checked {
         ///
         /// # Panics
         /// If the times differ, and the limiter uses real time.
-        pub(crate) fn check<C: Clock>(self, driver: &Driver<C>) {
+        pub(crate) fn check<C: Clock + ?Sized>(self, driver: &Driver<C>) {
             let now = Self::now();
             let least = now.before.saturating_duration_since(self.after);
             let most = now.after.saturating_duration_since(self.before);
@@ -57,7 +57,7 @@ mod unchecked {
         }
 
         #[allow(clippy::unused_self, reason = "as in the other build")]
-        pub(crate) const fn check<C: Clock>(self, _: &Driver<C>) {}
+        pub(crate) const fn check<C: Clock + ?Sized>(self, _: &Driver<C>) {}
     }
 }
 

@@ -35,7 +35,7 @@ use crate::{
     permits::{InvalidPermits, Permits},
 };
 
-impl<C: Clock> Driver<C> {
+impl<C: Clock + ?Sized> Driver<C> {
     fn take_in_budget(&self, permits: Permits, cx: &mut Context<'_>) -> bool {
         if self.meter().is_owned_beyond_a_step() {
             return false;
@@ -149,6 +149,7 @@ pin_project! {
     where
         D: Deref<Target = Driver<C>>,
         C: Clock,
+        C: ?Sized,
     {
         driver: D,
         stage: Stage,
@@ -160,6 +161,7 @@ pin_project! {
     where
         D: Deref<Target = Driver<C>>,
         C: Clock,
+        C: ?Sized,
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
@@ -172,7 +174,7 @@ pin_project! {
     }
 }
 
-impl<D: Deref<Target = Driver<C>>, C: Clock> Waiter<D, C> {
+impl<D: Deref<Target = Driver<C>>, C: Clock + ?Sized> Waiter<D, C> {
     pub(crate) fn new(
         driver: D,
         permits: Result<Permits, InvalidPermits>,

@@ -181,7 +181,7 @@ struct Caller<'a> {
 }
 
 /// So many permits of each of the limiters.
-pub(crate) fn all_of(limiters: &[RateLimiter<Slow>], amounts: [u64; MOST], backwards: bool) -> AllOf<Slow> {
+pub(crate) fn all_of(limiters: &[RateLimiter<Slow>], amounts: [u64; MOST], backwards: bool) -> AllOf {
     let count = limiters.len();
     let order = (0..count).map(|i| if backwards { count - 1 - i } else { i });
     order.fold(AllOf::new(), |all, i| all.and(&limiters[i], amounts[i]))

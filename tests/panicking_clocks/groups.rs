@@ -15,7 +15,7 @@ fn limiter(clock: &Fragile, rate: u64, burst: u64) -> Limiter {
 
 /// A call for ten of `a` (10/s, burst 10) and two of `b` (1/s, burst 2) that was granted both parts by 5,000 ms. Then `a`
 /// has ten, and `b`, where others took three meanwhile, has one. Its next poll begins its final round.
-fn before_the_final_round(clock: &Fragile) -> (Limiter, Limiter, Pin<Box<AcquireAll<Fragile>>>) {
+fn before_the_final_round(clock: &Fragile) -> (Limiter, Limiter, Pin<Box<AcquireAll>>) {
     let (a, b) = (limiter(clock, 10, 10), limiter(clock, 1, 2));
     let mut group = Box::pin(AllOf::new().and(&a, 10).and(&b, 2).acquire());
     assert!(poll(&mut group).is_pending());
@@ -32,7 +32,7 @@ fn before_the_final_round(clock: &Fragile) -> (Limiter, Limiter, Pin<Box<Acquire
     (a, b, group)
 }
 
-fn in_the_final_round(clock: &Fragile) -> (Limiter, Limiter, Pin<Box<AcquireAll<Fragile>>>) {
+fn in_the_final_round(clock: &Fragile) -> (Limiter, Limiter, Pin<Box<AcquireAll>>) {
     let (a, b, mut group) = before_the_final_round(clock);
     assert!(poll(&mut group).is_pending());
     assert_eq!((a.waiting(), b.waiting()), (1, 1));

@@ -8,7 +8,7 @@ use super::*;
 fn a_refusal_names_the_limit_by_the_order_of_the_call() {
     let clock = ManualClock::new();
     let [a, b, c] = [1, 2, 5].map(|rate| limiter(&clock, rate, 10, 1));
-    let denied = |all: AllOf<_>| {
+    let denied = |all: AllOf| {
         let denied = all.try_acquire().unwrap_err();
         assert_eq!(denied.retry_after(), denied.denied().retry_after());
         assert_eq!(denied.is_never(), denied.denied().is_never());
@@ -49,7 +49,7 @@ fn a_refusal_says_so_in_words() {
 fn amounts_that_are_none_and_limits_too_small_are_errors_at_once() {
     let clock = ManualClock::new();
     let (a, b) = (limiter(&clock, 1, 5, 0), limiter(&clock, 1, 5, 0));
-    let poll = |all: AllOf<_>| {
+    let poll = |all: AllOf| {
         let outcome = Box::pin(all.acquire()).as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let Poll::Ready(Err(denied)) = outcome else { panic!("{outcome:?}") };
         assert_eq!(all.try_acquire(), Err(denied));
@@ -102,7 +102,7 @@ fn a_refused_try_reads_each_clock_once() {
     let limiters =
         [2, 2, 0].map(|initial| RateLimiter::with_clock(quota.with_initial(initial), clock.clone()));
     let all = limiters.iter().fold(AllOf::new(), |all, limiter| all.and(limiter, 1));
-    let readings = |all: &AllOf<_>| {
+    let readings = |all: &AllOf| {
         let before = clock.readings.load(Ordering::Relaxed);
         let taken = all.try_acquire().is_ok();
         (taken, clock.readings.load(Ordering::Relaxed) - before)

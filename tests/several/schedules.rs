@@ -15,6 +15,7 @@ type Boxed = Pin<Box<dyn Future<Output = Result<(), Denied>>>>;
 struct Waiting {
     amounts: [u64; 3],
     future: Boxed,
+    may_be_late: bool,
     wakes: Arc<Wakes>,
     /// Up to the last poll.
     seen: u64,
@@ -30,21 +31,21 @@ impl Wake for Wakes {
 }
 
 impl Waiting {
-    fn new(amounts: [u64; 3], future: Boxed) -> Self {
-        Self { amounts, future, wakes: Arc::default(), seen: 0 }
+    fn new(amounts: [u64; 3], future: Boxed, may_be_late: bool) -> Self {
+        Self { amounts, future, may_be_late, wakes: Arc::default(), seen: 0 }
     }
 
-    /// Polls it. A waiter that is served by now has been woken.
-    fn poll(&mut self, first: bool) -> bool {
+    /// Polls it; `Some(false)` if it was too late. A waiter that is served by now has been woken.
+    fn poll(&mut self, first: bool) -> Option<bool> {
         let wakes = self.wakes.0.load(Ordering::Relaxed);
         let waker = Waker::from(Arc::clone(&self.wakes));
         let Poll::Ready(outcome) = self.future.as_mut().poll(&mut Context::from_waker(&waker)) else {
             self.seen = wakes;
-            return false;
+            return None;
         };
-        outcome.unwrap();
         assert!(first || wakes > self.seen, "nobody has woken it");
-        true
+        assert!(self.may_be_late || outcome.is_ok(), "{outcome:?}");
+        Some(outcome.is_ok())
     }
 }
 
@@ -53,7 +54,8 @@ enum Step {
     Advance(u64),
     Try([u64; 3]),
     TryOne(usize, u64),
-    Join([u64; 3]),
+    /// With a longest wait, in milliseconds, or without.
+    Join([u64; 3], Option<u64>),
     JoinOne(usize, u64),
     Poll(usize),
     Drop(usize),
@@ -65,7 +67,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => prop_oneof![0u64..400, 0u64..3_000].prop_map(Step::Advance),
         2 => amounts().prop_map(Step::Try),
         2 => (0usize..3, 1u64..4).prop_map(|(i, n)| Step::TryOne(i, n)),
-        5 => amounts().prop_map(Step::Join),
+        5 => (amounts(), prop::option::weighted(0.4, 0u64..4_000))
+            .prop_map(|(amounts, most)| Step::Join(amounts, most)),
         3 => (0usize..3, 1u64..4).prop_map(|(i, n)| Step::JoinOne(i, n)),
         2 => any::<usize>().prop_map(Step::Poll),
         2 => any::<usize>().prop_map(Step::Drop),
@@ -73,7 +76,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-fn all_of(limiters: &[Limiter; 3], amounts: [u64; 3]) -> AllOf<ManualClock> {
+fn all_of(limiters: &[Limiter; 3], amounts: [u64; 3]) -> AllOf {
     // In an order of its own.
     let from = amounts[0] as usize;
     (0..3).fold(AllOf::new(), |all, i| all.and(&limiters[(i + from) % 3], amounts[(i + from) % 3]))
@@ -93,12 +96,12 @@ fn run(limiters: &[Limiter; 3], clock: &ManualClock, steps: &[Step]) -> Run {
     let only = |i: usize, n: u64| std::array::from_fn(|j| if i == j { n } else { 0 });
     for step in steps {
         let now_ms = clock.now() / 1_000_000;
-        let mut join = |amounts, future, waiters: &mut Vec<_>| {
-            let mut waiting = Waiting::new(amounts, future);
-            if waiting.poll(true) {
-                run.at_once.push((now_ms, amounts));
-            } else {
-                waiters.push(waiting);
+        let mut join = |amounts, future, may_be_late, waiters: &mut Vec<_>| {
+            let mut waiting = Waiting::new(amounts, future, may_be_late);
+            match waiting.poll(true) {
+                Some(true) => run.at_once.push((now_ms, amounts)),
+                Some(false) => {}
+                None => waiters.push(waiting),
             }
         };
         match *step {
@@ -117,21 +120,22 @@ fn run(limiters: &[Limiter; 3], clock: &ManualClock, steps: &[Step]) -> Run {
             Step::TryOne(i, n) if limiters[i].try_acquire_n(n).is_ok() => {
                 run.at_once.push((now_ms, only(i, n)));
             }
-            Step::Join(amounts) => {
-                let all = all_of(limiters, amounts).acquire();
+            Step::Join(amounts, most) => {
+                let all = all_of(limiters, amounts);
+                let all = most.map_or_else(|| all.acquire(), |most| all.acquire_within(ms(most)));
                 let future = async { all.await.map_err(|denied| denied.denied()) };
-                join(amounts, Box::pin(future), &mut waiters);
+                join(amounts, Box::pin(future), most.is_some(), &mut waiters);
             }
             Step::JoinOne(i, n) => {
                 let one = limiters[i].acquire_n_owned(n);
                 let future = async { one.await.map_err(Denied::from) };
-                join(only(i, n), Box::pin(future), &mut waiters);
+                join(only(i, n), Box::pin(future), false, &mut waiters);
             }
             Step::Poll(i) if !waiters.is_empty() => {
                 let i = i % waiters.len();
-                if waiters[i].poll(false) {
+                if let Some(served) = waiters[i].poll(false) {
                     let amounts = waiters.remove(i).amounts;
-                    (0..3).for_each(|j| run.kept[j] += amounts[j]);
+                    (0..3).filter(|_| served).for_each(|j| run.kept[j] += amounts[j]);
                 }
             }
             Step::Drop(i) if !waiters.is_empty() => drop(waiters.remove(i % waiters.len())),
@@ -142,9 +146,9 @@ fn run(limiters: &[Limiter; 3], clock: &ManualClock, steps: &[Step]) -> Run {
     for _ in 0..4 {
         clock.advance(ms(1_000_000));
         waiters.retain_mut(|waiting| {
-            let served = waiting.poll(false);
-            (0..3).filter(|_| served).for_each(|j| run.kept[j] += waiting.amounts[j]);
-            !served
+            let decided = waiting.poll(false);
+            (0..3).filter(|_| decided == Some(true)).for_each(|j| run.kept[j] += waiting.amounts[j]);
+            decided.is_none()
         });
     }
     run.now_ms = clock.now() / 1_000_000;

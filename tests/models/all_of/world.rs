@@ -105,7 +105,7 @@ impl World {
         self.ask(number)
     }
 
-    pub(super) fn all_of(&self, parts: &[(usize, u64)]) -> AllOf<TestClock> {
+    pub(super) fn all_of(&self, parts: &[(usize, u64)]) -> AllOf {
         parts.iter().fold(AllOf::new(), |all, &(limit, n)| all.and(&self.limits[limit].limiter, n))
     }
 

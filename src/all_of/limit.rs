@@ -1,0 +1,230 @@
+//! What all limits have in common: they can be tried, waited for, and joined with others.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use std::sync::Arc;
+
+use pin_project_lite::pin_project;
+
+use super::{AcquireAll, AllOf};
+use crate::{
+    clock::Clock,
+    error::Denied,
+    limiter::RateLimiter,
+    permits::{InvalidPermits, Permits},
+    queue::{AnyDriver, Waiter},
+};
+
+/// A limit that calls have to pass: a [`RateLimiter`] on any clock, a [`PerCore`](crate::PerCore), or an [`AllOf`].
+///
+/// [`throttle`](crate::throttle()) and [`AllOf::and`] take any of them. The trait can be made an object, so that a
+/// program can choose a limit by its configuration: `Box<dyn Limit>`. That is why its methods take [`Permits`] and return
+/// one type of future. The methods of the types themselves have the same names, take any [`Amount`](crate::Amount), and
+/// are a little faster.
+///
+/// The trait is sealed: a limit joins others by its queue, which is private.
+///
+/// # Examples
+/// ```
+/// use tidegate::{AllOf, Limit, PerCore, Quota, RateLimiter};
+///
+/// fn limit_of(plan: &str, all_users: &RateLimiter) -> Box<dyn Limit> {
+///     match plan {
+///         "internal" => Box::new(PerCore::new(all_users)),
+///         _ => Box::new(AllOf::new().and(all_users, 1).and(&RateLimiter::new(Quota::per_minute(60)), 1)),
+///     }
+/// }
+///
+/// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+/// # rt.block_on(async {
+/// let all_users = RateLimiter::new(Quota::per_second(1000));
+/// let limit = limit_of("free", &all_users);
+/// limit.try_acquire_n(1.into()).unwrap();
+/// limit.acquire_n(1.into()).await.unwrap();
+/// # });
+/// ```
+pub trait Limit: Whole + fmt::Debug + Send + Sync {
+    /// Takes `n` permits if all are available and no caller waits; otherwise none. An [`AllOf`] takes each of its
+    /// amounts `n` times.
+    ///
+    /// # Errors
+    /// As [`RateLimiter::try_acquire_n`]. See the example of [`Limit`].
+    fn try_acquire_n(&self, n: Permits) -> Result<(), Denied>;
+
+    /// Waits for `n` permits. Fairness, cancel safety and panics as [`RateLimiter::acquire_n`] and [`AllOf::acquire`].
+    ///
+    /// # Errors
+    /// As [`RateLimiter::acquire_n`], never [`Denied::NotYet`]. See the example of [`Limit`].
+    fn acquire_n(&self, n: Permits) -> AcquireAny {
+        self.wait(n, None)
+    }
+
+    /// Waits for `n` permits if they are due within `max_wait`; otherwise fails at once.
+    ///
+    /// # Errors
+    /// As [`RateLimiter::acquire_within`].
+    ///
+    /// ```
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// use std::time::Duration;
+    /// use tidegate::{Limit, Quota, RateLimiter};
+    /// let limit: Box<dyn Limit> = Box::new(RateLimiter::new(Quota::per_hour(1)));
+    /// assert!(limit.acquire_within(1.into(), Duration::ZERO).await.is_ok());
+    /// assert!(limit.acquire_within(1.into(), Duration::from_secs(1)).await.is_err());
+    /// # });
+    /// ```
+    fn acquire_within(&self, n: Permits, max_wait: Duration) -> AcquireAny {
+        self.wait(n, Some(max_wait))
+    }
+}
+
+/// The queues of a limit. It has a public name only to seal [`Limit`].
+pub trait Whole {
+    /// Adds `n` permits of each queue to `parts`.
+    #[doc(hidden)]
+    fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits>;
+
+    #[doc(hidden)]
+    fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny;
+}
+
+/// The queues of an [`AllOf`], and the number of the limit whose queues are being added.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    pub(super) all: &'a mut AllOf,
+    pub(super) index: usize,
+}
+
+impl<C: Clock> Limit for RateLimiter<C> {
+    fn try_acquire_n(&self, n: Permits) -> Result<(), Denied> {
+        self.driver().try_take(n)
+    }
+}
+
+impl<C: Clock> Whole for RateLimiter<C> {
+    fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits> {
+        parts.all.add(Arc::<crate::queue::Driver<C>>::clone(self.driver()), n, parts.index)
+    }
+
+    fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {
+        AcquireAny::one(Arc::<crate::queue::Driver<C>>::clone(self.driver()), n, max_wait)
+    }
+}
+
+impl Limit for AllOf {
+    fn try_acquire_n(&self, n: Permits) -> Result<(), Denied> {
+        Ok(self.times(n).try_acquire()?)
+    }
+}
+
+impl Whole for AllOf {
+    fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits> {
+        if let Some((_, invalid)) = self.invalid {
+            return Err(invalid);
+        }
+        for member in &self.members {
+            parts.all.add(Arc::clone(&member.driver), member.permits.times(n)?, parts.index)?;
+        }
+        Ok(())
+    }
+
+    fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {
+        match (&*self.members, self.invalid) {
+            ([only], None) => match only.permits.times(n) {
+                Ok(permits) => AcquireAny::one(Arc::clone(&only.driver), permits, max_wait),
+                Err(_) => AcquireAny::all(&self.times(n), max_wait),
+            },
+            _ => AcquireAny::all(&self.times(n), max_wait),
+        }
+    }
+}
+
+impl AllOf {
+    /// All amounts `n` times.
+    fn times(&self, n: Permits) -> Self {
+        if n == Permits::from(1) { self.clone() } else { Self::new().and(self, n) }
+    }
+}
+
+macro_rules! pointers {
+    ($($pointer:ty),*) => {$(
+        impl<L: Limit + ?Sized> Limit for $pointer {
+            fn try_acquire_n(&self, n: Permits) -> Result<(), Denied> {
+                (**self).try_acquire_n(n)
+            }
+        }
+
+        impl<L: Limit + ?Sized> Whole for $pointer {
+            fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits> {
+                (**self).add_to(parts, n)
+            }
+
+            fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {
+                (**self).wait(n, max_wait)
+            }
+        }
+    )*};
+}
+pointers!(&L, Arc<L>, Box<L>);
+
+pin_project! {
+    /// The future of [`Limit::acquire_n`] and [`Limit::acquire_within`], with the output `Result<(), Denied>`.
+    #[must_use = "futures do nothing unless polled or awaited"]
+    pub struct AcquireAny {
+        #[pin]
+        queues: Queues,
+    }
+}
+
+pin_project! {
+    #[project = QueuesPinned]
+    enum Queues {
+        One {
+            #[pin]
+            waiter: Waiter<Arc<AnyDriver>, dyn Clock>,
+        },
+        All {
+            #[pin]
+            all: AcquireAll,
+        },
+    }
+}
+
+impl AcquireAny {
+    fn one(driver: Arc<AnyDriver>, n: Permits, max_wait: Option<Duration>) -> Self {
+        Self { queues: Queues::One { waiter: Waiter::new(driver, Ok(n), max_wait) } }
+    }
+
+    fn all(all: &AllOf, max_wait: Option<Duration>) -> Self {
+        Self { queues: Queues::All { all: all.waits(max_wait) } }
+    }
+}
+
+impl Future for AcquireAny {
+    type Output = Result<(), Denied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().queues.project() {
+            QueuesPinned::One { waiter } => {
+                let granted = ready!(waiter.poll_grant(cx, false));
+                Poll::Ready(granted.map(drop))
+            }
+            QueuesPinned::All { all } => {
+                let granted = ready!(all.poll(cx));
+                Poll::Ready(granted.map_err(Denied::from))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for AcquireAny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcquireAny").finish_non_exhaustive()
+    }
+}
