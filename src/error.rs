@@ -7,7 +7,7 @@ use core::{error::Error, fmt, num::NonZeroU64, time::Duration};
 pub use self::quota::QuotaError;
 #[cfg(feature = "serde")]
 pub(crate) use self::quota::write_syntax;
-pub(crate) use self::quota::{ZERO_BURST, ZERO_PERIOD, ZERO_PERMITS};
+pub(crate) use self::quota::{FIXED, ZERO_BURST, ZERO_PERIOD, ZERO_PERMITS};
 
 use crate::permits::{InvalidPermits, Permits};
 

@@ -35,7 +35,8 @@ const NS_PER_SECOND: u128 = 1_000_000_000;
 ///
 /// # Parts
 /// - The **rate** is a whole number of permits per period. It is kept as that fraction and never rounded. For half a
-///   permit per second, write one per two seconds: `Quota::new(1, 2 s)`, or `0.5/s` as text.
+///   permit per second, write one per two seconds: `Quota::new(1, 2 s)`, or `0.5/s` as text. A limiter takes any rate up
+///   to 2^62 permits in 10 years, which is 14.6 thousand million a second (13.6 GiB/s).
 /// - The **burst** is the most permits admitted at one instant. Default: the permits of one period. In any window of
 ///   length `w`, calls that do not wait are granted at most `burst + rate * w` permits.
 /// - The **catch-up** is how late a timer may wake waiters without lowering the rate. Default: 10 ms. With waiters, any
@@ -64,11 +65,13 @@ const NS_PER_SECOND: u128 = 1_000_000_000;
 /// A quota is parsed from what people write, and displayed as a text that parses to an equal quota. With the feature
 /// `serde`, it is also serialized as text, and read from text or from a map of its parts such as
 /// `{"permits": 10, "period": "15min", "burst": 3, "initial": 0, "catch_up": "5ms"}`, whose last three can be left out.
+/// With `"at_most"` in place of `"permits"` it is an [`at_most`](Self::at_most) quota.
 ///
 /// - **Rate:** `100/s`, `5 per minute`, `10/15min`, `100 rps`, `100 requests per second`, `every 10s`, `at most 100/s`.
 /// - **Amounts:** with decimals (`0.5/s`), with underscores (`1_000/h`), with `k`, `M`, `G` or `T` for powers of 1000
 ///   (`10M/s`) and `Ki` to `Ti` for powers of 1024, and in bytes (`10MB/s`, `10MiB/s`). The rate is exact: `2.5/min` is
 ///   5 per two minutes, with a burst of 2, the whole permits of the period that is written (at least 1).
+/// - **All or nothing:** `unlimited`, and `0/s` for [`BLOCKED`](Self::BLOCKED).
 /// - **Periods:** one number and one unit, of `ns`, `us`, `ms`, `s`, `min`, `h`, `day` and `week`, or their long forms:
 ///   `1.5s`, `15 minutes`. `m` is a minute.
 /// - **Options:** `burst 20`, `initial 0` and `catch-up 5ms`, each also after a comma and with `:` or `=`.
@@ -123,7 +126,12 @@ enum Kind {
     Rate,
     /// Never more than `permits` in any window of `period_ns`.
     AtMost,
+    Unlimited,
+    Blocked,
 }
+
+/// The burst of `Quota::UNLIMITED` and `Quota::BLOCKED`: no program asks for more at once.
+const WHATEVER: u64 = 1_000_000_000_000_000;
 
 /// The catch-up of an `at_most` quota with this window, unless it is set: a hundredth, at least some ticks of a timer.
 const fn catch_up_of_window(period_ns: u64) -> u64 {
@@ -146,6 +154,49 @@ const fn nanos(period: Duration) -> Option<u64> {
 }
 
 impl Quota {
+    /// Admits every call, for a limit that is configured away. The numbers behind it are beyond what programs reach:
+    /// 10^10 permits a second, and 10^15 at once.
+    ///
+    /// If it is [set](crate::RateLimiter::set_quota) live, all waiters are granted at once. The bucket is full when another
+    /// quota follows. Its text is `unlimited`.
+    ///
+    /// ```
+    /// use tidegate::{Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_hour(1));
+    /// limiter.set_quota(Quota::UNLIMITED).unwrap();
+    /// limiter.try_acquire_n(1_000_000).unwrap();
+    /// assert_eq!(Quota::UNLIMITED, "unlimited".parse().unwrap());
+    /// ```
+    pub const UNLIMITED: Self = Self {
+        kind: Kind::Unlimited,
+        permits: 10_000_000_000,
+        period_ns: 1_000_000_000,
+        burst: WHATEVER,
+        initial: None,
+        catch_up_ns: 0,
+    };
+
+    /// Admits no call, until another quota is [set](crate::RateLimiter::set_quota). Its text is `0/s`.
+    ///
+    /// If it is set live, waiters wait on for the next quota, except those with a longest wait, which are refused. The
+    /// bucket is empty when another quota follows. To keep the level, [pause](crate::RateLimiter::pause_for) the limiter
+    /// instead. A refusal says to retry after centuries.
+    ///
+    /// ```
+    /// use tidegate::{Quota, RateLimiter};
+    /// let limiter = RateLimiter::new("0/s".parse().unwrap());
+    /// assert_eq!(limiter.quota(), Quota::BLOCKED);
+    /// assert!(limiter.try_acquire().is_err());
+    /// ```
+    pub const BLOCKED: Self = Self {
+        kind: Kind::Blocked,
+        permits: 0,
+        period_ns: 1_000_000_000,
+        burst: WHATEVER,
+        initial: Some(0),
+        catch_up_ns: 0,
+    };
+
     /// A rate of `permits` per `period`, with a burst of `permits`: [mind the burst](Self#mind-the-burst). See the
     /// example of [`Quota`].
     ///
@@ -175,8 +226,8 @@ impl Quota {
             return Err(QuotaError::ZeroPeriod);
         }
         let (burst, catch_up_ns) = match kind {
-            Kind::Rate => (permits, DEFAULT_CATCH_UP_NS),
             Kind::AtMost => (1, catch_up_of_window(period_ns)),
+            _ => (permits, DEFAULT_CATCH_UP_NS),
         };
         Ok(Self { kind, permits, period_ns, burst, initial: None, catch_up_ns })
     }
@@ -320,13 +371,20 @@ impl Quota {
     /// The rate to enforce, as permits per nanoseconds; not in lowest terms.
     pub(crate) const fn rate(&self) -> (u64, u128) {
         match self.kind {
-            Kind::Rate => (self.permits, self.period_ns as u128),
+            Kind::Rate | Kind::Unlimited => (self.permits, self.period_ns as u128),
+            // A permit in 584 years, if another quota comes as late.
+            Kind::Blocked => (1, u64::MAX as u128),
             // A closed window of this length admits `burst + floor(rate * (window + catch_up))`, which is exactly
             // `permits`: the added nanosecond keeps the product below the next whole number.
             Kind::AtMost => {
                 (self.permits - self.burst + 1, self.period_ns as u128 + self.catch_up_ns as u128 + 1)
             }
         }
+    }
+
+    /// Whether it is [`UNLIMITED`](Self::UNLIMITED) or [`BLOCKED`](Self::BLOCKED).
+    pub(crate) const fn is_fixed(&self) -> bool {
+        matches!(self.kind, Kind::Unlimited | Kind::Blocked)
     }
 
     pub(crate) const fn catch_up_ns(&self) -> u64 {

@@ -19,7 +19,7 @@ fn quotas_are_read_from_what_people_write() {
 
 #[test]
 fn a_quota_is_written_as_a_text_that_reads_as_that_quota() {
-    for text in ["1/day", "7/1500ms initial 3", "at most 3/s burst 2"] {
+    for text in ["1/day", "7/1500ms initial 3", "at most 3/s burst 2", "unlimited", "0/s"] {
         let quota: Quota = text.parse().unwrap();
         let written = serde_json::to_string(&quota).unwrap();
         assert_eq!(written, format!("\"{quota}\""));
@@ -33,7 +33,7 @@ fn a_quota_is_written_as_a_text_that_reads_as_that_quota() {
 #[test]
 fn errors_say_what_is_wrong() {
     let error = |json: &str| serde_json::from_str::<Quota>(json).unwrap_err().to_string();
-    for text in ["100/fortnight", "0/s"] {
+    for text in ["100/fortnight", "5/0s", "0/s burst 5"] {
         let parsed = text.parse::<Quota>().unwrap_err().to_string();
         let told = error(&format!("\"{text}\""));
         assert!(told.starts_with(&parsed), "{text}: {told}");
@@ -52,6 +52,10 @@ fn quotas_are_read_from_a_map_of_their_parts() {
             r#"{"initial": 7, "burst": 9, "permits": 5, "period": "1.5s", "catch_up": "0s"}"#,
             "5/1.5s burst 9 initial 7 catch-up 0s",
         ),
+        (r#"{"at_most": 100, "period": "s"}"#, "at most 100/s"),
+        (r#"{"period": "2min", "burst": 3, "at_most": 10}"#, "at most 10/2min burst 3"),
+        (r#"{"permits": 0, "period": "s"}"#, "0/s"),
+        (r#"{"at_most": 0, "period": "s"}"#, "0/s"),
         (r#"{"permits": 100, "period": "1h", "burst": null, "initial": null, "catch_up": null}"#, "100/h"),
     ] {
         let quota = text.parse::<Quota>().unwrap();
@@ -68,7 +72,7 @@ fn errors_of_a_map_name_the_part() {
         (r#"{"permits": 5}"#, "missing field `period`"),
         (
             r#"{"permits": 5, "period": "s", "bust": 5}"#,
-            "unknown field `bust`, expected one of `permits`, `period`, `burst`",
+            "unknown field `bust`, expected one of `permits`, `at_most`, `period`, `burst`",
         ),
         (r#"{"permits": 5, "period": "s", "burst": 5, "burst": 6}"#, "duplicate field `burst`"),
         (r#"{"permits": 5, "permits": 5, "period": "s"}"#, "duplicate field `permits`"),
@@ -84,7 +88,12 @@ fn errors_of_a_map_name_the_part() {
             r#"{"permits": 5, "period": "s burst 5"}"#,
             "invalid period \"s burst 5\": found \"burst\" at byte 2, expected the end",
         ),
-        (r#"{"permits": 0, "period": "s"}"#, "a quota of 0 permits: write at least 1"),
+        (r#"{"permits": 0, "period": "s", "burst": 5}"#, "an unlimited or blocked quota has no burst"),
+        (r#"{"at_most": 5, "permits": 5, "period": "s"}"#, "write one of them"),
+        (
+            r#"{"at_most": 5, "period": "s", "burst": 6}"#,
+            "a burst of 6 permits is more than the 5 of a window",
+        ),
         (
             r#"{"permits": 5, "period": "s", "initial": 6}"#,
             "an initial level of 6 permits is more than the burst of 5",

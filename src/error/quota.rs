@@ -47,6 +47,9 @@ pub enum QuotaError {
         /// The burst.
         burst: u64,
     },
+    /// A burst, an initial level or a catch-up for [`UNLIMITED`](crate::Quota::UNLIMITED) or
+    /// [`BLOCKED`](crate::Quota::BLOCKED).
+    Fixed,
     /// The burst is too large for the 62 bits of the limiter's word.
     BurstTooDeep {
         /// The burst asked for.
@@ -82,8 +85,11 @@ pub enum QuotaError {
 }
 
 // The panics of constant functions show these texts as well.
-pub(crate) const ZERO_PERMITS: &str = "a quota of 0 permits: write at least 1";
+pub(crate) const ZERO_PERMITS: &str =
+    "a quota of 0 permits: write at least 1, or Quota::BLOCKED to admit no call";
 pub(crate) const ZERO_BURST: &str = "a burst of 0 permits: write at least 1";
+pub(crate) const FIXED: &str =
+    "an unlimited or blocked quota has no burst, initial level or catch-up to set: leave them out";
 pub(crate) const ZERO_PERIOD: &str = "a period of 0 ns: write at least 1 ns";
 
 impl fmt::Display for QuotaError {
@@ -92,6 +98,7 @@ impl fmt::Display for QuotaError {
             Self::ZeroPermits => f.write_str(ZERO_PERMITS),
             Self::ZeroBurst => f.write_str(ZERO_BURST),
             Self::ZeroPeriod => f.write_str(ZERO_PERIOD),
+            Self::Fixed => f.write_str(FIXED),
             Self::PeriodTooLong { period } => {
                 write!(f, "a period, window or catch-up of {period:?} is too long: write at most 2^64 - 2 ns")
             }

@@ -27,6 +27,12 @@ impl<C: Clock + ?Sized> Driver<C> {
     pub(crate) fn set_quota(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
         Scale::new(&quota)?;
         self.change_after_grants(|core, refused| {
+            let inherit = match inherit {
+                // Unlimited starts full, and blocked starts empty.
+                _ if quota.is_fixed() => Inherit::Reset,
+                Inherit::Additively | Inherit::Proportionally if core.quota().is_fixed() => Inherit::AsIs,
+                inherit => inherit,
+            };
             let set_aside = self.capacity_of(core, &quota);
             self.replace(core, quota, set_aside, inherit, refused)
         })
@@ -119,6 +125,8 @@ impl<C: Clock + ?Sized> Driver<C> {
             shares.set_capacity(Some(quota.burst()));
             match inherit {
                 Inherit::Reset => {
+                    // What a `Local` holds is discarded, too.
+                    self.meter().count_level_change();
                     shares.reclaim(u64::MAX);
                     0
                 }

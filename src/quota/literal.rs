@@ -1,6 +1,6 @@
 //! Quotas that are written in the program, also as constants.
 
-use crate::error::{QuotaError, ZERO_BURST, ZERO_PERIOD, ZERO_PERMITS};
+use crate::error::{FIXED, QuotaError, ZERO_BURST, ZERO_PERIOD, ZERO_PERMITS};
 
 /// Unwraps the result of a `try_` form.
 #[track_caller]
@@ -30,6 +30,7 @@ const fn reason(error: &QuotaError) -> &'static str {
         QuotaError::ZeroPermits => ZERO_PERMITS,
         QuotaError::ZeroBurst => ZERO_BURST,
         QuotaError::ZeroPeriod => ZERO_PERIOD,
+        QuotaError::Fixed => FIXED,
         _ => unreachable!(),
     }
 }

@@ -20,8 +20,11 @@ impl Quota {
     ///
     /// # Errors
     /// If `burst` is zero, below an initial level set before, or above the permits of an [`at_most`](Self::at_most)
-    /// quota.
+    /// quota; and for [`UNLIMITED`](Self::UNLIMITED) and [`BLOCKED`](Self::BLOCKED).
     pub const fn try_with_burst(self, burst: u64) -> Result<Self, QuotaError> {
+        if self.is_fixed() {
+            return Err(QuotaError::Fixed);
+        }
         if burst == 0 {
             return Err(QuotaError::ZeroBurst);
         }
@@ -53,8 +56,11 @@ impl Quota {
     /// As [`with_initial`](Self::with_initial), for values from outside the program. See the example of [`QuotaError`].
     ///
     /// # Errors
-    /// If `initial` is above the burst.
+    /// If `initial` is above the burst; and for [`UNLIMITED`](Self::UNLIMITED) and [`BLOCKED`](Self::BLOCKED).
     pub const fn try_with_initial(self, initial: u64) -> Result<Self, QuotaError> {
+        if self.is_fixed() {
+            return Err(QuotaError::Fixed);
+        }
         if initial > self.burst {
             return Err(QuotaError::InitialAboveBurst { initial, burst: self.burst });
         }
@@ -75,8 +81,11 @@ impl Quota {
     /// [`QuotaError`].
     ///
     /// # Errors
-    /// If `catch_up` is too long.
+    /// If `catch_up` is too long; and for [`UNLIMITED`](Self::UNLIMITED) and [`BLOCKED`](Self::BLOCKED).
     pub const fn try_with_catch_up(self, catch_up: Duration) -> Result<Self, QuotaError> {
+        if self.is_fixed() {
+            return Err(QuotaError::Fixed);
+        }
         match nanos(catch_up) {
             Some(catch_up_ns) => Ok(Self { catch_up_ns, ..self }),
             None => Err(QuotaError::PeriodTooLong { period: catch_up }),

@@ -36,7 +36,9 @@ impl<'de> Visitor<'de> for TextOrParts {
     type Value = Quota;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the text of a quota, such as \"100/s burst 20\", or a map with permits and period")
+        f.write_str(
+            "the text of a quota, such as \"100/s burst 20\", or a map with permits (or at_most) and period",
+        )
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Quota, E> {
@@ -44,11 +46,12 @@ impl<'de> Visitor<'de> for TextOrParts {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Quota, A::Error> {
-        let (mut permits, mut period) = (None, None);
+        let (mut permits, mut at_most, mut period) = (None, None, None);
         let mut options = Options::default();
         while let Some(part) = map.next_key()? {
             let twice = match part {
                 Part::Permits => permits.replace(map.next_value::<Permits>()?.0).is_some(),
+                Part::AtMost => at_most.replace(map.next_value::<Permits>()?.0).is_some(),
                 Part::Period => period.replace(map.next_value::<Period>()?.0).is_some(),
                 Part::Burst => set(&mut options.burst, map.next_value::<Option<Permits>>()?.map(|n| n.0)),
                 Part::Initial => set(&mut options.initial, map.next_value::<Option<Permits>>()?.map(|n| n.0)),
@@ -60,11 +63,15 @@ impl<'de> Visitor<'de> for TextOrParts {
                 return Err(A::Error::duplicate_field(part.name()));
             }
         }
-        let permits = permits.ok_or_else(|| A::Error::missing_field("permits"))?;
-        let period = period.ok_or_else(|| A::Error::missing_field("period"))?;
-        Quota::try_new(permits, Duration::from_nanos(period))
-            .and_then(|quota| options.apply(quota))
-            .map_err(A::Error::custom)
+        let period = Duration::from_nanos(period.ok_or_else(|| A::Error::missing_field("period"))?);
+        let quota = match (permits, at_most) {
+            (Some(0), None) | (None, Some(0)) => Ok(Quota::BLOCKED),
+            (Some(permits), None) => Quota::try_new(permits, period),
+            (None, Some(permits)) => Quota::try_at_most(permits, period),
+            (None, None) => return Err(A::Error::missing_field("permits")),
+            (Some(_), Some(_)) => return Err(A::Error::custom("permits and at_most: write one of them")),
+        };
+        quota.and_then(|quota| options.apply(quota)).map_err(A::Error::custom)
     }
 }
 
@@ -79,6 +86,7 @@ fn set(part: &mut Option<u64>, value: Option<u64>) -> bool {
 #[derive(Clone, Copy)]
 enum Part {
     Permits,
+    AtMost,
     Period,
     Burst,
     Initial,
@@ -86,8 +94,9 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 5] = [Self::Permits, Self::Period, Self::Burst, Self::Initial, Self::CatchUp];
-    const NAMES: [&'static str; 5] = ["permits", "period", "burst", "initial", "catch_up"];
+    const ALL: [Self; 6] =
+        [Self::Permits, Self::AtMost, Self::Period, Self::Burst, Self::Initial, Self::CatchUp];
+    const NAMES: [&'static str; 6] = ["permits", "at_most", "period", "burst", "initial", "catch_up"];
 
     fn name(self) -> &'static str {
         Self::NAMES[self as usize]
@@ -106,7 +115,7 @@ impl Visitor<'_> for PartName {
     type Value = Part;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("permits, period, burst, initial or catch_up")
+        f.write_str("permits, at_most, period, burst, initial or catch_up")
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Part, E> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! quotas  = quota { ";" quota }                                   for `Quota::parse_list`
-//! quota   = ["at most"] rate { [","] option }
+//! quota   = "unlimited" | "blocked" | ["at most"] rate { [","] option }
 //! rate    = amount ("/" | "per") period | [amount] "every" period | amount abbreviated
 //! amount  = number [multiple] [what]                              such as 100, 2.5, 1k, 10 MiB, 100 requests
 //! period  = [number] unit                                         such as s, 10s, 1.5 hours
@@ -108,6 +108,12 @@ fn period(cursor: &mut Cursor<'_>) -> Result<u64, QuotaError> {
 
 /// The rate, with the default burst: the permits of one period as it is written, at least one.
 fn rate(cursor: &mut Cursor<'_>) -> Result<Quota, QuotaError> {
+    if cursor.keyword(&["unlimited"]) {
+        return Ok(Quota::UNLIMITED);
+    }
+    if cursor.keyword(&["blocked"]) {
+        return Ok(Quota::BLOCKED);
+    }
     let at_most = cursor.keyword(&["at"]);
     if at_most && !cursor.keyword(&["most"]) {
         return Err(cursor.fault("\"most\" after \"at\""));
@@ -124,6 +130,9 @@ fn rate(cursor: &mut Cursor<'_>) -> Result<Quota, QuotaError> {
         return Err(cursor.fault(names::instead_of_separator(cursor.rest()).unwrap_or(SEPARATOR)));
     };
     let Amount { permits, periods } = amount;
+    if permits == 0 {
+        return if period_ns == 0 { Err(QuotaError::ZeroPeriod) } else { Ok(Quota::BLOCKED) };
+    }
     if at_most {
         if periods > 1 {
             // At most 5 in any two minutes allows 5 in one of them, so it is not at most 2.5 in any minute.

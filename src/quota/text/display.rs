@@ -18,6 +18,8 @@ fn write_period(f: &mut fmt::Formatter<'_>, ns: u64, after_slash: bool) -> fmt::
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (default_burst, default_catch_up) = match self.kind {
+            Kind::Unlimited => return f.write_str("unlimited"),
+            Kind::Blocked => return f.write_str("0/s"),
             Kind::Rate => (self.permits, DEFAULT_CATCH_UP_NS),
             Kind::AtMost => {
                 f.write_str("at most ")?;

@@ -56,6 +56,8 @@ fn understands_what_people_write() {
             Quota::per_second(10).with_catch_up(Duration::from_millis(5)),
         ),
         ("at most 10/s|At Most 10 per second|at most 10rps", Quota::at_most(10, SECOND)),
+        ("unlimited|Unlimited| UNLIMITED ", Quota::UNLIMITED),
+        ("0/s|0 per minute|0.0/s|0k/s|0rps|at most 0/s|blocked|Blocked", Quota::BLOCKED),
         ("at most 10 per 2min burst 3", Quota::at_most(10, 2 * minute).with_burst(3)),
     ] {
         for text in texts.split('|') {
@@ -91,8 +93,7 @@ fn errors_point_at_the_fault_and_say_what_to_write() {
         ("", "", "a number of permits, as in 100/s"),
         ("  ", "", "a number of permits"),
         ("fast", "\"fast\" at byte 0", "a number of permits"),
-        ("unlimited", "\"unlimited\" at byte 0", "a number of permits"),
-        ("blocked", "\"blocked\" at byte 0", "a number of permits"),
+        ("boundless", "\"boundless\" at byte 0", "a number of permits"),
         ("100", "", "\"/\" or \"per\" and a period after the number, such as 100/s"),
         ("100 requests", "", "\"/\" or \"per\""),
         ("100/", "", "a period such as s"),
@@ -163,10 +164,13 @@ fn errors_point_at_the_fault_and_say_what_to_write() {
 
 #[test]
 fn values_that_make_no_sense_are_errors() {
-    for text in ["0/s", "0.0/s", "0k/s"] {
-        assert_eq!(text.parse::<Quota>(), Err(QuotaError::ZeroPermits));
+    for text in
+        ["0/s burst 5", "unlimited, initial 0", "blocked catch-up 1ms", "unlimited burst 1 catch-up 0s"]
+    {
+        assert_eq!(text.parse::<Quota>(), Err(QuotaError::Fixed));
     }
     assert_eq!("5/0s".parse::<Quota>(), Err(QuotaError::ZeroPeriod));
+    assert_eq!("0/0s".parse::<Quota>(), Err(QuotaError::ZeroPeriod));
     assert_eq!("5/s burst 0".parse::<Quota>(), Err(QuotaError::ZeroBurst));
     assert_eq!(
         "2.5/min initial 3".parse::<Quota>(),
