@@ -4,23 +4,25 @@ mod acquire;
 mod denied;
 mod final_round;
 mod limit;
+mod members;
 
-use core::fmt;
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::Arc,
-};
+use core::{fmt, time::Duration};
+use std::sync::Arc;
 
-use self::denied::Refusals;
 pub(crate) use self::limit::{Parts, Whole};
 pub use self::{
     acquire::AcquireAll,
     denied::AllOfDenied,
     limit::{AcquireAny, Limit},
 };
+use self::{
+    denied::Refusals,
+    members::{Member, Members},
+};
 use crate::{
+    error::Denied,
     permits::{Amount, InvalidPermits, Permits},
-    queue::{AnyDriver, Caller, NEVER, not_yet},
+    queue::{Caller, block_on, not_yet},
 };
 
 /// Several limits for one call, such as requests and bytes: either all limits admit the call, or nothing is taken.
@@ -48,27 +50,16 @@ use crate::{
 #[must_use = "nothing is taken before `try_acquire` or `acquire`"]
 #[derive(Clone)]
 pub struct AllOf {
-    /// Each limiter once, in lock order, without those from which nothing is asked.
-    members: Vec<Member>,
+    members: Members,
     /// How often [`and`](Self::and) was called.
     named: usize,
     invalid: Option<(usize, InvalidPermits)>,
 }
 
-#[derive(Clone, Debug)]
-struct Member {
-    driver: Arc<AnyDriver>,
-    permits: Permits,
-    /// The number of its [`AllOf::and`] call, from 0.
-    index: usize,
-    /// The latest acceptable reading of its clock, or `NEVER`.
-    deadline_ns: u64,
-}
-
 impl AllOf {
     /// No limits yet. See the example of [`AllOf`].
     pub const fn new() -> Self {
-        Self { members: Vec::new(), named: 0, invalid: None }
+        Self { members: Members::new(), named: 0, invalid: None }
     }
 
     /// Adds `n` permits of `limit`. If the same limiter is added again, the amounts add up. Of an `AllOf`, all amounts
@@ -77,25 +68,12 @@ impl AllOf {
     pub fn and(mut self, limit: &(impl Limit + ?Sized), n: impl Amount) -> Self {
         let index = self.named;
         self.named += 1;
-        let added = n.permits().and_then(|n| limit.add_to(&mut Parts { all: &mut self, index }, n));
+        let added =
+            n.permits().and_then(|n| limit.add_to(&mut Parts { members: &mut self.members, index }, n));
         if let Err(invalid) = added {
             self.invalid = self.invalid.or(Some((index, invalid)));
         }
         self
-    }
-
-    fn add(&mut self, driver: Arc<AnyDriver>, n: Permits, index: usize) -> Result<(), InvalidPermits> {
-        let place = self.members.binary_search_by_key(&driver.list_id(), |member| member.driver.list_id());
-        let before = place.map_or(Permits::ZERO, |place| self.members[place].permits);
-        let permits = before.plus(n)?;
-        match place {
-            Ok(place) => self.members[place].permits = permits,
-            Err(_) if permits == Permits::ZERO => {}
-            Err(place) => {
-                self.members.insert(place, Member { driver, permits, index, deadline_ns: NEVER });
-            }
-        }
-        Ok(())
     }
 
     /// Takes the permits of all limits if all are available and no caller waits for any of them; otherwise none.
@@ -105,11 +83,12 @@ impl AllOf {
     /// See the example of [`AllOf`].
     ///
     /// # Errors
-    /// The limit that refuses for longest, with the [`Denied`] of [`RateLimiter::try_acquire_n`].
+    /// The limit that refuses for longest, with the [`Denied`] of
+    /// [`RateLimiter::try_acquire_n`](crate::RateLimiter::try_acquire_n).
     pub fn try_acquire(&self) -> Result<(), AllOfDenied> {
         self.check()?;
         let mut refusals = Refusals(None);
-        for member in &self.members {
+        for member in self.members.iter() {
             if let Some(denied) = member.driver.refusal(member.permits, member.driver.clock().now()) {
                 refusals.note(member.index, denied);
             }
@@ -122,6 +101,100 @@ impl AllOf {
             self.members.iter().for_each(|member| member.driver.drive());
         }
         refusals.result()
+    }
+
+    /// Waits until all limits admit the call, and takes the permits of all. It joins a queue when it is first polled,
+    /// and allocates memory. Timers, paused time and panics as [`RateLimiter::acquire`](crate::RateLimiter::acquire).
+    ///
+    /// ```
+    /// use tidegate::{AllOf, Quota, RateLimiter};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let one_user = RateLimiter::new(Quota::per_second(100).with_burst(1));
+    /// let all_users = RateLimiter::new(Quota::per_second(1000).with_burst(10));
+    /// let call = AllOf::new().and(&one_user, 1).and(&all_users, 1);
+    /// for _ in 0..3 {
+    ///     call.acquire().await.unwrap();
+    ///     // At the rate of 100 calls a second for this user, and of 1,000 for all users.
+    /// }
+    /// # });
+    /// ```
+    ///
+    /// # Fairness
+    /// If not all limits admit the call at once, it waits in the queue of the scarcest limit as any other waiter, then
+    /// in the queue of the next. It holds the permits granted so far as reservations. When every limit has granted its
+    /// part, an early part may have lost permits that would have overflowed its bucket meanwhile. Then the call moves
+    /// to the front of all its queues, until all limits admit it at the same instant.
+    ///
+    /// The waits add up. While all limits are saturated, up to half of a limit's permits can be lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves all queues. Permits that were granted go back, as those of
+    /// [`RateLimiter::acquire`](crate::RateLimiter::acquire) do.
+    ///
+    /// # Errors
+    /// [`AllOfDenied`] with [`Denied::TooMany`] or [`Denied::Invalid`], as
+    /// [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n), of the first limit that refuses.
+    pub fn acquire(&self) -> AcquireAll {
+        self.waits(None)
+    }
+
+    /// As [`acquire`](Self::acquire), if all limits can admit the call within `max_wait`. Otherwise it fails as soon as
+    /// that is known: mostly at once, or later if other callers take what the call has counted on. It is not admitted
+    /// after `max_wait`. The refusal may come later than that, behind another call for several limits.
+    ///
+    /// This is no timeout: see [`RateLimiter::acquire_within`](crate::RateLimiter::acquire_within).
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire), and [`Denied::NotYet`] of the limit with the longest wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{AllOf, Quota, RateLimiter};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let requests = RateLimiter::new(Quota::per_second(100));
+    /// let tokens = RateLimiter::new(Quota::per_hour(1_000));
+    /// let call = AllOf::new().and(&requests, 1).and(&tokens, 600);
+    /// call.acquire_within(Duration::from_secs(1)).await.unwrap();
+    /// let denied = call.acquire_within(Duration::from_secs(1)).await.unwrap_err();
+    /// assert_eq!(denied.limit(), 1);
+    /// # });
+    /// ```
+    pub fn acquire_within(&self, max_wait: Duration) -> AcquireAll {
+        self.waits(Some(max_wait))
+    }
+
+    /// Blocks the thread until all limits admit the call, as [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    /// If it is called inside a task, also if the permits are available.
+    ///
+    /// ```
+    /// use tidegate::{AllOf, Quota, RateLimiter};
+    /// let (one_user, all_users) = (RateLimiter::new(Quota::per_second(100)), RateLimiter::new(Quota::per_second(1000)));
+    /// AllOf::new().and(&one_user, 1).and(&all_users, 1).blocking_acquire().unwrap();
+    /// ```
+    #[track_caller]
+    pub fn blocking_acquire(&self) -> Result<(), AllOfDenied> {
+        block_on(self.acquire())
+    }
+
+    /// Blocks the thread until all limits admit the call, as [`acquire_within`](Self::acquire_within).
+    ///
+    /// # Errors
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// # Panics
+    /// If it is called inside a task, also if the permits are available.
+    #[track_caller]
+    pub fn blocking_acquire_within(&self, max_wait: Duration) -> Result<(), AllOfDenied> {
+        block_on(self.acquire_within(max_wait))
+    }
+
+    fn waits(&self, max_wait: Option<Duration>) -> AcquireAll {
+        AcquireAll::new(self.check().map(|()| self.members.clone().into_vec()), max_wait)
     }
 
     fn check(&self) -> Result<(), AllOfDenied> {
@@ -159,17 +232,38 @@ fn take_all(members: &[Member], refusals: &mut Refusals, look: &mut bool) {
     *look |= step.is_alarm_void();
 }
 
-/// Calls `f` for all items, also if a clock panics in one call. Resumes the first panic at the end.
-fn for_each<T>(all: impl Iterator<Item = T>, mut f: impl FnMut(T)) {
-    let mut panicked = None;
-    for one in all {
-        // Unwind safe: `f` keeps no state from one item to the next.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(one))) {
-            panicked.get_or_insert(payload);
+impl Limit for AllOf {
+    fn try_acquire_n(&self, n: Permits) -> Result<(), Denied> {
+        Ok(self.times(n).try_acquire()?)
+    }
+}
+
+impl Whole for AllOf {
+    fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits> {
+        if let Some((_, invalid)) = self.invalid {
+            return Err(invalid);
+        }
+        for member in self.members.iter() {
+            parts.members.add(Arc::clone(&member.driver), member.permits.times(n)?, parts.index)?;
+        }
+        Ok(())
+    }
+
+    fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {
+        match (&*self.members, self.invalid) {
+            ([only], None) => match only.permits.times(n) {
+                Ok(permits) => AcquireAny::one(Arc::clone(&only.driver), permits, max_wait),
+                Err(_) => AcquireAny::all(self.times(n).waits(max_wait)),
+            },
+            _ => AcquireAny::all(self.times(n).waits(max_wait)),
         }
     }
-    if let Some(payload) = panicked {
-        resume_unwind(payload);
+}
+
+impl AllOf {
+    /// All amounts `n` times.
+    fn times(&self, n: Permits) -> Self {
+        if n == Permits::from(1) { self.clone() } else { Self::new().and(self, n) }
     }
 }
 

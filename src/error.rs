@@ -1,98 +1,17 @@
 //! Errors: why a call was refused, and why a quota cannot be built.
 
+mod not_yet;
+mod queue_full;
 mod quota;
 
-use core::{error::Error, fmt, num::NonZeroU64, time::Duration};
+use core::{error::Error, fmt, time::Duration};
 
-pub use self::quota::QuotaError;
 #[cfg(feature = "serde")]
 pub(crate) use self::quota::write_syntax;
 pub(crate) use self::quota::{FIXED, ZERO_BURST, ZERO_PERIOD, ZERO_PERMITS};
+pub use self::{not_yet::NotYet, queue_full::QueueFull, quota::QuotaError};
 
 use crate::permits::{InvalidPermits, Permits};
-
-/// The permits are not available yet. Nothing was taken.
-///
-/// # Examples
-/// ```
-/// use std::time::Duration;
-/// use tidegate::{Denied, ManualClock, Quota, RateLimiter};
-///
-/// let limiter = RateLimiter::with_clock(Quota::per_second(10).with_burst(1), ManualClock::new());
-/// limiter.try_acquire().unwrap();
-/// let Err(Denied::NotYet(not_yet)) = limiter.try_acquire() else { panic!() };
-/// assert_eq!(not_yet.retry_after(), Duration::from_millis(100));
-/// // For the HTTP header `Retry-After`, in whole seconds.
-/// assert_eq!(not_yet.retry_after_secs(), 1);
-/// assert_eq!(not_yet.to_string(), "rate limited: retry after 100ms");
-/// ```
-#[derive(Clone, Copy)]
-pub struct NotYet {
-    /// The wait in ticks, and the ticks per nanosecond: the division is left to a caller that asks for the time.
-    ticks: u64,
-    per_ns: NonZeroU64,
-}
-
-impl NotYet {
-    /// A refusal with this wait, clamped to 1 up to 2^64 - 1 ns: for tests of programs that handle refusals.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tidegate::NotYet;
-    /// assert_eq!(NotYet::after(Duration::from_secs(3)).retry_after_secs(), 3);
-    /// ```
-    pub fn after(wait: Duration) -> Self {
-        Self::after_ns(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    pub(crate) const fn after_ns(ns: u64) -> Self {
-        Self::in_ticks(if ns == 0 { 1 } else { ns }, NonZeroU64::MIN)
-    }
-
-    /// The caller makes sure that `ticks` is at least 1.
-    pub(crate) const fn in_ticks(ticks: u64, per_ns: NonZeroU64) -> Self {
-        Self { ticks, per_ns }
-    }
-
-    /// How long until the same call succeeds if no other caller comes, rounded up to a nanosecond.
-    ///
-    /// Waiters in the queue count. A waiter that is granted at the same moment may count twice, which makes the time
-    /// too long. The time is never too short. See the example of [`NotYet`].
-    pub const fn retry_after(&self) -> Duration {
-        Duration::from_nanos(self.wait_ns())
-    }
-
-    /// [`retry_after`](Self::retry_after) rounded up to whole seconds, as in HTTP's `Retry-After`.
-    pub const fn retry_after_secs(&self) -> u64 {
-        self.wait_ns().div_ceil(1_000_000_000)
-    }
-
-    const fn wait_ns(&self) -> u64 {
-        self.ticks.div_ceil(self.per_ns.get())
-    }
-}
-
-impl PartialEq for NotYet {
-    fn eq(&self, other: &Self) -> bool {
-        self.wait_ns() == other.wait_ns()
-    }
-}
-
-impl Eq for NotYet {}
-
-impl fmt::Debug for NotYet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NotYet").field("retry_after", &self.retry_after()).finish()
-    }
-}
-
-impl fmt::Display for NotYet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rate limited: retry after {:?}", self.retry_after())
-    }
-}
-
-impl Error for NotYet {}
 
 /// Why a limiter refused a call. Nothing was taken.
 ///
@@ -126,22 +45,33 @@ pub enum Denied {
     Invalid(InvalidPermits),
     /// The limiter has been [closed](crate::RateLimiter::close).
     Closed,
+    /// Too many callers wait: only for a call with a longest wait, on a limiter with a bound on its
+    /// [waiters](crate::RateLimiter::set_max_waiters).
+    QueueFull(QueueFull),
 }
 
 impl Denied {
+    const fn not_yet(&self) -> Option<&NotYet> {
+        match self {
+            Self::NotYet(not_yet) => Some(not_yet),
+            Self::QueueFull(full) => Some(full.not_yet()),
+            Self::TooMany(_) | Self::Invalid(_) | Self::Closed => None,
+        }
+    }
+
     /// As [`NotYet::retry_after`]; `None` if the same call can never succeed. See the example of [`Denied`].
     pub const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::NotYet(not_yet) => Some(not_yet.retry_after()),
-            _ => None,
+        match self.not_yet() {
+            Some(not_yet) => Some(not_yet.retry_after()),
+            None => None,
         }
     }
 
     /// As [`NotYet::retry_after_secs`]; `None` if the same call can never succeed.
     pub const fn retry_after_secs(&self) -> Option<u64> {
-        match self {
-            Self::NotYet(not_yet) => Some(not_yet.retry_after_secs()),
-            _ => None,
+        match self.not_yet() {
+            Some(not_yet) => Some(not_yet.retry_after_secs()),
+            None => None,
         }
     }
 
@@ -155,7 +85,7 @@ impl Denied {
 
     /// Whether the same call can never succeed, however long the caller waits. See the example of [`Denied`].
     pub const fn is_never(&self) -> bool {
-        !matches!(self, Self::NotYet(_))
+        self.not_yet().is_none()
     }
 }
 
@@ -166,6 +96,7 @@ impl fmt::Display for Denied {
             Self::TooMany(too_many) => too_many.fmt(f),
             Self::Invalid(invalid) => invalid.fmt(f),
             Self::Closed => f.write_str("the limiter is closed: make another for further calls"),
+            Self::QueueFull(full) => full.fmt(f),
         }
     }
 }
@@ -204,7 +135,9 @@ impl AcquireError {
             Denied::TooMany(too_many) => Self::TooMany(too_many),
             Denied::Invalid(invalid) => Self::Invalid(invalid),
             Denied::Closed => Self::Closed,
-            Denied::NotYet(_) => unreachable!("a caller without a longest wait is not refused for the time"),
+            Denied::NotYet(_) | Denied::QueueFull(_) => {
+                unreachable!("a caller without a longest wait is not refused for the time or the queue")
+            }
         }
     }
 }
@@ -319,6 +252,7 @@ conversions! {
     NotYet => Denied::NotYet,
     TooMany => Denied::TooMany,
     InvalidPermits => Denied::Invalid,
+    QueueFull => Denied::QueueFull,
     TooMany => AcquireError::TooMany,
     InvalidPermits => AcquireError::Invalid,
     InvalidPermits => ChargeError::Invalid,

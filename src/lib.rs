@@ -7,6 +7,7 @@ mod frame;
 mod gcra;
 mod limiter;
 mod meter;
+mod paced;
 mod per_core;
 mod permits;
 mod queue;
@@ -23,8 +24,9 @@ mod models;
 pub use self::{
     all_of::{AcquireAll, AcquireAny, AllOf, AllOfDenied, Limit},
     clock::{Clock, ManualClock, Monotonic, QuantaClock},
-    error::{AcquireError, ChargeError, Denied, NotYet, QuotaError, TooMany},
-    limiter::RateLimiter,
+    error::{AcquireError, ChargeError, Denied, NotYet, QueueFull, QuotaError, TooMany},
+    limiter::{InvalidSavedState, Level, RateLimiter, SavedState},
+    paced::{PacedBy, PacedExt},
     per_core::{Local, PerCore, PerCoreBuilder, PerCoreError, SlotReport},
     permits::{Amount, InvalidPermits, Permits},
     queue::{Acquire, AcquireN, AcquireNOwned, AcquireOwned, AcquireWithin, AcquireWithinOwned, Reservation},

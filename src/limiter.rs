@@ -1,7 +1,15 @@
 //! The limiter: a handle on a clock, a quota, the word, and the queue.
 
+mod level;
 mod pausing;
+mod reports;
+mod saved;
 mod waiting;
+
+pub use self::{
+    level::Level,
+    saved::{InvalidSavedState, SavedState},
+};
 
 pub(crate) use self::waiting::BLOCKED_FOR_GOOD;
 
@@ -13,8 +21,8 @@ use core::{
 use std::sync::Arc;
 
 use crate::{
-    AcquireError, Amount, ChargeError, Clock, Denied, Inherit, InvalidPermits, QuantaClock, Quota,
-    QuotaError, Reservation, gcra::Scale, queue::Driver,
+    Amount, ChargeError, Clock, Denied, Inherit, InvalidPermits, QuantaClock, Quota, QuotaError, Reservation,
+    gcra::Scale, queue::Driver,
 };
 
 /// A rate limiter that threads and tasks share.
@@ -265,63 +273,6 @@ impl<C: Clock> RateLimiter<C> {
     pub fn set_quota_with(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
         self.driver.set_quota(quota, inherit)
     }
-
-    // === reports ===
-
-    /// Whether [`try_acquire_n`](Self::try_acquire_n) of `n` would succeed now. Takes nothing.
-    ///
-    /// ```
-    /// use tidegate::{Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_hour(1));
-    /// assert!(limiter.has_capacity(0.5));
-    /// assert!(!limiter.has_capacity(1.5));
-    /// ```
-    pub fn has_capacity(&self, n: impl Amount) -> bool {
-        n.permits().is_ok_and(|n| self.driver.time_until(n) == Ok(Duration::ZERO))
-    }
-
-    /// The permits available now, rounded down to a whole permit; negative in debt. Permits parked at cores count, and
-    /// so do permits that waiters have asked for and not been granted.
-    ///
-    /// While callers wait, the call takes the queue's lock. If the clock has stepped back, it also times the waiters
-    /// anew and grants those that are due. See the example of [`refund`](Self::refund).
-    pub fn available(&self) -> i64 {
-        self.driver.available()
-    }
-
-    /// How long until `n` permits can be taken behind all present waiters, rounded up to a nanosecond; zero if they can
-    /// be taken now. Takes nothing.
-    ///
-    /// # Errors
-    /// [`AcquireError::TooMany`] and [`AcquireError::Invalid`] as [`try_acquire_n`](Self::try_acquire_n).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tidegate::{ManualClock, Quota, RateLimiter};
-    /// let limiter = RateLimiter::with_clock(Quota::per_second(3), ManualClock::new());
-    /// limiter.try_acquire_n(3).unwrap();
-    /// assert_eq!(limiter.time_until(1), Ok(Duration::from_nanos(333_333_334)));
-    /// assert_eq!(limiter.time_until_full(), Duration::from_secs(1));
-    /// ```
-    pub fn time_until(&self, n: impl Amount) -> Result<Duration, AcquireError> {
-        self.driver.time_until(n.permits()?).map_err(AcquireError::of)
-    }
-
-    /// How long until the full burst is available again if no caller takes permits, rounded up to a nanosecond. See the
-    /// example of [`time_until`](Self::time_until).
-    pub fn time_until_full(&self) -> Duration {
-        self.driver.time_until_full()
-    }
-
-    /// How many callers wait in the queue.
-    ///
-    /// ```
-    /// use tidegate::{Quota, RateLimiter};
-    /// assert_eq!(RateLimiter::new(Quota::per_hour(10)).waiting(), 0);
-    /// ```
-    pub fn waiting(&self) -> usize {
-        self.driver.waiting()
-    }
 }
 
 impl<C: Clock> Clone for RateLimiter<C> {
@@ -338,7 +289,7 @@ impl<C: Clock> fmt::Debug for RateLimiter<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimiter")
             .field("quota", &format_args!("{}", self.quota()))
-            .field("available", &self.driver.available())
+            .field("available", &self.driver.level().available())
             .field("waiting", &self.waiting())
             .finish_non_exhaustive()
     }

@@ -199,21 +199,23 @@ impl Meter {
         })
     }
 
-    /// Takes permits if they conform. Otherwise they make a debt, which needs the lock. Returns whether it took them.
-    pub(crate) fn charge(&self, permits: Permits, now_ns: u64) -> bool {
+    /// Takes permits if they conform, and returns the level that is left. `None`: nothing was taken.
+    pub(crate) fn draw_reporting(&self, permits: Permits, now_ns: u64) -> Option<Snapshot> {
         self.word.transition(|state| {
             if state.is_owned() {
-                return Change::Keep(false);
+                return Change::Keep(None);
             }
             // After the state, as in `change`.
-            let Some(frame) = self.published.read() else { return Change::Keep(false) };
+            let Some(frame) = self.published.read() else { return Change::Keep(None) };
             let scale = frame.scale();
             let (Some(now), Some(cost)) = (frame.tick(now_ns), scale.cost(permits)) else {
-                return Change::Keep(false);
+                return Change::Keep(None);
             };
             match decide(state.tat(), now, now, cost, scale.limit) {
-                Decision::Admit(tat) if cost > 0 => Change::Set(state.with_tat(tat), true),
-                decision => Change::Keep(matches!(decision, Decision::Admit(_))),
+                Decision::Admit(tat) if cost > 0 => {
+                    Change::Set(state.with_tat(tat), Some(Snapshot { frame, tat, now }))
+                }
+                _ => Change::Keep(None),
             }
         })
     }

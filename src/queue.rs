@@ -24,6 +24,7 @@ mod pause;
 mod reports;
 mod requota;
 mod reservation;
+mod saved;
 mod shares;
 mod virtual_time;
 mod waiter;
@@ -38,6 +39,8 @@ pub(crate) use self::{
     core::{Caller, after, not_yet},
     driver::{AnyDriver, Driver, Step},
     entry::{Entry, Grant, NEVER, Outcome, Place},
+    reports::LevelAt,
+    saved::Missing,
     shares::{Shares, Stolen},
     waiter::Waiter,
     wake_batch::WakeBatch,

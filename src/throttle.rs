@@ -65,15 +65,51 @@ where
     I::Item: Future,
 {
     Throttle {
-        limit: AllOf::new().and(limit, 1),
         // Fused: an iterator may return more items after its first `None`.
         rest: futures.into_iter().fuse(),
         next: None,
-        permit: Box::pin(None),
+        permit: Permit::new(AllOf::new().and(limit, 1)),
         running: FuturesUnordered::new(),
         most: usize::MAX,
         started: 0,
         ordered: None,
+    }
+}
+
+/// One permit of a limit after the other.
+pub(crate) struct Permit {
+    limit: AllOf,
+    acquire: Pin<Box<Option<AcquireAny>>>,
+    is_closed: bool,
+}
+
+impl Permit {
+    pub(crate) fn new(limit: AllOf) -> Self {
+        Self { limit, acquire: Box::pin(None), is_closed: false }
+    }
+
+    /// Waits for the next permit; for ever if a limiter is closed.
+    ///
+    /// # Panics
+    /// If the limit can never admit a call.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_closed {
+            return Poll::Pending;
+        }
+        if self.acquire.is_none() {
+            self.acquire.set(Some(self.limit.acquire_n(1.into())));
+        }
+        let Some(acquire) = self.acquire.as_mut().as_pin_mut() else { unreachable!("it was just set") };
+        let granted = ready!(acquire.poll(cx));
+        self.acquire.set(None);
+        match granted {
+            Ok(()) => Poll::Ready(()),
+            Err(Denied::Closed) => {
+                self.is_closed = true;
+                Poll::Pending
+            }
+            Err(denied) => panic!("paced by a limit that can never admit a call: {denied}"),
+        }
     }
 }
 
@@ -84,10 +120,9 @@ where
     I: Iterator,
     I::Item: Future,
 {
-    limit: AllOf,
     rest: Fuse<I>,
     next: Option<I::Item>,
-    permit: Pin<Box<Option<AcquireAny>>>,
+    permit: Permit,
     running: FuturesUnordered<Numbered<I::Item>>,
     /// The most futures to run at once.
     most: usize,
@@ -173,22 +208,10 @@ where
                 if self.next.is_none() {
                     break;
                 }
-                self.permit.set(Some(self.limit.acquire_n(1.into())));
             }
-            let Some(permit) = self.permit.as_mut().as_pin_mut() else { break };
-            match permit.poll(cx) {
-                Poll::Pending => break,
-                Poll::Ready(Err(Denied::Closed)) => {
-                    // Without another permit, the next future is never started.
-                    self.permit.set(None);
-                    break;
-                }
-                Poll::Ready(Err(denied)) => {
-                    panic!("throttle by a limit that can never admit a call: {denied}")
-                }
-                Poll::Ready(Ok(())) => {}
+            if self.permit.poll(cx).is_pending() {
+                break;
             }
-            self.permit.set(None);
             if let Some(future) = self.next.take() {
                 self.running.push(Numbered { number: self.started, future });
                 self.started += 1;

@@ -6,8 +6,10 @@ mod by_hand;
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use by_hand::{limiter, poll};
-use futures_util::StreamExt;
-use tidegate::{AllOf, Clock, Denied, Limit, ManualClock, PerCore, Permits, Quota, RateLimiter, throttle};
+use futures_util::{Stream, StreamExt, stream};
+use tidegate::{
+    AllOf, Clock, Denied, Limit, ManualClock, PacedExt, PerCore, Permits, Quota, RateLimiter, throttle,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -128,6 +130,35 @@ fn throttle_takes_each_kind() {
         assert_eq!(poll(pin!(outputs.next())), Poll::Ready(Some(2)), "{limit:?}");
         assert_eq!(poll(pin!(outputs.next())), Poll::Ready(None));
     }
+}
+
+#[test]
+fn a_stream_is_paced_by_each_kind() {
+    for (limit, limiter, clock) in kinds() {
+        let mut items = pin!(stream::iter(0..4).paced_by(&*limit));
+        assert_eq!(items.size_hint(), (4, Some(4)));
+        assert_eq!(poll(pin!(items.next())), Poll::Ready(Some(0)));
+        assert_eq!(poll(pin!(items.next())), Poll::Ready(Some(1)));
+        assert_eq!(poll(pin!(items.next())), Poll::Pending, "{limit:?}");
+        assert_eq!((limiter.waiting(), items.size_hint()), (1, (2, Some(2))), "{limit:?}");
+        clock.advance(SECOND);
+        assert_eq!(poll(pin!(items.next())), Poll::Ready(Some(2)), "{limit:?}");
+        limiter.close();
+        assert_eq!(poll(pin!(items.next())), Poll::Pending, "{limit:?}");
+        assert_eq!(poll(pin!(items.next())), Poll::Pending, "{limit:?}");
+    }
+}
+
+#[test]
+fn a_stream_without_items_takes_no_permits() {
+    let (limiter, _) = limiter(Quota::per_second(1).with_burst(2));
+    let mut items = pin!(stream::pending::<u8>().paced_by(&limiter));
+    assert_eq!(poll(pin!(items.next())), Poll::Pending);
+    assert_eq!((limiter.available(), limiter.waiting()), (2, 0));
+    let mut items = pin!(stream::iter([1]).paced_by(&limiter));
+    assert_eq!(poll(pin!(items.next())), Poll::Ready(Some(1)));
+    assert_eq!(poll(pin!(items.next())), Poll::Ready(None));
+    assert_eq!(limiter.available(), 1);
 }
 
 #[test]

@@ -21,11 +21,14 @@ use core::{
 };
 use std::sync::Arc;
 
-use super::{AllOf, AllOfDenied, Member, Refusals, final_round::FinalRound, for_each};
+use super::{
+    denied::{AllOfDenied, Refusals},
+    final_round::FinalRound,
+    members::{Member, for_each},
+};
 use crate::{
     clock::Clock,
-    error::Denied,
-    queue::{AnyDriver, Caller, Grant, NEVER, Step, Waiter, after, block_on, not_yet, poll_proceed},
+    queue::{AnyDriver, Caller, Grant, NEVER, Step, Waiter, after, not_yet, poll_proceed},
 };
 
 /// The future of [`AllOf::acquire`](crate::AllOf::acquire), with the output `Result<(), AllOfDenied>`.
@@ -36,102 +39,6 @@ pub struct AcquireAll {
     held: Vec<Option<Grant>>,
     max_wait: Option<Duration>,
     stage: Stage,
-}
-
-impl AllOf {
-    /// Waits until all limits admit the call, and takes the permits of all. It joins a queue when it is first polled,
-    /// and allocates memory. Timers, paused time and panics as [`RateLimiter::acquire`](crate::RateLimiter::acquire).
-    ///
-    /// ```
-    /// use tidegate::{AllOf, Quota, RateLimiter};
-    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-    /// let one_user = RateLimiter::new(Quota::per_second(100).with_burst(1));
-    /// let all_users = RateLimiter::new(Quota::per_second(1000).with_burst(10));
-    /// let call = AllOf::new().and(&one_user, 1).and(&all_users, 1);
-    /// for _ in 0..3 {
-    ///     call.acquire().await.unwrap();
-    ///     // At the rate of 100 calls a second for this user, and of 1,000 for all users.
-    /// }
-    /// # });
-    /// ```
-    ///
-    /// # Fairness
-    /// If not all limits admit the call at once, it waits in the queue of the scarcest limit as any other waiter, then
-    /// in the queue of the next. It holds the permits granted so far as reservations. When every limit has granted its
-    /// part, an early part may have lost permits that would have overflowed its bucket meanwhile. Then the call moves
-    /// to the front of all its queues, until all limits admit it at the same instant.
-    ///
-    /// The waits add up. While all limits are saturated, up to half of a limit's permits can be lost.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves all queues. Permits that were granted go back, as those of
-    /// [`RateLimiter::acquire`](crate::RateLimiter::acquire) do.
-    ///
-    /// # Errors
-    /// [`AllOfDenied`] with [`Denied::TooMany`] or [`Denied::Invalid`], as
-    /// [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n), of the first limit that refuses.
-    pub fn acquire(&self) -> AcquireAll {
-        self.waits(None)
-    }
-
-    /// As [`acquire`](Self::acquire), if all limits can admit the call within `max_wait`. Otherwise it fails as soon as
-    /// that is known: mostly at once, or later if other callers take what the call has counted on. It is not admitted
-    /// after `max_wait`. The refusal may come later than that, behind another call for several limits.
-    ///
-    /// This is no timeout: see [`RateLimiter::acquire_within`](crate::RateLimiter::acquire_within).
-    ///
-    /// # Errors
-    /// As [`acquire`](Self::acquire), and [`Denied::NotYet`] of the limit with the longest wait.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tidegate::{AllOf, Quota, RateLimiter};
-    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-    /// let requests = RateLimiter::new(Quota::per_second(100));
-    /// let tokens = RateLimiter::new(Quota::per_hour(1_000));
-    /// let call = AllOf::new().and(&requests, 1).and(&tokens, 600);
-    /// call.acquire_within(Duration::from_secs(1)).await.unwrap();
-    /// let denied = call.acquire_within(Duration::from_secs(1)).await.unwrap_err();
-    /// assert_eq!(denied.limit(), 1);
-    /// # });
-    /// ```
-    pub fn acquire_within(&self, max_wait: Duration) -> AcquireAll {
-        self.waits(Some(max_wait))
-    }
-
-    /// Blocks the thread until all limits admit the call, as [`acquire`](Self::acquire).
-    ///
-    /// # Errors
-    /// As [`acquire`](Self::acquire).
-    ///
-    /// # Panics
-    /// If it is called inside a task, also if the permits are available.
-    ///
-    /// ```
-    /// use tidegate::{AllOf, Quota, RateLimiter};
-    /// let (one_user, all_users) = (RateLimiter::new(Quota::per_second(100)), RateLimiter::new(Quota::per_second(1000)));
-    /// AllOf::new().and(&one_user, 1).and(&all_users, 1).blocking_acquire().unwrap();
-    /// ```
-    #[track_caller]
-    pub fn blocking_acquire(&self) -> Result<(), AllOfDenied> {
-        block_on(self.acquire())
-    }
-
-    /// Blocks the thread until all limits admit the call, as [`acquire_within`](Self::acquire_within).
-    ///
-    /// # Errors
-    /// As [`acquire_within`](Self::acquire_within).
-    ///
-    /// # Panics
-    /// If it is called inside a task, also if the permits are available.
-    #[track_caller]
-    pub fn blocking_acquire_within(&self, max_wait: Duration) -> Result<(), AllOfDenied> {
-        block_on(self.acquire_within(max_wait))
-    }
-
-    pub(super) fn waits(&self, max_wait: Option<Duration>) -> AcquireAll {
-        AcquireAll::new(self.check().map(|()| self.members.clone()), max_wait)
-    }
 }
 
 enum Stage {
@@ -145,7 +52,7 @@ enum Stage {
 }
 
 impl AcquireAll {
-    fn new(members: Result<Vec<Member>, AllOfDenied>, max_wait: Option<Duration>) -> Self {
+    pub(super) fn new(members: Result<Vec<Member>, AllOfDenied>, max_wait: Option<Duration>) -> Self {
         let (members, start) = match members {
             Ok(members) => (members, Ok(())),
             Err(denied) => (Vec::new(), Err(denied)),
@@ -190,7 +97,10 @@ impl AcquireAll {
         let missing = (0..self.held.len()).filter(|&i| self.held[i].is_none());
         let waiting = missing.max_by_key(|&i| wait_ns(i)).unwrap_or(0);
         let member = &self.members[waiting];
-        let waiter = Waiter::new(Arc::clone(&member.driver), Ok(member.permits), member.time_left());
+        let time_left = self
+            .max_wait
+            .map(|_| Duration::from_nanos(member.deadline_ns.saturating_sub(member.driver.clock().now())));
+        let waiter = Waiter::new(Arc::clone(&member.driver), Ok(member.permits), time_left);
         Stage::Collecting(waiting, Box::pin(waiter))
     }
 
@@ -236,19 +146,8 @@ impl AcquireAll {
 }
 
 /// Locks all limits, in order.
-pub(super) fn lock_all(members: &[Member]) -> Vec<Step<'_>> {
+fn lock_all(members: &[Member]) -> Vec<Step<'_>> {
     members.iter().map(|member| member.driver.step()).collect()
-}
-
-impl Member {
-    fn time_left(&self) -> Option<Duration> {
-        let left_ns = || self.deadline_ns.saturating_sub(self.driver.clock().now());
-        (self.deadline_ns != NEVER).then(|| Duration::from_nanos(left_ns()))
-    }
-
-    pub(super) const fn denied(&self, denied: Denied) -> AllOfDenied {
-        AllOfDenied::new(self.index, denied)
-    }
 }
 
 impl Future for AcquireAll {

@@ -20,7 +20,7 @@ use core::{
 };
 use std::{sync::Arc, task::Wake};
 
-use super::{Member, for_each};
+use super::members::{Member, for_each};
 use crate::{
     error::Denied,
     permits::Permits,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use pin_project_lite::pin_project;
 
-use super::{AcquireAll, AllOf};
+use super::{acquire::AcquireAll, members::Members};
 use crate::{
     clock::Clock,
     error::Denied,
@@ -20,9 +20,9 @@ use crate::{
     queue::{AnyDriver, Waiter},
 };
 
-/// A limit that calls have to pass: a [`RateLimiter`] on any clock, a [`PerCore`](crate::PerCore), or an [`AllOf`].
+/// A limit that calls have to pass: a [`RateLimiter`] on any clock, a [`PerCore`](crate::PerCore), or an [`AllOf`](crate::AllOf).
 ///
-/// [`throttle`](crate::throttle()) and [`AllOf::and`] take any of them. The trait can be made an object, so that a
+/// [`throttle`](crate::throttle()) and [`AllOf::and`](crate::AllOf::and) take any of them. The trait can be made an object, so that a
 /// program can choose a limit by its configuration: `Box<dyn Limit>`. That is why its methods take [`Permits`] and return
 /// one type of future. The methods of the types themselves have the same names, take any [`Amount`](crate::Amount), and
 /// are a little faster.
@@ -49,14 +49,15 @@ use crate::{
 /// # });
 /// ```
 pub trait Limit: Whole + fmt::Debug + Send + Sync {
-    /// Takes `n` permits if all are available and no caller waits; otherwise none. An [`AllOf`] takes each of its
+    /// Takes `n` permits if all are available and no caller waits; otherwise none. An [`AllOf`](crate::AllOf) takes each of its
     /// amounts `n` times.
     ///
     /// # Errors
     /// As [`RateLimiter::try_acquire_n`]. See the example of [`Limit`].
     fn try_acquire_n(&self, n: Permits) -> Result<(), Denied>;
 
-    /// Waits for `n` permits. Fairness, cancel safety and panics as [`RateLimiter::acquire_n`] and [`AllOf::acquire`].
+    /// Waits for `n` permits. Fairness, cancel safety and panics as [`RateLimiter::acquire_n`] and
+    /// [`AllOf::acquire`](crate::AllOf::acquire).
     ///
     /// # Errors
     /// As [`RateLimiter::acquire_n`], never [`Denied::NotYet`]. See the example of [`Limit`].
@@ -94,10 +95,10 @@ pub trait Whole {
     fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny;
 }
 
-/// The queues of an [`AllOf`], and the number of the limit whose queues are being added.
+/// The queues of an `AllOf`, and the number of the limit whose queues are being added.
 #[derive(Debug)]
 pub struct Parts<'a> {
-    pub(super) all: &'a mut AllOf,
+    pub(super) members: &'a mut Members,
     pub(super) index: usize,
 }
 
@@ -109,46 +110,11 @@ impl<C: Clock> Limit for RateLimiter<C> {
 
 impl<C: Clock> Whole for RateLimiter<C> {
     fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits> {
-        parts.all.add(Arc::<crate::queue::Driver<C>>::clone(self.driver()), n, parts.index)
+        parts.members.add(Arc::<crate::queue::Driver<C>>::clone(self.driver()), n, parts.index)
     }
 
     fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {
         AcquireAny::one(Arc::<crate::queue::Driver<C>>::clone(self.driver()), n, max_wait)
-    }
-}
-
-impl Limit for AllOf {
-    fn try_acquire_n(&self, n: Permits) -> Result<(), Denied> {
-        Ok(self.times(n).try_acquire()?)
-    }
-}
-
-impl Whole for AllOf {
-    fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits> {
-        if let Some((_, invalid)) = self.invalid {
-            return Err(invalid);
-        }
-        for member in &self.members {
-            parts.all.add(Arc::clone(&member.driver), member.permits.times(n)?, parts.index)?;
-        }
-        Ok(())
-    }
-
-    fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {
-        match (&*self.members, self.invalid) {
-            ([only], None) => match only.permits.times(n) {
-                Ok(permits) => AcquireAny::one(Arc::clone(&only.driver), permits, max_wait),
-                Err(_) => AcquireAny::all(&self.times(n), max_wait),
-            },
-            _ => AcquireAny::all(&self.times(n), max_wait),
-        }
-    }
-}
-
-impl AllOf {
-    /// All amounts `n` times.
-    fn times(&self, n: Permits) -> Self {
-        if n == Permits::from(1) { self.clone() } else { Self::new().and(self, n) }
     }
 }
 
@@ -197,12 +163,12 @@ pin_project! {
 }
 
 impl AcquireAny {
-    fn one(driver: Arc<AnyDriver>, n: Permits, max_wait: Option<Duration>) -> Self {
+    pub(super) fn one(driver: Arc<AnyDriver>, n: Permits, max_wait: Option<Duration>) -> Self {
         Self { queues: Queues::One { waiter: Waiter::new(driver, Ok(n), max_wait) } }
     }
 
-    fn all(all: &AllOf, max_wait: Option<Duration>) -> Self {
-        Self { queues: Queues::All { all: all.waits(max_wait) } }
+    pub(super) const fn all(all: AcquireAll) -> Self {
+        Self { queues: Queues::All { all } }
     }
 }
 

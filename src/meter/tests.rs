@@ -67,9 +67,12 @@ fn as_many_whole_permits_are_taken_as_conform() {
 fn a_charge_without_the_lock_makes_no_debt() {
     let (meter, frame, now) = meter("1000/s burst 10", 0);
     let cost = frame.scale().per_permit;
-    assert!(meter.charge(7.into(), NOW) && !meter.charge(4.into(), NOW) && !meter.charge(11.into(), NOW));
+    assert!(
+        meter.draw_reporting(7.into(), NOW).is_some()
+            && meter.draw_reporting(4.into(), NOW).is_none()
+            && meter.draw_reporting(11.into(), NOW).is_none()
+    );
     assert_eq!(tat(&meter), now + 7 * cost);
-    assert!(meter.charge(Permits::ZERO, NOW));
     assert_eq!(tat(&meter), now + 7 * cost);
 }
 
@@ -99,7 +102,7 @@ fn an_owned_word_is_left_to_the_lock() {
     assert!(meter.is_owned());
     assert_eq!(meter.draw(1.into(), 0, NOW), Taken::Slow);
     assert_eq!(meter.take_up_to(1, NOW), None);
-    assert!(!meter.take_as_waiter(1.into(), NOW) && !meter.charge(1.into(), NOW));
+    assert!(!meter.take_as_waiter(1.into(), NOW) && meter.draw_reporting(1.into(), NOW).is_none());
     assert!(meter.snapshot(NOW).is_none());
     assert_eq!(meter.word.load(), state);
     let behind = meter.behind_waiters(NOW).unwrap();
@@ -132,7 +135,7 @@ fn nothing_is_decided_beyond_the_horizon() {
     let (meter, ..) = meter("1000/s burst 5", 0);
     assert_eq!(meter.draw(1.into(), 0, u64::MAX), Taken::Slow);
     assert_eq!(meter.take_up_to(1, u64::MAX), None);
-    assert!(!meter.charge(1.into(), u64::MAX) && meter.snapshot(u64::MAX).is_none());
+    assert!(meter.draw_reporting(1.into(), u64::MAX).is_none() && meter.snapshot(u64::MAX).is_none());
 }
 
 /// By whatever word: the bucket is not taken for full there, nor for empty.
@@ -146,7 +149,9 @@ fn nothing_is_decided_before_the_origin() {
         let early_ns = origin_ns - 1;
         assert_eq!(meter.draw(1.into(), 9, early_ns), Taken::Slow);
         assert_eq!(meter.take_up_to(1, early_ns), None);
-        assert!(!meter.take_as_waiter(1.into(), early_ns) && !meter.charge(1.into(), early_ns));
+        assert!(
+            !meter.take_as_waiter(1.into(), early_ns) && meter.draw_reporting(1.into(), early_ns).is_none()
+        );
         assert!(meter.snapshot(early_ns).is_none());
         assert_eq!(meter.word.load(), state);
         meter.thaw(&Thaw { queued: 1, ..thaw(State::new(tat, true, false), NOW) });

@@ -83,6 +83,7 @@ pub(crate) struct Core {
     thawed: State,
     thawed_ahead: u64,
     is_closed: bool,
+    max_waiters: usize,
     handles: usize,
     /// The permits to set aside for the handles, once no waiter asks for more than would be left.
     deferred: u64,
@@ -117,6 +118,7 @@ impl Core {
             thawed: word,
             thawed_ahead: 0,
             is_closed: false,
+            max_waiters: usize::MAX,
             handles: 0,
             deferred: 0,
             latest_ns: 0,
@@ -245,6 +247,14 @@ impl Core {
 
     pub(super) const fn waiting(&self) -> usize {
         self.list.len()
+    }
+
+    pub(super) const fn max_waiters(&self) -> usize {
+        self.max_waiters
+    }
+
+    pub(super) const fn set_max_waiters(&mut self, max_waiters: usize) {
+        self.max_waiters = max_waiters;
     }
 
     pub(super) fn join(
@@ -382,7 +392,12 @@ impl Core {
 /// Refusal of a request that is due at `due_ns`, later than the latest acceptable reading (now, or its deadline). The
 /// wait is the difference, at least 1 ns: a due waiter that is not yet granted comes first.
 pub(crate) const fn not_yet(due_ns: u64, latest_ns: u64) -> Denied {
-    Denied::NotYet(NotYet::after_ns(due_ns.saturating_sub(latest_ns)))
+    Denied::NotYet(wait(due_ns, latest_ns))
+}
+
+/// The wait of [`not_yet`].
+pub(super) const fn wait(due_ns: u64, latest_ns: u64) -> NotYet {
+    NotYet::after_ns(due_ns.saturating_sub(latest_ns))
 }
 
 pub(crate) fn after(now_ns: u64, wait: Duration) -> u64 {

@@ -182,6 +182,14 @@ impl<C: Clock + ?Sized> Driver<C> {
         self.guarded.read(|slow| slow.core.waiting()).unwrap_or(0)
     }
 
+    pub(crate) fn max_waiters(&self) -> usize {
+        self.guarded.read(|slow| slow.core.max_waiters()).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn set_max_waiters(&self, max_waiters: usize) {
+        self.without_clock(|core| core.set_max_waiters(max_waiters));
+    }
+
     pub(crate) const fn clock(&self) -> &C {
         &self.clock
     }

@@ -5,13 +5,71 @@ use core::time::Duration;
 use super::driver::Driver;
 use crate::{clock::Clock, error::Denied, gcra::nanos, meter::Snapshot, permits::Permits};
 
-impl<C: Clock + ?Sized> Driver<C> {
-    /// The whole permits available, rounded down; negative in debt.
+/// The level of a limiter at a clock reading.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LevelAt {
+    snapshot: Snapshot,
+    now_ns: u64,
+    /// In ticks.
+    parked: u64,
+}
+
+impl LevelAt {
+    fn ticks(&self) -> i64 {
+        let Snapshot { frame, tat, now } = &self.snapshot;
+        frame.scale().level(*tat, *now).saturating_add_unsigned(self.parked)
+    }
+
+    /// In whole permits, rounded down; negative in debt.
     pub(crate) fn available(&self) -> i64 {
-        let (Snapshot { frame, tat, now }, _) = self.snapshot();
-        let parked = frame.scale().parked(self.parked());
-        let level = frame.scale().level(tat, now).saturating_add_unsigned(parked);
-        level.div_euclid(frame.scale().per_permit as i64)
+        self.ticks().div_euclid(self.snapshot.frame.scale().per_permit as i64)
+    }
+
+    pub(crate) fn time_until_next(&self) -> Duration {
+        let per_permit = self.snapshot.frame.scale().per_permit;
+        self.time_until_more(per_permit - self.ticks().rem_euclid(per_permit as i64) as u64)
+    }
+
+    pub(crate) fn time_until_full(&self) -> Duration {
+        self.time_until_more(u64::MAX)
+    }
+
+    /// How long until the level is higher by so many ticks, or full.
+    fn time_until_more(&self, ticks: u64) -> Duration {
+        let Snapshot { frame, tat, now } = &self.snapshot;
+        let missing = tat.saturating_sub(*now);
+        if missing == 0 {
+            return Duration::ZERO;
+        }
+        nanos(frame.reading_at(now + missing.min(ticks)).saturating_sub(self.now_ns))
+    }
+}
+
+impl<C: Clock + ?Sized> Driver<C> {
+    /// As [`try_take`](Self::try_take), with the level afterwards.
+    pub(crate) fn try_take_reporting(&self, permits: Permits) -> Result<LevelAt, Denied> {
+        let now_ns = self.clock().now();
+        if let Some(snapshot) = self.meter().draw_reporting(permits, now_ns) {
+            return Ok(self.level_at(snapshot, now_ns));
+        }
+        let taken = self.meter().draw(permits, 0, now_ns);
+        self.finish_take(permits, now_ns, taken).map(|()| self.level())
+    }
+
+    pub(crate) fn level(&self) -> LevelAt {
+        let now_ns = self.clock().now();
+        if let Some(snapshot) = self.meter().snapshot(now_ns) {
+            return self.level_at(snapshot, now_ns);
+        }
+        let (snapshot, now_ns) = self.with(|core| {
+            let (tat, now) = core.level();
+            (Snapshot { frame: *core.frame(), tat, now }, core.now_ns())
+        });
+        self.level_at(snapshot, now_ns)
+    }
+
+    fn level_at(&self, snapshot: Snapshot, now_ns: u64) -> LevelAt {
+        LevelAt { snapshot, now_ns, parked: snapshot.frame.scale().parked(self.parked()) }
     }
 
     /// How long until `permits` are available to a newcomer, behind all waiters.
@@ -39,25 +97,7 @@ impl<C: Clock + ?Sized> Driver<C> {
         })
     }
 
-    /// How long until the bucket is full.
-    pub(crate) fn time_until_full(&self) -> Duration {
-        let (Snapshot { frame, tat, now }, now_ns) = self.snapshot();
-        if tat <= now { Duration::ZERO } else { nanos(frame.reading_at(tat).saturating_sub(now_ns)) }
-    }
-
     fn parked(&self) -> u64 {
         self.shares().map_or(0, |shares| shares.parked())
-    }
-
-    /// The level, and its clock reading.
-    fn snapshot(&self) -> (Snapshot, u64) {
-        let now_ns = self.clock().now();
-        if let Some(snapshot) = self.meter().snapshot(now_ns) {
-            return (snapshot, now_ns);
-        }
-        self.with(|core| {
-            let (tat, now) = core.level();
-            (Snapshot { frame: *core.frame(), tat, now }, core.now_ns())
-        })
     }
 }

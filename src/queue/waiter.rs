@@ -24,14 +24,14 @@ use pin_project_lite::pin_project;
 
 use super::{
     coop::poll_proceed,
-    core::{Caller, after, not_yet},
+    core::{Caller, after, not_yet, wait},
     driver::{Driver, Step},
     entry::{Grant, NEVER, Outcome, Place},
     virtual_time::Since,
 };
 use crate::{
     clock::{Clock, QuantaClock},
-    error::{AcquireError, Denied},
+    error::{AcquireError, Denied, QueueFull},
     permits::{InvalidPermits, Permits},
 };
 
@@ -94,6 +94,9 @@ impl<C: Clock + ?Sized> Driver<C> {
         let due_ns = step.frame().reading_at(tick);
         if due_ns > deadline_ns {
             return Err(not_yet(due_ns, deadline_ns));
+        }
+        if max_wait.is_some() && step.waiting() >= step.max_waiters() {
+            return Err(QueueFull::new(step.max_waiters(), wait(due_ns, step.now_ns())).into());
         }
         if let Some(waker) = waker.take() {
             step.join(place, permits, cost, deadline_ns, waker);

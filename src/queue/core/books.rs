@@ -118,10 +118,31 @@ impl Core {
         let scale = self.frame.scale();
         let level = u128::from(permits) * u128::from(scale.per_permit);
         let missing = u128::from(scale.limit).saturating_sub(level);
-        self.tat = self.now + missing as u64;
+        self.set_missing(missing as u64);
+    }
+
+    /// Sets the level to `missing` ticks less than a full burst, at most to an empty bucket.
+    fn set_missing(&mut self, missing: u64) {
+        self.tat = self.now + missing.min(self.frame.scale().limit);
         self.ledger.close();
         // Waiters may be due later.
         self.recheck = true;
+    }
+
+    /// Restores a level of `missing` ticks less than a full burst, which may be a debt. The error is the most ticks of
+    /// debt that the word can hold.
+    pub(crate) fn restore(&mut self, missing: u64) -> Result<(), u64> {
+        self.set_missing(missing);
+        self.charge(missing.saturating_sub(self.frame.scale().limit))
+    }
+
+    /// The ticks that are missing from the whole burst, and what is left of a pause.
+    pub(crate) fn missing(&self) -> (u64, u64) {
+        let scale = self.frame.scale();
+        let full = i128::from(self.quota.burst()) * i128::from(scale.per_permit);
+        let missing = full - i128::from(scale.level(self.tat, self.now));
+        let paused_ns = self.frame.resumes_ns().saturating_sub(self.now_ns);
+        (missing.clamp(0, MAX_TAT.into()) as u64, paused_ns)
     }
 
     /// Gives an unused grant back, except for what would have overflowed since. Returns whether anything went back.

@@ -1,0 +1,83 @@
+//! The limiters of a call for several limits.
+
+use core::ops::Deref;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
+
+use super::denied::AllOfDenied;
+use crate::{
+    error::Denied,
+    permits::{InvalidPermits, Permits},
+    queue::{AnyDriver, NEVER},
+};
+
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) driver: Arc<AnyDriver>,
+    pub(super) permits: Permits,
+    /// The number of its [`AllOf::and`](super::AllOf::and) call, from 0.
+    pub(super) index: usize,
+    /// The latest acceptable reading of its clock, or `NEVER`.
+    pub(super) deadline_ns: u64,
+}
+
+impl Member {
+    pub(super) const fn denied(&self, denied: Denied) -> AllOfDenied {
+        AllOfDenied::new(self.index, denied)
+    }
+}
+
+/// Each limiter once, in lock order, without those from which nothing is asked.
+#[derive(Clone, Debug)]
+pub(super) struct Members(Vec<Member>);
+
+impl Members {
+    pub(super) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn add(
+        &mut self,
+        driver: Arc<AnyDriver>,
+        n: Permits,
+        index: usize,
+    ) -> Result<(), InvalidPermits> {
+        let place = self.0.binary_search_by_key(&driver.list_id(), |member| member.driver.list_id());
+        let before = place.map_or(Permits::ZERO, |place| self.0[place].permits);
+        let permits = before.plus(n)?;
+        match place {
+            Ok(place) => self.0[place].permits = permits,
+            Err(_) if permits == Permits::ZERO => {}
+            Err(place) => self.0.insert(place, Member { driver, permits, index, deadline_ns: NEVER }),
+        }
+        Ok(())
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Member> {
+        self.0
+    }
+}
+
+impl Deref for Members {
+    type Target = [Member];
+
+    fn deref(&self) -> &[Member] {
+        &self.0
+    }
+}
+
+/// Calls `f` for all items, also if a clock panics in one call. Resumes the first panic at the end.
+pub(super) fn for_each<T>(all: impl Iterator<Item = T>, mut f: impl FnMut(T)) {
+    let mut panicked = None;
+    for one in all {
+        // Unwind safe: `f` keeps no state from one item to the next.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(one))) {
+            panicked.get_or_insert(payload);
+        }
+    }
+    if let Some(payload) = panicked {
+        resume_unwind(payload);
+    }
+}

@@ -1,0 +1,52 @@
+//! The level of a limiter, to be stored and restored.
+
+use std::sync::Arc;
+
+use super::driver::Driver;
+use crate::{clock::Clock, error::QuotaError, gcra::Scale, quota::Quota};
+
+/// A level as a fraction of a permit, with what is left of a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Missing {
+    /// What is missing from the whole burst, in ticks.
+    pub(crate) ticks: u64,
+    pub(crate) per_permit: u64,
+    pub(crate) paused_ns: u64,
+}
+
+impl<C: Clock + ?Sized> Driver<C> {
+    pub(crate) fn save(&self) -> (Quota, Missing) {
+        self.with(|core| {
+            let per_permit = core.frame().scale().per_permit;
+            let parked = self.shares().map_or(0, |shares| core.frame().scale().parked(shares.parked()));
+            let (missing, paused_ns) = core.missing();
+            (core.quota(), Missing { ticks: missing.saturating_sub(parked), per_permit, paused_ns })
+        })
+    }
+}
+
+impl<C: Clock> Driver<C> {
+    /// A driver with the level that a saved one has after `elapsed_ns`.
+    pub(crate) fn restored(
+        quota: Quota,
+        saved: Missing,
+        clock: C,
+        elapsed_ns: u64,
+    ) -> Result<Arc<Self>, QuotaError> {
+        let scale = Scale::new(&quota)?;
+        let missing =
+            (u128::from(saved.ticks) * u128::from(scale.per_permit)).div_ceil(saved.per_permit.into());
+        let accrued = scale.wide_tick(elapsed_ns.saturating_sub(saved.paused_ns));
+        let missing = u64::try_from(missing.saturating_sub(accrued)).unwrap_or(u64::MAX);
+        let driver = Self::new(quota, scale, clock);
+        driver.with(|core| core.restore(missing)).map_err(|most| QuotaError::DebtTooDeep {
+            permits: missing.saturating_sub(scale.limit) / scale.per_permit,
+            max: most / scale.per_permit,
+        })?;
+        let paused_ns = saved.paused_ns.saturating_sub(elapsed_ns);
+        if paused_ns > 0 {
+            driver.pause_for(crate::gcra::nanos(paused_ns));
+        }
+        Ok(driver)
+    }
+}
