@@ -62,8 +62,8 @@ impl AllOf {
         Self { members: Members::new(), named: 0, invalid: None }
     }
 
-    /// Adds `n` permits of `limit`. If the same limiter is added again, the amounts add up. Of an `AllOf`, all amounts
-    /// are added `n` times. An invalid amount, such as a negative one, is reported by the acquiring call. See the
+    /// Adds `n` permits of `limit`. If the same limiter is added again, also inside an `AllOf`, the amounts add up. Of an
+    /// `AllOf`, all amounts are added `n` times. An invalid amount, such as a negative one, is reported by the acquiring call. See the
     /// example of [`AllOf`].
     pub fn and(mut self, limit: &(impl Limit + ?Sized), n: impl Amount) -> Self {
         let index = self.named;
@@ -142,7 +142,8 @@ impl AllOf {
     /// that is known: mostly at once, or later if other callers take what the call has counted on. It is not admitted
     /// after `max_wait`. The refusal may come later than that, behind another call for several limits.
     ///
-    /// This is no timeout: see [`RateLimiter::acquire_within`](crate::RateLimiter::acquire_within).
+    /// This is no timeout: see [`RateLimiter::acquire_within`](crate::RateLimiter::acquire_within). The clock of each limit
+    /// measures `max_wait` for that limit, from the first poll.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire), and [`Denied::NotYet`] of the limit with the longest wait.

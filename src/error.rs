@@ -48,6 +48,8 @@ pub enum Denied {
     /// Too many callers wait: only for a call with a longest wait, on a limiter with a bound on its
     /// [waiters](crate::RateLimiter::set_max_waiters).
     QueueFull(QueueFull),
+    /// There is no room for another key in a `Keyed` that refuses new keys when it is full.
+    TooManyKeys,
 }
 
 impl Denied {
@@ -55,11 +57,12 @@ impl Denied {
         match self {
             Self::NotYet(not_yet) => Some(not_yet),
             Self::QueueFull(full) => Some(full.not_yet()),
-            Self::TooMany(_) | Self::Invalid(_) | Self::Closed => None,
+            Self::TooMany(_) | Self::Invalid(_) | Self::Closed | Self::TooManyKeys => None,
         }
     }
 
-    /// As [`NotYet::retry_after`]; `None` if the same call can never succeed. See the example of [`Denied`].
+    /// As [`NotYet::retry_after`]; `None` if the same call can never succeed, or nobody knows when. See the example of
+    /// [`Denied`].
     pub const fn retry_after(&self) -> Option<Duration> {
         match self.not_yet() {
             Some(not_yet) => Some(not_yet.retry_after()),
@@ -67,7 +70,7 @@ impl Denied {
         }
     }
 
-    /// As [`NotYet::retry_after_secs`]; `None` if the same call can never succeed.
+    /// As [`NotYet::retry_after_secs`]; `None` if the same call can never succeed, or nobody knows when.
     pub const fn retry_after_secs(&self) -> Option<u64> {
         match self.not_yet() {
             Some(not_yet) => Some(not_yet.retry_after_secs()),
@@ -85,7 +88,7 @@ impl Denied {
 
     /// Whether the same call can never succeed, however long the caller waits. See the example of [`Denied`].
     pub const fn is_never(&self) -> bool {
-        self.not_yet().is_none()
+        matches!(self, Self::TooMany(_) | Self::Invalid(_) | Self::Closed)
     }
 }
 
@@ -97,6 +100,9 @@ impl fmt::Display for Denied {
             Self::Invalid(invalid) => invalid.fmt(f),
             Self::Closed => f.write_str("the limiter is closed: make another for further calls"),
             Self::QueueFull(full) => full.fmt(f),
+            Self::TooManyKeys => f.write_str(
+                "rate limited: the table has no room for another key: raise max_keys or change WhenFull",
+            ),
         }
     }
 }
@@ -135,8 +141,10 @@ impl AcquireError {
             Denied::TooMany(too_many) => Self::TooMany(too_many),
             Denied::Invalid(invalid) => Self::Invalid(invalid),
             Denied::Closed => Self::Closed,
-            Denied::NotYet(_) | Denied::QueueFull(_) => {
-                unreachable!("a caller without a longest wait is not refused for the time or the queue")
+            Denied::NotYet(_) | Denied::QueueFull(_) | Denied::TooManyKeys => {
+                unreachable!(
+                    "a caller without a longest wait is not refused for the time, the queue or its key"
+                )
             }
         }
     }

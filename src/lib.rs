@@ -5,6 +5,8 @@ mod clock;
 mod error;
 mod frame;
 mod gcra;
+#[cfg(feature = "keyed")]
+mod keyed;
 mod limiter;
 mod meter;
 mod paced;
@@ -33,6 +35,9 @@ pub use self::{
     quota::{Inherit, Quota},
     throttle::{Throttle, throttle},
 };
+
+#[cfg(feature = "keyed")]
+pub use self::keyed::{Keyed, KeyedBuilder, Lookup, WhenFull};
 
 #[cfg(feature = "tokio")]
 pub use self::clock::TokioClock;

@@ -97,6 +97,11 @@ impl<C: Clock> RateLimiter<C> {
         Ok(Self { driver: Driver::new(quota, scale, clock) })
     }
 
+    #[cfg(feature = "keyed")]
+    pub(crate) const fn of(driver: Arc<Driver<C>>) -> Self {
+        Self { driver }
+    }
+
     pub(crate) const fn driver(&self) -> &Arc<Driver<C>> {
         &self.driver
     }

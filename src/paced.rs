@@ -43,7 +43,7 @@ pub trait PacedExt: Stream {
     /// Dropping the stream leaves the queue. An item that waits for its permit is dropped with it.
     ///
     /// # Panics
-    /// As [`throttle`](crate::throttle()). By a limiter that is closed, no further item is returned.
+    /// As [`throttle`](crate::throttle()). By a limiter that is closed, the stream stays pending: drop it.
     fn paced_by(self, limit: &(impl Limit + ?Sized)) -> PacedBy<Self>
     where
         Self: Sized,

@@ -157,8 +157,9 @@ impl Quota {
     /// Admits every call, for a limit that is configured away. The numbers behind it are beyond what programs reach:
     /// 10^10 permits a second, and 10^15 at once.
     ///
-    /// If it is [set](crate::RateLimiter::set_quota) live, all waiters are granted at once. The bucket is full when another
-    /// quota follows. Its text is `unlimited`.
+    /// If it is [set](crate::RateLimiter::set_quota) live, all waiters are granted at once, unless the limiter is
+    /// [paused](crate::RateLimiter::pause_for): the pause holds. The bucket is full when another quota follows. Its text is
+    /// `unlimited`.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -178,9 +179,12 @@ impl Quota {
 
     /// Admits no call, until another quota is [set](crate::RateLimiter::set_quota). Its text is `0/s`.
     ///
-    /// If it is set live, waiters wait on for the next quota, except those with a longest wait, which are refused. The
-    /// bucket is empty when another quota follows. To keep the level, [pause](crate::RateLimiter::pause_for) the limiter
-    /// instead. A refusal says to retry after centuries.
+    /// If it is set live, waiters wait on for the next quota, except those with a longest wait, which are refused. Nothing
+    /// fills the bucket, not even a refund or a reset. It is empty when another quota follows, or in the debt that was charged
+    /// meanwhile. To keep the level, [pause](crate::RateLimiter::pause_until) the limiter instead.
+    ///
+    /// A refusal says to retry after centuries. Compare [`RateLimiter::quota`](crate::RateLimiter::quota) with this constant to
+    /// tell it from others.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};
@@ -380,6 +384,10 @@ impl Quota {
                 (self.permits - self.burst + 1, self.period_ns as u128 + self.catch_up_ns as u128 + 1)
             }
         }
+    }
+
+    pub(crate) const fn is_blocked(&self) -> bool {
+        matches!(self.kind, Kind::Blocked)
     }
 
     /// Whether it is [`UNLIMITED`](Self::UNLIMITED) or [`BLOCKED`](Self::BLOCKED).

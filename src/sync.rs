@@ -35,6 +35,9 @@ pub(crate) mod plain {
 
     #[cfg(miri)]
     unpoisoned!(std::sync);
+
+    #[cfg(feature = "keyed")]
+    pub(crate) use parking_lot::RwLock;
 }
 
 #[cfg(not(all(test, tidegate_loom)))]

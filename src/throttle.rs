@@ -33,7 +33,10 @@ use crate::{AcquireAny, AllOf, Denied, Limit};
 ///
 /// # Panics
 /// As [`RateLimiter::acquire`](crate::RateLimiter::acquire), and if a future or the iterator panics. Also if the limit can never admit a call: an
-/// [`AllOf`] that asks for more than a burst.
+/// [`AllOf`] that asks for more than a burst, maybe since a later [`set_quota`](crate::RateLimiter::set_quota).
+///
+/// # Closed limiters
+/// Futures that run are still finished. No other is started, and the stream then stays pending: drop it.
 ///
 /// # Examples
 /// ```

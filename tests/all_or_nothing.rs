@@ -107,6 +107,26 @@ fn a_blocked_bucket_is_empty_whatever_it_held() {
 }
 
 #[test]
+fn nothing_fills_the_bucket_of_a_blocked_limiter() {
+    let (limiter, clock) = limiter(Quota::per_second(10));
+    let reservation = limiter.try_reserve(4).unwrap();
+    let per_core = PerCore::new(&limiter);
+    limiter.set_quota(Quota::BLOCKED).unwrap();
+    limiter.refund(3).unwrap();
+    limiter.reset();
+    limiter.set_available(5);
+    drop(reservation);
+    drop(per_core);
+    limiter.pause_for(SECOND);
+    limiter.resume_gently();
+    clock.advance(SECOND);
+    assert_eq!((limiter.available(), limiter.try_acquire_up_to(9)), (0, 0));
+    limiter.charge(3).unwrap();
+    limiter.set_quota(Quota::per_second(10)).unwrap();
+    assert_eq!(limiter.available(), -3);
+}
+
+#[test]
 fn a_debt_does_not_outlive_a_blocked_or_unlimited_quota() {
     for quota in [Quota::BLOCKED, Quota::UNLIMITED] {
         let (limiter, clock) = limiter(Quota::per_second(10));

@@ -58,6 +58,19 @@ fn an_admission_through_the_lock_or_from_a_slot_reports_too() {
     assert_eq!(level.available(), limiter.available());
 }
 
+#[test]
+fn a_pause_is_part_of_the_times() {
+    let (limiter, _) = limiter(Quota::per_second(10));
+    limiter.pause_for(30 * SECOND);
+    let level = limiter.level();
+    assert_eq!(
+        (level.available(), level.time_until_full(), level.time_until_next()),
+        (10, 30 * SECOND, 30 * SECOND)
+    );
+    limiter.set_available(9);
+    assert_eq!(limiter.level().time_until_next(), 30 * SECOND + SECOND / 10);
+}
+
 /// Counts its readings.
 #[derive(Debug, Default)]
 struct Counting(AtomicU64);
@@ -99,7 +112,7 @@ fn a_full_queue_refuses_calls_with_a_longest_wait() {
     assert_eq!((denied.retry_after(), denied.is_never()), (Some(3 * SECOND), false));
     assert_eq!(
         denied.to_string(),
-        "rate limited: retry after 3s, since 2 callers may wait and do: raise it by set_max_waiters"
+        "rate limited: retry after 3s (the queue is full: at most 2 callers may wait)"
     );
     assert_eq!(full(limiter.blocking_acquire_within(1, Duration::MAX).unwrap_err()).0, 2);
     assert_eq!(full(limiter.blocking_reserve_within(1, Duration::MAX).unwrap_err()).0, 2);

@@ -29,7 +29,7 @@ fn kinds() -> Vec<(Box<dyn Limit>, Limiter, ManualClock)> {
             Box::new(AllOf::new().and(limiter, 1).and(&RateLimiter::new(Quota::per_second(1_000)), 1))
         }),
         make(|limiter| Box::new(AllOf::new().and(&AllOf::new().and(limiter, 0.5), 2))),
-        make(|limiter| Box::new(Arc::new(limiter.clone()))),
+        make(|limiter| Box::new(Arc::new(limiter.clone()) as Arc<dyn Limit>)),
     ]
 }
 
@@ -73,6 +73,25 @@ fn a_dropped_wait_of_each_kind_leaves_the_queue() {
         clock.advance(2 * SECOND);
         assert_eq!(limiter.available(), 2, "{limit:?}");
     }
+}
+
+#[test]
+fn a_thread_waits_for_each_kind() {
+    for (limit, _, _) in kinds() {
+        limit.blocking_acquire_n(2.into()).unwrap();
+        let denied = limit.blocking_acquire_within(1.into(), SECOND / 4).unwrap_err();
+        assert_eq!(denied.retry_after(), Some(SECOND * 3 / 4), "{limit:?}");
+    }
+}
+
+#[test]
+fn the_trait_hides_no_method_of_a_type_behind_an_arc() {
+    let limiter = Arc::new(RateLimiter::new(Quota::per_hour(5)));
+    limiter.try_acquire_n(0.5).unwrap();
+    let all = Arc::new(AllOf::new().and(&*limiter, 1));
+    all.blocking_acquire_within(SECOND).unwrap();
+    let shared: Arc<dyn Limit> = limiter;
+    shared.try_acquire_n(1.into()).unwrap();
 }
 
 #[test]

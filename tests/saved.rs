@@ -66,6 +66,14 @@ fn parked_permits_and_what_is_set_aside_are_neither_lost_nor_doubled() {
     assert_eq!(limiter.available(), before);
 }
 
+/// The text of a state, with the checksum that belongs to it.
+fn sealed(text: &str) -> String {
+    let sum = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{text} #{sum:016x}")
+}
+
 #[test]
 fn the_system_clock_tells_the_age() {
     let (limiter, _) = limiter(Quota::per_day(1));
@@ -73,30 +81,34 @@ fn the_system_clock_tells_the_age() {
     assert!(saved.age() < HOUR);
     assert_eq!(saved.quota(), Quota::per_day(1));
     let text = saved.to_string();
+    let (text, _) = text.split_once(" #").unwrap();
     let at = text.split(' ').nth(2).unwrap();
     let then: u64 = at.parse().unwrap();
-    let earlier: SavedState = text.replace(at, &(then - 3_600_000_000_000).to_string()).parse().unwrap();
+    let saved_at = |then: u64| sealed(&text.replace(at, &then.to_string())).parse::<SavedState>().unwrap();
+    let earlier = saved_at(then - 3_600_000_000_000);
     assert!(earlier.age() >= HOUR && earlier.age() < 2 * HOUR);
-    let later: SavedState = text.replace(at, &(then + 3_600_000_000_000).to_string()).parse().unwrap();
-    assert_eq!(later.age(), Duration::ZERO);
+    assert_eq!(saved_at(then + 3_600_000_000_000).age(), Duration::ZERO);
     assert!(RateLimiter::restored(&earlier).is_ok());
 }
 
 #[test]
 fn another_text_is_refused_with_what_was_expected() {
     let good = "tidegate-1 at 5 missing 1/2 paused 0 of 100/s burst 20";
-    assert_eq!(good.parse::<SavedState>().unwrap().to_string(), good);
+    assert_eq!(sealed(good).parse::<SavedState>().unwrap().to_string(), sealed(good));
+    assert!(format!("{}\n", sealed(good)).parse::<SavedState>().is_ok());
     for (bad, expected) in [
-        (good.replace("-1", "-2"), "tidegate-1 at the start"),
+        (sealed(&good.replace("-1", "-2")), "tidegate-1 at the start"),
         (String::new(), "tidegate-1 at the start"),
-        (good.replace(" of ", " off "), "\"of\" before the quota"),
-        (good.replace("100/s", "100/fortnight"), "a quota after \"of\""),
-        (good.replace("at 5", "5"), "\"at\" and the time"),
-        (good.replace("missing", "there"), "\"missing\" and a fraction"),
-        (good.replace("1/2", "1"), "a fraction after \"missing\""),
-        (good.replace("1/2", "1/0"), "denominator above zero"),
-        (good.replace("1/2", "-1/2"), "whole numbers below 2^64"),
-        (good.replace("paused 0", ""), "\"paused\" and nanoseconds"),
+        (good.to_owned(), "a checksum at the end"),
+        (sealed(good).replace("20", "21"), "its checksum"),
+        (sealed(&good.replace(" of ", " off ")), "\"of\" before the quota"),
+        (sealed(&good.replace("100/s", "100/fortnight")), "a quota after \"of\""),
+        (sealed(&good.replace("at 5", "5")), "\"at\" and the time"),
+        (sealed(&good.replace("missing", "there")), "\"missing\" and a fraction"),
+        (sealed(&good.replace("1/2", "1")), "a fraction after \"missing\""),
+        (sealed(&good.replace("1/2", "1/0")), "denominator above zero"),
+        (sealed(&good.replace("1/2", "-1/2")), "whole numbers below 2^64"),
+        (sealed(&good.replace("paused 0", "")), "\"paused\" and nanoseconds"),
     ] {
         let error = bad.parse::<SavedState>().unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("start from a new limiter"), "{bad}: {error}");
@@ -104,8 +116,21 @@ fn another_text_is_refused_with_what_was_expected() {
 }
 
 #[test]
+fn a_text_that_is_cut_or_altered_is_refused() {
+    let (limiter, _) = limiter(Quota::per_day(10).with_burst(5));
+    let text = limiter.save().to_string();
+    for at in 0..text.len() {
+        assert!(text[..at].parse::<SavedState>().is_err(), "{}", &text[..at]);
+        for other in ["0", "7", " ", "a"] {
+            let altered = format!("{}{other}{}", &text[..at], &text[at + 1..]);
+            assert!(altered == text || altered.parse::<SavedState>().is_err(), "{altered}");
+        }
+    }
+}
+
+#[test]
 fn a_debt_that_no_limiter_can_hold_is_an_error() {
-    let text = format!("tidegate-1 at 5 missing {}/1 paused 0 of 100/s", u64::MAX);
+    let text = sealed(&format!("tidegate-1 at 5 missing {}/1 paused 0 of 100/s", u64::MAX));
     let saved: SavedState = text.parse().unwrap();
     let error = RateLimiter::restored(&saved).unwrap_err().to_string();
     assert!(error.contains("a debt of"), "{error}");

@@ -17,15 +17,15 @@ use crate::{
     error::Denied,
     limiter::RateLimiter,
     permits::{InvalidPermits, Permits},
-    queue::{AnyDriver, Waiter},
+    queue::{AnyDriver, Waiter, block_on},
 };
 
 /// A limit that calls have to pass: a [`RateLimiter`] on any clock, a [`PerCore`](crate::PerCore), or an [`AllOf`](crate::AllOf).
 ///
 /// [`throttle`](crate::throttle()) and [`AllOf::and`](crate::AllOf::and) take any of them. The trait can be made an object, so that a
-/// program can choose a limit by its configuration: `Box<dyn Limit>`. That is why its methods take [`Permits`] and return
-/// one type of future. The methods of the types themselves have the same names, take any [`Amount`](crate::Amount), and
-/// are a little faster.
+/// program can choose a limit by its configuration: `Box<dyn Limit>`. That is why its methods take [`Permits`] (`1.into()`, or
+/// `n.permits()?` of any [`Amount`](crate::Amount)) and return one type of future. The methods of the types themselves have
+/// the same names, take any amount, and are a little faster.
 ///
 /// The trait is sealed: a limit joins others by its queue, which is private.
 ///
@@ -83,6 +83,30 @@ pub trait Limit: Whole + fmt::Debug + Send + Sync {
     fn acquire_within(&self, n: Permits, max_wait: Duration) -> AcquireAny {
         self.wait(n, Some(max_wait))
     }
+
+    /// Blocks the thread until it has `n` permits, as [`acquire_n`](Self::acquire_n).
+    ///
+    /// # Errors
+    /// As [`acquire_n`](Self::acquire_n).
+    ///
+    /// # Panics
+    /// If it is called inside a task, also if the permits are available.
+    #[track_caller]
+    fn blocking_acquire_n(&self, n: Permits) -> Result<(), Denied> {
+        block_on(self.acquire_n(n))
+    }
+
+    /// Blocks the thread until it has `n` permits if they are due within `max_wait`; otherwise fails at once.
+    ///
+    /// # Errors
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// # Panics
+    /// If it is called inside a task, also if the permits are available.
+    #[track_caller]
+    fn blocking_acquire_within(&self, n: Permits, max_wait: Duration) -> Result<(), Denied> {
+        block_on(self.acquire_within(n, max_wait))
+    }
 }
 
 /// The queues of a limit. It has a public name only to seal [`Limit`].
@@ -118,15 +142,16 @@ impl<C: Clock> Whole for RateLimiter<C> {
     }
 }
 
+/// Not for an `Arc` or a `Box` of a type that is known: there, the methods of the trait would hide those of the type.
 macro_rules! pointers {
-    ($($pointer:ty),*) => {$(
-        impl<L: Limit + ?Sized> Limit for $pointer {
+    ($([$($parameters:tt)*] $pointer:ty),*) => {$(
+        impl<$($parameters)*> Limit for $pointer {
             fn try_acquire_n(&self, n: Permits) -> Result<(), Denied> {
                 (**self).try_acquire_n(n)
             }
         }
 
-        impl<L: Limit + ?Sized> Whole for $pointer {
+        impl<$($parameters)*> Whole for $pointer {
             fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits> {
                 (**self).add_to(parts, n)
             }
@@ -137,7 +162,7 @@ macro_rules! pointers {
         }
     )*};
 }
-pointers!(&L, Arc<L>, Box<L>);
+pointers!([L: Limit + ?Sized] &L, [] Arc<dyn Limit>, [] Box<dyn Limit>);
 
 pin_project! {
     /// The future of [`Limit::acquire_n`] and [`Limit::acquire_within`], with the output `Result<(), Denied>`.

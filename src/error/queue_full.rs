@@ -47,7 +47,7 @@ impl QueueFull {
 impl fmt::Display for QueueFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { max_waiters, not_yet } = self;
-        write!(f, "{not_yet}, since {max_waiters} callers may wait and do: raise it by set_max_waiters")
+        write!(f, "{not_yet} (the queue is full: at most {max_waiters} callers may wait)")
     }
 }
 

@@ -50,6 +50,11 @@ pub enum QuotaError {
     /// A burst, an initial level or a catch-up for [`UNLIMITED`](crate::Quota::UNLIMITED) or
     /// [`BLOCKED`](crate::Quota::BLOCKED).
     Fixed,
+    /// An initial level for a `Keyed`, where a key that is not in the table has a full bucket.
+    InitialOfKeys {
+        /// The initial level asked for.
+        initial: u64,
+    },
     /// The burst is too large for the 62 bits of the limiter's word.
     BurstTooDeep {
         /// The burst asked for.
@@ -99,6 +104,13 @@ impl fmt::Display for QuotaError {
             Self::ZeroBurst => f.write_str(ZERO_BURST),
             Self::ZeroPeriod => f.write_str(ZERO_PERIOD),
             Self::Fixed => f.write_str(FIXED),
+            Self::InitialOfKeys { initial } => {
+                write!(
+                    f,
+                    "an initial level of {initial} permits cannot be that of all keys, of which those that are not in the \
+                     table are full: leave it out, or set the level of single keys"
+                )
+            }
             Self::PeriodTooLong { period } => {
                 write!(f, "a period, window or catch-up of {period:?} is too long: write at most 2^64 - 2 ns")
             }

@@ -6,7 +6,8 @@ use crate::queue::LevelAt;
 
 /// The level of a limiter at one instant: what is left, and when there is more, as for the headers of an HTTP answer.
 ///
-/// Callers that wait are not counted.
+/// Callers that wait are not counted. During a [pause](crate::RateLimiter::pause_for) the level is that at its end, and the
+/// times include what is left of it.
 ///
 /// # Examples
 /// ```
@@ -24,7 +25,7 @@ use crate::queue::LevelAt;
 pub struct Level(LevelAt);
 
 impl Level {
-    pub(super) const fn new(level: LevelAt) -> Self {
+    pub(crate) const fn new(level: LevelAt) -> Self {
         Self(level)
     }
 
@@ -33,7 +34,8 @@ impl Level {
         self.0.available()
     }
 
-    /// How long until [`available`](Self::available) is one more, rounded up to a nanosecond; zero if the bucket is full.
+    /// How long until [`available`](Self::available) is one more, rounded up to a nanosecond; zero if the bucket is
+    /// full.
     pub fn time_until_next(&self) -> Duration {
         self.0.time_until_next()
     }

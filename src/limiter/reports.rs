@@ -79,7 +79,8 @@ impl<C: Clock> RateLimiter<C> {
     }
 
     /// Bounds the number of waiters. A call with a longest wait, such as [`acquire_within`](Self::acquire_within), fails
-    /// at once with [`Denied::QueueFull`] if it would have to wait behind so many. Calls without a longest wait are not
+    /// at once with [`Denied::QueueFull`] if it would have to wait behind so many. (If it would also wait too long, it fails
+    /// with [`Denied::NotYet`].) Calls without a longest wait are not
     /// refused: give them one, if need be of `Duration::MAX`. Callers that wait already stay.
     ///
     /// ```

@@ -12,11 +12,11 @@ const VERSION: &str = "tidegate-1";
 /// The state of a limiter, to be stored when a program ends and restored when it starts again.
 ///
 /// It holds the quota, the exact level or debt, what is left of a [pause](RateLimiter::pause_for), and the time by the
-/// system's clock. It does not hold waiters, and not whether the limiter is [closed](RateLimiter::close). Permits in the
-/// slots of a [`PerCore`](crate::PerCore) count as available.
+/// system's clock. It does not hold waiters nor [how many may wait](RateLimiter::set_max_waiters), and not whether the limiter is
+/// [closed](RateLimiter::close). Permits in the slots of a [`PerCore`](crate::PerCore) count as available.
 ///
 /// It is stored as text: by [`Display`](fmt::Display) and [`FromStr`], or by the feature `serde`. The text begins with its
-/// version. Versions to come will read it.
+/// version, and ends with a checksum. Versions to come will read it. Write it to a file of another name first, and rename that.
 ///
 /// # Examples
 /// ```
@@ -65,10 +65,16 @@ fn unix_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Tells a text that was cut or altered by accident: FNV-1a with 64 bits.
+fn checksum(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 impl<C: Clock> RateLimiter<C> {
     /// The state, to be stored. See the example of [`SavedState`].
     pub fn save(&self) -> SavedState {
-        let (quota, missing) = self.driver().save();
+        let (quota, missing, _) = self.driver().save();
         SavedState { quota, missing, at_unix_ns: unix_ns() }
     }
 
@@ -98,7 +104,9 @@ impl RateLimiter {
 impl fmt::Display for SavedState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { quota, missing: Missing { ticks, per_permit, paused_ns }, at_unix_ns } = self;
-        write!(f, "{VERSION} at {at_unix_ns} missing {ticks}/{per_permit} paused {paused_ns} of {quota}")
+        let text =
+            format!("{VERSION} at {at_unix_ns} missing {ticks}/{per_permit} paused {paused_ns} of {quota}");
+        write!(f, "{text} #{:016x}", checksum(&text))
     }
 }
 
@@ -111,7 +119,11 @@ impl FromStr for SavedState {
     /// [`InvalidSavedState`] if the text is of another version or is damaged.
     fn from_str(text: &str) -> Result<Self, InvalidSavedState> {
         let fault = |expected| InvalidSavedState { text: text.to_owned(), expected };
-        let rest = text.strip_prefix(VERSION).ok_or_else(|| fault("tidegate-1 at the start"))?;
+        let rest = text.trim_end().strip_prefix(VERSION).ok_or_else(|| fault("tidegate-1 at the start"))?;
+        let (rest, sum) = rest.rsplit_once(" #").ok_or_else(|| fault("\"#\" and a checksum at the end"))?;
+        if sum != format!("{:016x}", checksum(&format!("{VERSION}{rest}"))) {
+            return Err(fault("the text that belongs to its checksum"));
+        }
         let (head, quota) = rest.split_once(" of ").ok_or_else(|| fault("\"of\" before the quota"))?;
         let quota = quota.parse().map_err(|_| fault("a quota after \"of\""))?;
         let mut words = head.split_ascii_whitespace();

@@ -196,7 +196,7 @@ impl<C: Clock> RateLimiter<C> {
     /// needed. Fairness and timers as [`acquire`](Self::acquire).
     ///
     /// # Panics
-    /// - If the call has to wait inside a task of a tokio runtime, like tokio's own blocking calls. In
+    /// - If the call is not granted at once inside a task of a tokio runtime, like tokio's own blocking calls. In
     ///   `tokio::task::spawn_blocking` and `block_in_place` it may wait. On other executors, and without the feature
     ///   `tokio`, it does not panic, but blocks the executor's thread.
     /// - If the timer thread is needed and cannot be spawned, or the clock panics.

@@ -153,10 +153,16 @@ impl Wake for AlarmWaker {
 
 impl<C: Clock> Driver<C> {
     pub(crate) fn new(quota: Quota, scale: Scale, clock: C) -> Arc<Self> {
-        let (frame, now) = Frame::first(scale, clock.now());
-        let missing = quota.burst() - quota.initial();
+        let missing = (quota.burst() - quota.initial()) * scale.per_permit;
+        let now_ns = clock.now();
+        Self::with_missing(quota, scale, clock, now_ns, missing)
+    }
+
+    /// A driver whose bucket lacks `missing` ticks, at most a full burst, at that clock reading.
+    pub(crate) fn with_missing(quota: Quota, scale: Scale, clock: C, now_ns: u64, missing: u64) -> Arc<Self> {
+        let (frame, now) = Frame::first(scale, now_ns);
         Arc::new_cyclic(|this: &Weak<Self>| Self {
-            meter: Meter::new(&frame, now + missing * scale.per_permit),
+            meter: Meter::new(&frame, now + missing),
             list: ListId::unique(),
             guarded: Guarded::new(quota),
             this: this.clone(),

@@ -15,6 +15,11 @@ pub(crate) struct LevelAt {
 }
 
 impl LevelAt {
+    #[cfg(feature = "keyed")]
+    pub(crate) const fn of_word(snapshot: Snapshot, now_ns: u64) -> Self {
+        Self { snapshot, now_ns, parked: 0 }
+    }
+
     fn ticks(&self) -> i64 {
         let Snapshot { frame, tat, now } = &self.snapshot;
         frame.scale().level(*tat, *now).saturating_add_unsigned(self.parked)
@@ -38,10 +43,18 @@ impl LevelAt {
     fn time_until_more(&self, ticks: u64) -> Duration {
         let Snapshot { frame, tat, now } = &self.snapshot;
         let missing = tat.saturating_sub(*now);
-        if missing == 0 {
-            return Duration::ZERO;
-        }
-        nanos(frame.reading_at(now + missing.min(ticks)).saturating_sub(self.now_ns))
+        // A full bucket is available at once, or at the end of a pause.
+        let then_ns = if missing == 0 {
+            frame.effective(self.now_ns)
+        } else {
+            frame.reading_at(now + missing.min(ticks))
+        };
+        nanos(then_ns.saturating_sub(self.now_ns))
+    }
+
+    #[cfg(feature = "keyed")]
+    pub(crate) const fn is_full(&self) -> bool {
+        self.snapshot.tat <= self.snapshot.now
     }
 }
 

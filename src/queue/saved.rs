@@ -15,12 +15,14 @@ pub(crate) struct Missing {
 }
 
 impl<C: Clock + ?Sized> Driver<C> {
-    pub(crate) fn save(&self) -> (Quota, Missing) {
+    /// The quota, the level, and the clock reading of both.
+    pub(crate) fn save(&self) -> (Quota, Missing, u64) {
         self.with(|core| {
             let per_permit = core.frame().scale().per_permit;
             let parked = self.shares().map_or(0, |shares| core.frame().scale().parked(shares.parked()));
             let (missing, paused_ns) = core.missing();
-            (core.quota(), Missing { ticks: missing.saturating_sub(parked), per_permit, paused_ns })
+            let missing = Missing { ticks: missing.saturating_sub(parked), per_permit, paused_ns };
+            (core.quota(), missing, core.now_ns())
         })
     }
 }

@@ -82,9 +82,10 @@ impl Core {
         }
     }
 
-    /// Lowers the TAT by `ticks`, but not below now. Returns whether it was above now.
+    /// Lowers the TAT by `ticks`, but not below now. Returns whether it was above now, and may be lowered: nothing fills the
+    /// bucket of a blocked limiter.
     fn lower(&mut self, ticks: u64) -> bool {
-        let above = self.tat > self.now;
+        let above = self.tat > self.now && !self.quota.is_blocked();
         if above {
             self.tat = self.tat.saturating_sub(ticks).max(self.now);
         }
@@ -109,6 +110,9 @@ impl Core {
 
     /// Makes the bucket full again.
     pub(crate) fn reset(&mut self) {
+        if self.quota.is_blocked() {
+            return;
+        }
         self.tat = self.tat.min(self.now);
         self.ledger.close();
     }
@@ -123,7 +127,8 @@ impl Core {
 
     /// Sets the level to `missing` ticks less than a full burst, at most to an empty bucket.
     fn set_missing(&mut self, missing: u64) {
-        self.tat = self.now + missing.min(self.frame.scale().limit);
+        let limit = self.frame.scale().limit;
+        self.tat = self.now + if self.quota.is_blocked() { limit } else { missing.min(limit) };
         self.ledger.close();
         // Waiters may be due later.
         self.recheck = true;

@@ -1,0 +1,329 @@
+//! A limiter for each key, at the cost of a word and the key.
+
+mod builder;
+mod calls;
+mod shard;
+
+use core::{
+    borrow::Borrow,
+    fmt,
+    hash::{BuildHasher, Hash},
+};
+use std::{hash::RandomState, sync::Arc};
+
+use crossbeam_utils::CachePadded;
+
+pub use self::{builder::KeyedBuilder, shard::WhenFull};
+use self::{
+    builder::Setup,
+    shard::{At, NoRoom, Seen, Shard},
+};
+use crate::{
+    clock::{Clock, QuantaClock},
+    error::{Denied, QuotaError},
+    gcra::Scale,
+    limiter::{Level, RateLimiter},
+    permits::Permits,
+    queue::LevelAt,
+    quota::{Inherit, Quota},
+    sync::plain::{Mutex, RwLock},
+};
+
+/// A limiter for each key, such as a user or an address, each with the same quota.
+///
+/// A key costs its own size and a word: some 40 bytes with a key of 8 bytes, 80 with an `IpAddr`. A clone is another handle
+/// on the same table. Keys can be looked up by a borrowed form, such as `&str` for `String`.
+///
+/// # Keys come and go
+/// A key whose bucket is full again is the same as an unknown key. Each new key removes a few of those, so the table
+/// shrinks while it is used. There are never more keys than [`max_keys`](KeyedBuilder::max_keys), a million unless set.
+/// [`WhenFull`] says what becomes of a new key then. By default it evicts the key with the fullest bucket of a few.
+///
+/// # One key in full
+/// [`limiter`](Self::limiter) gives a [`RateLimiter`] of one key, with all that it can do: pause, reserve, settle, charge, join
+/// other limits in an [`AllOf`](crate::AllOf), a quota of its own. The methods here that wait use it, too. While a key has such
+/// a handle, a waiter, a pause, a debt or a quota of its own, it costs about one kilobyte more, and is not evicted. After that
+/// it is a word again.
+///
+/// # Fairness and cancel safety
+/// By key, as [`RateLimiter::acquire`].
+///
+/// # Security
+/// The hasher is [`RandomState`] unless set: keys that an attacker chooses do not collide on purpose. Do not set a faster one
+/// for such keys. Watch [`evicted_live`](Self::evicted_live): it grows when somebody sends more keys than there is room for.
+///
+/// # Panics
+/// A panic of the key's `Hash`, `Eq` or `Clone`, or of the clock, reaches the caller. The table can be used afterwards.
+///
+/// # Examples
+/// ```
+/// use tidegate::{Keyed, Quota};
+///
+/// let users: Keyed<String> = Keyed::new(Quota::per_minute(60).with_burst(2));
+/// assert!(users.try_acquire("ada").is_ok());
+/// assert!(users.try_acquire("ada").is_ok());
+/// assert_eq!(users.try_acquire("ada").unwrap_err().retry_after_secs(), Some(1));
+/// assert!(users.try_acquire("grace").is_ok());
+/// assert_eq!(users.len(), 2);
+/// ```
+pub struct Keyed<K, S = RandomState, C: Clock = QuantaClock> {
+    table: Arc<Table<K, S, C>>,
+}
+
+type Locked<K, C> = CachePadded<RwLock<Shard<K, C>>>;
+
+struct Table<K, S, C: Clock> {
+    shards: Box<[Locked<K, C>]>,
+    hasher: S,
+    clock: C,
+    max_keys_of_shard: usize,
+    when_full: WhenFull,
+    max_waiters: usize,
+    /// For new keys when the table is full, with [`WhenFull::ShareOverflow`].
+    overflow: RateLimiter<C>,
+    /// Held while the quota is replaced.
+    change: Mutex<()>,
+}
+
+/// A key, or what a key can be borrowed as, such as `str` for `String`. It is implemented for all of them.
+pub trait Lookup<K>: Hash {
+    /// Whether it is the same as `key`.
+    fn is(&self, key: &K) -> bool;
+
+    /// The key, for the table.
+    fn to_key(&self) -> K;
+}
+
+impl<K, Q> Lookup<K> for Q
+where
+    K: Borrow<Q>,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+{
+    fn is(&self, key: &K) -> bool {
+        self == key.borrow()
+    }
+
+    fn to_key(&self) -> K {
+        self.to_owned()
+    }
+}
+
+impl<K: Hash + Eq + Clone> Keyed<K> {
+    /// A limiter with this quota for each key, a million keys at most.
+    ///
+    /// # Panics
+    /// If [`KeyedBuilder::build`] would fail.
+    ///
+    /// See the example of [`Keyed`].
+    #[track_caller]
+    pub fn new(quota: Quota) -> Self {
+        match Self::builder(quota).build() {
+            Ok(keyed) => keyed,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// With a choice of the most keys and of the policy at that number, the hasher, the clock, and the most waiters of a key.
+    ///
+    /// See the example of [`KeyedBuilder`].
+    pub fn builder(quota: Quota) -> KeyedBuilder<K> {
+        KeyedBuilder::new(quota)
+    }
+}
+
+impl<K, S, C> Keyed<K, S, C>
+where
+    K: Hash + Eq + Clone,
+    S: BuildHasher,
+    C: Clock + Clone,
+{
+    fn build(setup: Setup<S, C>) -> Result<Self, QuotaError> {
+        let Setup { quota, max_keys, when_full, max_waiters, hasher, clock } = setup;
+        let scale = scale_of(&quota)?;
+        let overflow = RateLimiter::try_with_clock(quota, clock.clone())?;
+        let shards = shards_for(max_keys);
+        let now_ns = clock.now();
+        let shard = |_| CachePadded::new(RwLock::new(Shard::new(quota, scale, now_ns)));
+        let table = Table {
+            shards: (0..shards).map(shard).collect(),
+            hasher,
+            clock,
+            max_keys_of_shard: max_keys / shards,
+            when_full,
+            max_waiters,
+            overflow,
+            change: Mutex::new(()),
+        };
+        Ok(Self { table: Arc::new(table) })
+    }
+
+    fn shard(&self, hash: u64) -> &RwLock<Shard<K, C>> {
+        // hashbrown uses the lowest bits and the highest seven.
+        &self.table.shards[(hash >> 32) as usize & (self.table.shards.len() - 1)]
+    }
+
+    /// Takes permits of a key.
+    fn take<Q: Lookup<K> + ?Sized>(&self, key: &Q, permits: Permits) -> Result<LevelAt, Denied> {
+        let table = &*self.table;
+        let hash = table.hasher.hash_one(key);
+        let is_key = |known: &K| key.is(known);
+        let now_ns = table.clock.now();
+        let seen = self.shard(hash).read().take(hash, is_key, permits, now_ns);
+        match seen {
+            Seen::Admitted(level) => Ok(level),
+            Seen::Refused(denied) => Err(denied),
+            Seen::Promoted(limiter) => limiter.driver().try_take_reporting(permits),
+            Seen::Unknown => self.take_or_add(hash, key, permits),
+        }
+    }
+
+    #[cold]
+    fn take_or_add<Q: Lookup<K> + ?Sized>(
+        &self,
+        hash: u64,
+        key: &Q,
+        permits: Permits,
+    ) -> Result<LevelAt, Denied> {
+        let table = &*self.table;
+        let hasher = |key: &K| table.hasher.hash_one(key);
+        let seen = {
+            let mut shard = self.shard(hash).write();
+            // Under the lock: see the invariants of `shard`.
+            let at = At { hash, now_ns: table.clock.now(), hasher: &hasher };
+            shard.take_or_add(&at, |known| key.is(known), permits, |shard| self.room(shard, at.now_ns, key))
+        };
+        match seen {
+            Ok(Seen::Admitted(level)) => Ok(level),
+            Ok(Seen::Refused(denied)) => Err(denied),
+            Ok(Seen::Promoted(limiter)) => limiter.driver().try_take_reporting(permits),
+            Err(NoRoom::Overflow) => table.overflow.driver().try_take_reporting(permits),
+            Ok(Seen::Unknown) | Err(NoRoom::Refused) => Err(Denied::TooManyKeys),
+        }
+    }
+
+    fn room<Q: Lookup<K> + ?Sized>(
+        &self,
+        shard: &mut Shard<K, C>,
+        now_ns: u64,
+        key: &Q,
+    ) -> Result<K, NoRoom> {
+        shard.make_room(now_ns, self.table.max_keys_of_shard, self.table.when_full)?;
+        Ok(key.to_key())
+    }
+
+    /// The limiter of one key: see [One key in full](Self#one-key-in-full).
+    ///
+    /// # Errors
+    /// [`Denied::TooManyKeys`] if the table is full and refuses new keys.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{AllOf, Keyed, Quota, RateLimiter};
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_second(10));
+    /// let all_users = RateLimiter::new(Quota::per_second(1000));
+    ///
+    /// let user = users.limiter(&7).unwrap();
+    /// AllOf::new().and(&user, 1).and(&all_users, 1).try_acquire().unwrap();
+    /// user.pause_for(Duration::from_secs(60));
+    /// drop(user);
+    /// assert!(users.try_acquire(&7).is_err());
+    /// ```
+    pub fn limiter<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<RateLimiter<C>, Denied> {
+        let table = &*self.table;
+        let hash = table.hasher.hash_one(key);
+        let hasher = |key: &K| table.hasher.hash_one(key);
+        let mut shard = self.shard(hash).write();
+        let at = At { hash, now_ns: table.clock.now(), hasher: &hasher };
+        let room = |shard: &mut Shard<K, C>| self.room(shard, at.now_ns, key);
+        match shard.promote(&at, |known| key.is(known), &table.clock, table.max_waiters, room) {
+            Ok(limiter) => Ok(limiter),
+            Err(NoRoom::Overflow) => Ok(table.overflow.clone()),
+            Err(_) => Err(Denied::TooManyKeys),
+        }
+    }
+
+    /// Replaces the quota of all keys but those with a quota of their own. Each key keeps its permits, up to the new burst, as
+    /// by [`RateLimiter::set_quota`]. A key with a full bucket, known or not, has a full bucket by the new quota.
+    ///
+    /// The table is converted part by part, each in less than a millisecond. Meanwhile a key is decided by the old quota or by
+    /// the new one. A new key is decided by the quota of its part.
+    ///
+    /// # Errors
+    /// If no limiter can have this quota, or it has an initial level. Nothing changes then. A key in so deep a debt that its
+    /// limiter cannot follow keeps the old quota as its own.
+    ///
+    /// ```
+    /// use tidegate::{Keyed, Quota};
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_hour(10));
+    /// users.try_acquire_n(&7, 4).unwrap();
+    /// users.set_quota(Quota::per_hour(100)).unwrap();
+    /// assert_eq!(users.level(&7).available(), 6);
+    /// assert_eq!(users.level(&8).available(), 100);
+    /// ```
+    pub fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        let scale = scale_of(&quota)?;
+        let _change = self.table.change.lock();
+        for shard in &self.table.shards {
+            let follow = {
+                let mut shard = shard.write();
+                shard.set_quota(quota, scale, self.table.clock.now())
+            };
+            // Without the lock: it may wake waiters.
+            for limiter in follow {
+                let is_full = limiter.driver().level().is_full();
+                let _ = limiter.set_quota_with(quota, if is_full { Inherit::Reset } else { Inherit::AsIs });
+            }
+        }
+        self.table.overflow.set_quota(quota)
+    }
+
+    /// The quota of all keys but those with a quota of their own. See the example of [`set_quota`](Self::set_quota).
+    pub fn quota(&self) -> Quota {
+        self.table.shards[0].read().quota()
+    }
+
+    /// The level of a key; a full bucket if it is not in the table. Takes nothing. See the example of
+    /// [`set_quota`](Self::set_quota).
+    pub fn level<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Level {
+        let hash = self.table.hasher.hash_one(key);
+        let is_key = |known: &K| key.is(known);
+        let shard = self.shard(hash).read();
+        let now_ns = self.table.clock.now();
+        if let Some(level) = shard.level(hash, is_key, now_ns) {
+            return Level::new(level);
+        }
+        let limiter = shard.limiter(hash, is_key).cloned();
+        drop(shard);
+        limiter.map_or_else(|| self.table.overflow.level(), |limiter| limiter.level())
+    }
+}
+
+/// The scale of a quota for keys.
+fn scale_of(quota: &Quota) -> Result<Scale, QuotaError> {
+    if quota.initial() != quota.burst() && !quota.is_fixed() {
+        return Err(QuotaError::InitialOfKeys { initial: quota.initial() });
+    }
+    Scale::new(quota)
+}
+
+/// How many shards: enough that threads seldom meet, and that the table of one grows in well under a millisecond.
+fn shards_for(max_keys: usize) -> usize {
+    const MOST_KEYS: usize = 8_192;
+    const LEAST_KEYS: usize = 256;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let wanted = (4 * cores).max(max_keys / MOST_KEYS);
+    wanted.min(max_keys / LEAST_KEYS).max(1).next_power_of_two()
+}
+
+impl<K, S, C: Clock> Clone for Keyed<K, S, C> {
+    fn clone(&self) -> Self {
+        Self { table: Arc::clone(&self.table) }
+    }
+}
+
+/// Without the keys, which may be secret.
+impl<K, S, C: Clock> fmt::Debug for Keyed<K, S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyed").field("shards", &self.table.shards.len()).finish_non_exhaustive()
+    }
+}

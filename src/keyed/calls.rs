@@ -1,0 +1,274 @@
+//! The calls for a key: without waiting, for tasks, for threads; and reports on the table.
+
+use core::{
+    hash::{BuildHasher, Hash},
+    time::Duration,
+};
+
+use super::{Keyed, Lookup};
+use crate::{
+    clock::Clock,
+    error::{Denied, NotYet},
+    limiter::Level,
+    permits::{Amount, InvalidPermits, Permits},
+};
+
+impl<K, S, C> Keyed<K, S, C>
+where
+    K: Hash + Eq + Clone,
+    S: BuildHasher,
+    C: Clock + Clone,
+{
+    /// Takes one permit of `key` if it is available and no caller waits for that key.
+    ///
+    /// # Errors
+    /// As [`RateLimiter::try_acquire`](crate::RateLimiter::try_acquire), and [`Denied::TooManyKeys`] for a new key if the table
+    /// is full and refuses new keys. See the example of [`Keyed`].
+    pub fn try_acquire<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<(), Denied> {
+        self.take(key, 1.into()).map(drop)
+    }
+
+    /// Takes `n` permits of `key` if all are available; otherwise none.
+    ///
+    /// # Errors
+    /// As [`try_acquire`](Self::try_acquire) and [`RateLimiter::try_acquire_n`](crate::RateLimiter::try_acquire_n).
+    ///
+    /// ```
+    /// use tidegate::{Keyed, Quota};
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_hour(10));
+    /// assert!(users.try_acquire_n(&7, 2.5).is_ok());
+    /// assert!(users.try_acquire_n(&7, 8).is_err());
+    /// assert!(users.try_acquire_n(&7, 11).unwrap_err().is_never());
+    /// ```
+    pub fn try_acquire_n<Q: Lookup<K> + ?Sized>(&self, key: &Q, n: impl Amount) -> Result<(), Denied> {
+        self.take(key, n.permits()?).map(drop)
+    }
+
+    /// As [`try_acquire_n`](Self::try_acquire_n), and reports the level that is left.
+    ///
+    /// # Errors
+    /// As [`try_acquire_n`](Self::try_acquire_n).
+    ///
+    /// ```
+    /// use tidegate::{Keyed, Quota};
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_hour(10));
+    /// assert_eq!(users.try_acquire_reporting(&7, 3).unwrap().available(), 7);
+    /// ```
+    pub fn try_acquire_reporting<Q: Lookup<K> + ?Sized>(
+        &self,
+        key: &Q,
+        n: impl Amount,
+    ) -> Result<Level, Denied> {
+        self.take(key, n.permits()?).map(Level::new)
+    }
+
+    /// Gives back `n` permits of `key` that were taken and not used, as [`RateLimiter::refund`](crate::RateLimiter::refund).
+    ///
+    /// # Errors
+    /// If `n` is negative, not a number, or too large for 64 bits.
+    ///
+    /// ```
+    /// use tidegate::{Keyed, Quota};
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_hour(10));
+    /// users.try_acquire_n(&7, 3).unwrap();
+    /// users.refund(&7, 2).unwrap();
+    /// assert_eq!(users.level(&7).available(), 9);
+    /// ```
+    pub fn refund<Q: Lookup<K> + ?Sized>(&self, key: &Q, n: impl Amount) -> Result<(), InvalidPermits> {
+        let permits = n.permits()?;
+        let hash = self.table.hasher.hash_one(key);
+        let is_key = |known: &K| key.is(known);
+        let shard = self.shard(hash).read();
+        if shard.refund(hash, is_key, permits, self.table.clock.now()) {
+            return Ok(());
+        }
+        let limiter = shard.limiter(hash, is_key).cloned();
+        // Without the lock: it may wake waiters.
+        drop(shard);
+        limiter.map_or(Ok(()), |limiter| limiter.refund(permits))
+    }
+
+    /// Waits for one permit of `key`.
+    ///
+    /// # Errors
+    /// [`Denied::TooManyKeys`] for a new key if the table is full and refuses new keys, and [`Denied::Closed`].
+    ///
+    /// ```
+    /// use tidegate::{Keyed, Quota};
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_second(1000).with_burst(1));
+    /// for _ in 0..3 {
+    ///     users.acquire(&7).await.unwrap();
+    ///     // At most one call a millisecond.
+    /// }
+    /// # });
+    /// ```
+    pub async fn acquire<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<(), Denied> {
+        self.acquire_n(key, 1).await
+    }
+
+    /// Waits for `n` permits of `key`, and takes all of them at once.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire) and [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n).
+    pub async fn acquire_n<Q: Lookup<K> + ?Sized>(&self, key: &Q, n: impl Amount) -> Result<(), Denied> {
+        let permits = n.permits()?;
+        match self.take(key, permits) {
+            Err(Denied::NotYet(_)) => Ok(self.limiter(key)?.acquire_n_owned(permits).await?),
+            taken => taken.map(drop),
+        }
+    }
+
+    /// Waits for `n` permits of `key` if they are due within `max_wait`; otherwise fails at once.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire) and [`RateLimiter::acquire_within`](crate::RateLimiter::acquire_within).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{Keyed, Quota};
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # rt.block_on(async {
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_hour(1));
+    /// assert!(users.acquire_within(&7, 1, Duration::from_secs(1)).await.is_ok());
+    /// assert!(users.acquire_within(&7, 1, Duration::from_secs(1)).await.is_err());
+    /// # });
+    /// ```
+    pub async fn acquire_within<Q: Lookup<K> + ?Sized>(
+        &self,
+        key: &Q,
+        n: impl Amount,
+        max_wait: Duration,
+    ) -> Result<(), Denied> {
+        let permits = n.permits()?;
+        match self.take_within(key, permits, max_wait) {
+            Some(taken) => taken,
+            None => self.limiter(key)?.acquire_within_owned(permits, max_wait).await,
+        }
+    }
+
+    /// Blocks the thread until it has `n` permits of `key`, as
+    /// [`RateLimiter::blocking_acquire_n`](crate::RateLimiter::blocking_acquire_n).
+    ///
+    /// # Errors
+    /// As [`acquire_n`](Self::acquire_n).
+    ///
+    /// # Panics
+    /// If the call has to wait inside a task.
+    #[track_caller]
+    pub fn blocking_acquire_n<Q: Lookup<K> + ?Sized>(&self, key: &Q, n: impl Amount) -> Result<(), Denied> {
+        let permits = n.permits()?;
+        match self.take(key, permits) {
+            Err(Denied::NotYet(_)) => Ok(self.limiter(key)?.blocking_acquire_n(permits)?),
+            taken => taken.map(drop),
+        }
+    }
+
+    /// Blocks the thread until it has `n` permits of `key` if they are due within `max_wait`; otherwise fails at once.
+    ///
+    /// # Errors
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// # Panics
+    /// If the call has to wait inside a task.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{Keyed, Quota};
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_hour(1));
+    /// assert!(users.blocking_acquire_within(&7, 1, Duration::ZERO).is_ok());
+    /// assert!(users.blocking_acquire_within(&7, 1, Duration::from_secs(1)).is_err());
+    /// ```
+    #[track_caller]
+    pub fn blocking_acquire_within<Q: Lookup<K> + ?Sized>(
+        &self,
+        key: &Q,
+        n: impl Amount,
+        max_wait: Duration,
+    ) -> Result<(), Denied> {
+        let permits = n.permits()?;
+        match self.take_within(key, permits, max_wait) {
+            Some(taken) => taken,
+            None => self.limiter(key)?.blocking_acquire_within(permits, max_wait),
+        }
+    }
+
+    /// Takes the permits, or refuses a wait that is too long. `None`: the caller has to wait.
+    fn take_within<Q: Lookup<K> + ?Sized>(
+        &self,
+        key: &Q,
+        permits: Permits,
+        max_wait: Duration,
+    ) -> Option<Result<(), Denied>> {
+        match self.take(key, permits) {
+            Err(Denied::NotYet(not_yet)) => {
+                let late = not_yet.retry_after().checked_sub(max_wait).filter(|late| !late.is_zero())?;
+                Some(Err(NotYet::after(late).into()))
+            }
+            taken => Some(taken.map(drop)),
+        }
+    }
+
+    // === the table ===
+
+    /// How many keys are in the table, with keys whose buckets are full again and that have not been removed yet.
+    ///
+    /// See the example of [`Keyed`].
+    pub fn len(&self) -> usize {
+        self.table.shards.iter().map(|shard| shard.read().len()).sum()
+    }
+
+    /// Whether there are no keys in the table.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many keys were evicted before their buckets were full again, since the table was made: a sign of an attack, or
+    /// of too small a table.
+    ///
+    /// ```
+    /// use tidegate::{Keyed, Quota};
+    /// let users = Keyed::<u64>::builder(Quota::per_hour(1)).max_keys(100).build().unwrap();
+    /// (0..150).for_each(|user| users.try_acquire(&user).unwrap());
+    /// assert_eq!((users.len(), users.evicted_live()), (100, 50));
+    /// ```
+    pub fn evicted_live(&self) -> u64 {
+        self.table.shards.iter().map(|shard| shard.read().evicted_live()).sum()
+    }
+
+    /// Removes `key`, whose bucket is full from then on. Returns whether it was in the table. A key with a
+    /// [limiter](Self::limiter) in use stays.
+    ///
+    /// ```
+    /// use tidegate::{Keyed, Quota};
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_hour(1));
+    /// users.try_acquire(&7).unwrap();
+    /// assert!(users.remove(&7));
+    /// assert!(users.try_acquire(&7).is_ok());
+    /// ```
+    pub fn remove<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> bool {
+        let hash = self.table.hasher.hash_one(key);
+        self.shard(hash).write().remove(hash, |known| key.is(known))
+    }
+
+    /// Removes the keys for which `keep` returns `false`. Their buckets are full from then on. Keys with a
+    /// [limiter](Self::limiter) in use stay. It holds the lock of one part of the table at a time; `keep` must not use the
+    /// table.
+    ///
+    /// ```
+    /// use tidegate::{Keyed, Quota};
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_hour(10));
+    /// users.try_acquire_n(&7, 9).unwrap();
+    /// users.try_acquire_n(&8, 1).unwrap();
+    /// users.retain(|_user, level| level.available() < 5);
+    /// assert_eq!(users.len(), 1);
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&K, Level) -> bool) {
+        for shard in &self.table.shards {
+            let mut shard = shard.write();
+            let now_ns = self.table.clock.now();
+            shard.retain(now_ns, |key, level| keep(key, Level::new(level)));
+        }
+    }
+}
