@@ -49,8 +49,8 @@ pub use self::{manual::ManualClock, monotonic::Monotonic, quanta::QuantaClock};
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Nanoseconds since the clock's origin.
     ///
-    /// A limiter may call this method while it holds a lock. So the method must not call a limiter that uses the clock,
-    /// nor wait for a thread that does. A panic reaches the caller of the limiter, which can be used afterwards.
+    /// A limiter may call this method while it holds a lock. So the method must not call a limiter, nor wait for a thread
+    /// that does. A panic reaches the caller of the limiter, which can be used afterwards.
     fn now(&self) -> u64;
 
     /// Sets an alarm: wakes `waker` as soon as [`now`](Self::now) is `deadline` or later, or at once. Returns `false`

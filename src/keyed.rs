@@ -300,7 +300,7 @@ where
 
 /// The scale of a quota for keys.
 fn scale_of(quota: &Quota) -> Result<Scale, QuotaError> {
-    if quota.initial() != quota.burst() && !quota.is_fixed() {
+    if quota.initial() != quota.burst() && !quota.is_blocked() {
         return Err(QuotaError::InitialOfKeys { initial: quota.initial() });
     }
     Scale::new(quota)

@@ -179,9 +179,9 @@ impl Quota {
 
     /// Admits no call, until another quota is [set](crate::RateLimiter::set_quota). Its text is `0/s`.
     ///
-    /// If it is set live, waiters wait on for the next quota, except those with a longest wait, which are refused. Nothing
-    /// fills the bucket, not even a refund or a reset. It is empty when another quota follows, or in the debt that was charged
-    /// meanwhile. To keep the level, [pause](crate::RateLimiter::pause_until) the limiter instead.
+    /// If it is set live, it is a [pause](crate::RateLimiter::pause_until) that [`resume`](crate::RateLimiter::resume) does not
+    /// end: the level stays what it is, nothing accrues, and the next quota goes on from there. Waiters wait on for it, except
+    /// those that cannot be granted in time any more, which are refused. A limiter that is made with this quota is empty.
     ///
     /// A refusal says to retry after centuries. Compare [`RateLimiter::quota`](crate::RateLimiter::quota) with this constant to
     /// tell it from others.
@@ -376,8 +376,8 @@ impl Quota {
     pub(crate) const fn rate(&self) -> (u64, u128) {
         match self.kind {
             Kind::Rate | Kind::Unlimited => (self.permits, self.period_ns as u128),
-            // A permit in 584 years, if another quota comes as late.
-            Kind::Blocked => (1, u64::MAX as u128),
+            // Any rate does: time stands still.
+            Kind::Blocked => Self::UNLIMITED.rate(),
             // A closed window of this length admits `burst + floor(rate * (window + catch_up))`, which is exactly
             // `permits`: the added nanosecond keeps the product below the next whole number.
             Kind::AtMost => {
@@ -388,6 +388,10 @@ impl Quota {
 
     pub(crate) const fn is_blocked(&self) -> bool {
         matches!(self.kind, Kind::Blocked)
+    }
+
+    pub(crate) const fn is_unlimited(&self) -> bool {
+        matches!(self.kind, Kind::Unlimited)
     }
 
     /// Whether it is [`UNLIMITED`](Self::UNLIMITED) or [`BLOCKED`](Self::BLOCKED).

@@ -116,6 +116,9 @@ impl Permit {
     }
 }
 
+/// How many futures are started before the others are polled again: a limiter may have permits without end.
+const STARTED_AT_ONCE: usize = 32;
+
 /// The stream of [`throttle`].
 #[must_use = "streams do nothing unless polled"]
 pub struct Throttle<I>
@@ -205,7 +208,8 @@ where
     /// The next future that finishes: its number, and its output.
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, <I::Item as Future>::Output)>> {
         let kept = self.ordered.as_ref().map_or(0, |ordered| ordered.finished.len());
-        while self.running.len() + kept < self.most {
+        let mut started = 0;
+        while self.running.len() + kept < self.most && started < STARTED_AT_ONCE {
             if self.next.is_none() {
                 self.next = self.rest.next();
                 if self.next.is_none() {
@@ -218,7 +222,12 @@ where
             if let Some(future) = self.next.take() {
                 self.running.push(Numbered { number: self.started, future });
                 self.started += 1;
+                started += 1;
             }
+        }
+        if started == STARTED_AT_ONCE {
+            // There may be more to start, after these have been polled.
+            cx.waker().wake_by_ref();
         }
         match self.running.poll_next_unpin(cx) {
             Poll::Ready(None) if self.next.is_some() => Poll::Pending,

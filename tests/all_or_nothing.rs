@@ -33,13 +33,15 @@ fn blocked_admits_nobody() {
     let (limiter, clock) = limiter(Quota::BLOCKED);
     let per_core = PerCore::new(&limiter);
     for _ in 0..3 {
-        assert!(limiter.try_acquire().unwrap_err().retry_after() > Some(50 * YEAR));
+        assert!(limiter.try_acquire().unwrap_err().retry_after() > Some(200 * YEAR));
         assert!(per_core.try_acquire().is_err() && AllOf::new().and(&limiter, 1).try_acquire().is_err());
         assert!(limiter.blocking_acquire_within(1, 10 * YEAR).is_err());
         assert_eq!((limiter.try_acquire_up_to(5), limiter.available()), (0, 0));
+        assert!(poll(pin!(limiter.acquire())).is_pending());
         clock.advance(100 * YEAR);
     }
     assert!(!limiter.try_acquire_n(1_000_000).unwrap_err().is_never());
+    assert_eq!(limiter.waiting(), 0);
 }
 
 #[test]
@@ -80,7 +82,7 @@ fn waiters_wait_on_while_a_limiter_is_blocked() {
     assert!(poll(patient.as_mut()).is_pending());
     assert_eq!(limiter.waiting(), 2);
 
-    // The next quota starts from an empty bucket.
+    // The next quota starts from the level of before: the bucket was empty.
     limiter.set_quota(Quota::per_second(5)).unwrap();
     assert_eq!(limiter.available(), 0);
     assert!(matches!(poll(large.as_mut()), Poll::Ready(Err(_))), "more than the burst");
@@ -89,17 +91,21 @@ fn waiters_wait_on_while_a_limiter_is_blocked() {
 }
 
 #[test]
-fn a_blocked_bucket_is_empty_whatever_it_held() {
+fn the_level_is_kept_while_a_limiter_is_blocked() {
     for inherit in [Inherit::AsIs, Inherit::Additively, Inherit::Proportionally, Inherit::Reset] {
         let (limiter, clock) = limiter(Quota::per_second(1_000_000));
-        let mut local = PerCore::new(&limiter).local();
-        local.try_acquire().unwrap();
+        limiter.try_acquire_n(999_996).unwrap();
         limiter.set_quota_with(Quota::BLOCKED, inherit).unwrap();
-        assert!(limiter.try_acquire().is_err() && local.try_acquire().is_err(), "{inherit:?}");
         clock.advance(SECOND);
-        assert!(limiter.try_acquire().is_err() && local.try_acquire().is_err(), "{inherit:?}");
-        let next = if inherit == Inherit::Reset { Inherit::AsIs } else { inherit };
-        limiter.set_quota_with(Quota::per_second(10), next).unwrap();
+        limiter.set_quota(Quota::per_second(10)).unwrap();
+        assert_eq!(limiter.available(), 4, "{inherit:?}");
+        assert_eq!(limiter.time_until_full(), SECOND * 6 / 10);
+    }
+    // One that was blocked from the start is empty.
+    for inherit in [Inherit::AsIs, Inherit::Additively, Inherit::Proportionally] {
+        let (limiter, clock) = limiter(Quota::BLOCKED);
+        clock.advance(SECOND);
+        limiter.set_quota_with(Quota::per_second(10), inherit).unwrap();
         assert_eq!(limiter.available(), 0, "{inherit:?}");
         clock.advance(SECOND);
         assert_eq!(limiter.available(), 10, "{inherit:?}");
@@ -107,35 +113,71 @@ fn a_blocked_bucket_is_empty_whatever_it_held() {
 }
 
 #[test]
-fn nothing_fills_the_bucket_of_a_blocked_limiter() {
+fn what_slots_and_locals_hold_is_not_taken_while_a_limiter_is_blocked() {
+    let (limiter, clock) = limiter(Quota::per_second(1_000_000));
+    let per_core = PerCore::new(&limiter);
+    let mut local = per_core.local();
+    local.try_acquire().unwrap();
+    per_core.try_acquire().unwrap();
+    limiter.set_quota(Quota::BLOCKED).unwrap();
+    for _ in 0..2 {
+        assert!(
+            per_core.try_acquire().is_err() && local.try_acquire().is_err() && limiter.try_acquire().is_err()
+        );
+        clock.advance(SECOND);
+    }
+    limiter.set_quota(Quota::UNLIMITED).unwrap();
+    assert!(per_core.try_acquire().is_ok() && local.try_acquire().is_ok());
+    // What was drawn without a limit does not count under one.
+    limiter.set_quota(Quota::per_second(10)).unwrap();
+    assert_eq!((0..1_000).filter(|_| local.try_acquire().is_ok()).count(), 10);
+}
+
+#[test]
+fn no_call_on_a_blocked_limiter_admits() {
     let (limiter, clock) = limiter(Quota::per_second(10));
     let reservation = limiter.try_reserve(4).unwrap();
-    let per_core = PerCore::new(&limiter);
     limiter.set_quota(Quota::BLOCKED).unwrap();
+    let none =
+        || assert_eq!((limiter.try_acquire_n(0.000_001).is_ok(), limiter.try_acquire_up_to(9)), (false, 0));
+    none();
     limiter.refund(3).unwrap();
+    none();
     limiter.reset();
+    none();
     limiter.set_available(5);
+    none();
     drop(reservation);
-    drop(per_core);
     limiter.pause_for(SECOND);
     limiter.resume_gently();
-    clock.advance(SECOND);
-    assert_eq!((limiter.available(), limiter.try_acquire_up_to(9)), (0, 0));
-    limiter.charge(3).unwrap();
+    none();
+    clock.advance(200 * YEAR);
+    none();
+    assert_eq!(limiter.quota(), Quota::BLOCKED);
+    limiter.charge(8).unwrap();
     limiter.set_quota(Quota::per_second(10)).unwrap();
     assert_eq!(limiter.available(), -3);
 }
 
 #[test]
-fn a_debt_does_not_outlive_a_blocked_or_unlimited_quota() {
-    for quota in [Quota::BLOCKED, Quota::UNLIMITED] {
-        let (limiter, clock) = limiter(Quota::per_second(10));
-        limiter.charge(100_000).unwrap();
-        limiter.set_quota(quota).unwrap();
-        limiter.set_quota(Quota::per_second(10)).unwrap();
-        clock.advance(SECOND);
-        assert_eq!(limiter.available(), 10, "{quota}");
-    }
+fn a_debt_does_not_outlive_an_unlimited_quota() {
+    let (limiter, clock) = limiter(Quota::per_second(10));
+    limiter.charge(100_000).unwrap();
+    limiter.set_quota(Quota::UNLIMITED).unwrap();
+    limiter.set_quota(Quota::per_second(10)).unwrap();
+    clock.advance(SECOND);
+    assert_eq!(limiter.available(), 10);
+}
+
+#[test]
+fn nothing_empties_an_unlimited_limiter() {
+    let (limiter, clock) = limiter(Quota::UNLIMITED);
+    limiter.pause_for(SECOND);
+    limiter.resume_gently();
+    limiter.try_acquire_n(1_000_000_000_u64).unwrap();
+    limiter.set_available(0);
+    limiter.try_acquire_n(1_000_000_000_u64).unwrap();
+    clock.advance(SECOND);
 }
 
 #[test]
@@ -147,6 +189,7 @@ fn a_pause_holds_an_unlimited_limiter_too() {
     limiter.resume();
     assert!(limiter.try_acquire().is_err(), "the end of a pause does not lift the block");
     limiter.pause_for(SECOND);
+    assert_eq!(limiter.paused_until(), Some(u64::MAX));
     limiter.set_quota(Quota::UNLIMITED).unwrap();
     assert!(limiter.try_acquire().is_err(), "the quota does not end the pause");
     clock.advance(SECOND);

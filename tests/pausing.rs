@@ -226,25 +226,49 @@ fn a_call_for_several_limits_is_not_admitted_with_what_it_holds() {
     }
 }
 
-/// A call that waits at the front of two queues for the end of a pause: the queue of the other limit learns that it ends
-/// earlier.
+/// A call for several limits in its final round gives way while one of them is paused or blocked.
 #[test]
-fn an_early_end_is_known_to_the_other_limits() {
-    let (first, clock) = limiter(Quota::per_second(1).with_burst(1).with_initial(0));
-    let second = RateLimiter::with_clock(first.quota().with_initial(1), clock.clone());
-    let mut waiting = pin!(AllOf::new().and(&first, 1).and(&second, 1).acquire());
-    assert!(poll(waiting.as_mut()).is_pending());
-    second.charge(2).unwrap();
-    clock.advance(SECOND);
-    assert!(poll(waiting.as_mut()).is_pending());
-    first.pause_until(u64::MAX);
-    clock.advance(SECOND);
-    assert!(poll(waiting.as_mut()).is_pending());
-    assert!(wait(second.try_acquire()) > 3_600 * SECOND, "the call comes first, and waits for good");
-    first.resume_gently();
-    assert!(wait(second.try_acquire()) <= 2 * SECOND);
-    clock.advance(SECOND);
-    assert_eq!(poll(waiting), Poll::Ready(Ok(())));
+fn a_pause_of_one_limit_does_not_hold_up_callers_of_another() {
+    for blocked in [false, true] {
+        let (first, clock) = limiter(Quota::per_second(1).with_burst(1).with_initial(0));
+        let second = RateLimiter::with_clock(first.quota().with_initial(1), clock.clone());
+        let mut waiting = pin!(AllOf::new().and(&first, 1).and(&second, 1).acquire());
+        assert!(poll(waiting.as_mut()).is_pending());
+        second.charge(2).unwrap();
+        clock.advance(SECOND);
+        assert!(poll(waiting.as_mut()).is_pending());
+        second.charge(1).unwrap();
+        // The second limit grants its part, and the part of the first has overflowed.
+        clock.advance(2 * SECOND);
+        second.charge(1).unwrap();
+        assert!(poll(waiting.as_mut()).is_pending());
+        assert_eq!((first.waiting(), second.waiting()), (1, 1), "in its final round");
+        if blocked {
+            first.set_quota(Quota::BLOCKED).unwrap();
+        } else {
+            first.pause_until(u64::MAX);
+        }
+        clock.advance(3 * SECOND);
+        assert!(second.try_acquire().is_ok(), "nobody waits for it now");
+        assert!(poll(waiting.as_mut()).is_pending());
+        assert_eq!((first.waiting(), second.waiting()), (1, 0));
+        clock.advance(3 * SECOND);
+        assert!(second.try_acquire().is_ok());
+
+        if blocked {
+            first.set_quota(second.quota()).unwrap();
+        } else {
+            first.resume();
+        }
+        for _ in 0..4 {
+            clock.advance(SECOND);
+            if poll(waiting.as_mut()).is_ready() {
+                break;
+            }
+        }
+        assert_eq!((first.waiting(), second.waiting()), (0, 0));
+        assert_eq!((first.available(), second.available()), (0, 0), "taken, {blocked}");
+    }
 }
 
 /// A `Local` releases nothing that it held before.

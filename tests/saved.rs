@@ -53,6 +53,25 @@ fn a_debt_and_a_pause_are_kept() {
 }
 
 #[test]
+fn a_closed_or_blocked_limiter_is_restored_open() {
+    let (limiter, _) = limiter(Quota::per_second(10));
+    limiter.try_acquire_n(4).unwrap();
+    limiter.pause_for(60 * SECOND);
+    limiter.close();
+    let (limiter, _) = restored(&stored(&limiter), 60 * SECOND);
+    assert_eq!(limiter.available(), 6);
+    limiter.try_acquire().unwrap();
+
+    limiter.set_quota(Quota::BLOCKED).unwrap();
+    let (limiter, clock) = restored(&stored(&limiter), HOUR);
+    assert!(limiter.try_acquire().is_err());
+    limiter.set_quota(Quota::per_second(10)).unwrap();
+    assert_eq!(limiter.available(), 0);
+    clock.advance(SECOND);
+    assert_eq!(limiter.available(), 10);
+}
+
+#[test]
 fn parked_permits_and_what_is_set_aside_are_neither_lost_nor_doubled() {
     let (limiter, _) = limiter(Quota::per_hour(1_000_000));
     let per_core = PerCore::new(&limiter);
@@ -108,6 +127,7 @@ fn another_text_is_refused_with_what_was_expected() {
         (sealed(&good.replace("1/2", "1")), "a fraction after \"missing\""),
         (sealed(&good.replace("1/2", "1/0")), "denominator above zero"),
         (sealed(&good.replace("1/2", "-1/2")), "whole numbers below 2^64"),
+        (sealed(&good.replace("paused 0", "paused 0 closed 1")), "after the nanoseconds"),
         (sealed(&good.replace("paused 0", "")), "\"paused\" and nanoseconds"),
     ] {
         let error = bad.parse::<SavedState>().unwrap_err().to_string();

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    error::NotYet,
     queue::{AnyDriver, Caller, Grant, NEVER, Step, Waiter, after, not_yet, poll_proceed},
 };
 
@@ -104,14 +105,34 @@ impl AcquireAll {
         Stage::Collecting(waiting, Box::pin(waiter))
     }
 
+    /// Whether the longest wait has passed. A part that was granted in time may have been polled late.
+    fn is_late(&self) -> bool {
+        self.members.iter().any(|member| member.deadline_ns < member.driver.clock().now())
+    }
+
+    /// The limit that would refuse the call for longest.
+    fn refusal(&self) -> Result<(), AllOfDenied> {
+        let mut refusals = Refusals(None);
+        for member in &self.members {
+            let wait = member.driver.time_until(member.permits);
+            refusals.note(member.index, wait.map_or_else(|denied| denied, |wait| NotYet::after(wait).into()));
+        }
+        refusals.result()
+    }
+
     fn collected(&mut self) -> Stage {
         if self.held.iter().any(Option::is_none) {
-            return self.wait_for_scarcest(|i| {
-                let Member { driver, permits, .. } = &self.members[i];
-                driver.time_until(*permits).map_or(0, |wait| wait.as_nanos() as u64)
-            });
+            return self.wait_for_missing();
         }
         self.use_or_join_front()
+    }
+
+    /// As `wait_for_scarcest`, by the waits of now.
+    fn wait_for_missing(&self) -> Stage {
+        self.wait_for_scarcest(|i| {
+            let Member { driver, permits, .. } = &self.members[i];
+            driver.time_until(*permits).map_or(0, |wait| wait.as_nanos() as u64)
+        })
     }
 
     /// Every limit has granted its part. If all grants are still whole and no limit is paused, the call is done.
@@ -121,8 +142,8 @@ impl AcquireAll {
         let mut steps = lock_all(&self.members);
         let grants = core::mem::take(&mut self.held).into_iter().flatten();
         let grants: Vec<_> = grants.collect();
-        let whole =
-            steps.iter_mut().zip(&grants).all(|(step, grant)| !step.is_paused() && step.is_whole(grant));
+        let is_paused = steps.iter().any(|step| step.is_paused());
+        let whole = !is_paused && steps.iter_mut().zip(&grants).all(|(step, grant)| step.is_whole(grant));
         if whole {
             // The grants count as used from now on.
             let renewed = steps.iter_mut().zip(grants).map(|(step, grant)| Some(step.renew(grant)));
@@ -132,7 +153,18 @@ impl AcquireAll {
         for (step, grant) in steps.iter_mut().zip(grants) {
             step.give_back(grant);
         }
+        if is_paused {
+            drop(steps);
+            self.members.iter().for_each(|member| member.driver.drive_if_waiters());
+            return self.begin_again();
+        }
         Stage::Final(FinalRound::join(&self.members, steps))
+    }
+
+    /// Waits for all limits once more, for the scarcest first.
+    fn begin_again(&mut self) -> Stage {
+        self.held = vec![None; self.members.len()];
+        self.wait_for_missing()
     }
 
     fn give_back(&mut self) {
@@ -186,6 +218,11 @@ impl Future for AcquireAll {
                     }
                 },
                 Stage::Collected => {
+                    if this.is_late() {
+                        this.stage = Stage::Done;
+                        this.give_back();
+                        return Poll::Ready(this.refusal());
+                    }
                     this.stage = this.collected();
                     if let Stage::Final(round) = &this.stage {
                         round.begin();
@@ -195,10 +232,11 @@ impl Future for AcquireAll {
                     let outcome = ready!(round.poll(cx));
                     this.stage = Stage::Done;
                     match outcome {
-                        Ok(grants) => {
+                        Ok(Some(grants)) => {
                             this.held = grants.into_iter().map(Some).collect();
                             this.stage = Stage::Held;
                         }
+                        Ok(None) => this.stage = this.begin_again(),
                         Err((i, denied)) => return Poll::Ready(Err(this.members[i].denied(denied))),
                     }
                 }

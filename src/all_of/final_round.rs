@@ -10,6 +10,9 @@
 //! 2. After a look that takes nothing, the part is not due in at least one queue, and that queue has an alarm for the
 //!    part. In a queue where the part is due, the hand-off does not wake the round again until the part was not due.
 //!
+//! A round gives way while one of its limits is paused: the call then waits for that limit in turn, so that the callers of its
+//! other limits do not wait for the end of the pause.
+//!
 //! # Locks
 //! First the lock of the round, then those of the queues in the order of the lists' numbers. No waker is woken or
 //! dropped while one of them is held.
@@ -57,11 +60,15 @@ enum Stage {
     Waiting,
     // From here on the round has left all queues.
     Granted(Vec<Grant>),
-    /// The part that was refused, and why.
-    Denied(usize, Denied),
+    Denied(Refusal),
+    /// A limit is paused. Its other callers must not wait for that.
+    GivenWay,
     /// Reported.
     Over,
 }
+
+/// The part that was refused, and why.
+type Refusal = (usize, Denied);
 
 impl Wake for FinalRound {
     fn wake(self: Arc<Self>) {
@@ -92,7 +99,7 @@ impl FinalRound {
         let costs: Vec<_> =
             steps.iter().zip(members).map(|(step, member)| step.cost(member.permits)).collect();
         let refused = costs.iter().enumerate().find_map(|(i, cost)| cost.err().map(|denied| (i, denied)));
-        let stage = refused.map_or(Stage::Waiting, |(i, denied)| Stage::Denied(i, denied));
+        let stage = refused.map_or(Stage::Waiting, Stage::Denied);
         let state = State { stage, task: None };
         let round = Arc::new(Self { parts: members.iter().map(part).collect(), state: Mutex::new(state) });
         if refused.is_none() {
@@ -150,26 +157,41 @@ impl FinalRound {
             Some(Outcome::Denied(denied)) => Some((i, denied)),
             _ => None,
         });
-        let mut leave = |steps: &mut [Step<'_>], i, denied| {
+        let mut leave = |steps: &mut [Step<'_>]| {
             for (step, part) in steps_and_parts(steps, parts) {
                 dropped.extend(step.leave(part.place.as_ref()).and_then(Entry::into_waker));
             }
-            Some(Stage::Denied(i, denied))
         };
         if let Some((i, denied)) = refused {
-            return leave(steps, i, denied);
+            leave(steps);
+            return Some(Stage::Denied((i, denied)));
         }
-        let late = steps_and_parts(steps, parts).position(|(step, part)| part.deadline_ns < step.now_ns());
-        if let Some(i) = late {
-            let due_ns = steps[i].final_part_due_ns(parts[i].place.as_ref()).max(steps[i].now_ns());
-            return leave(steps, i, not_yet(due_ns, parts[i].deadline_ns));
+        if steps.iter().any(|step| step.is_paused()) {
+            leave(steps);
+            return Some(Stage::GivenWay);
         }
         for (step, part) in steps_and_parts(steps, parts) {
             if let (Some(shares), Some(cost)) = (part.driver.shares(), step.cost_of(part.place.as_ref())) {
                 shares.reclaim_for(step, cost);
             }
         }
-        if steps_and_parts(steps, parts).all(|(step, part)| step.is_final_part_due(part.place.as_ref())) {
+        let all_due =
+            steps_and_parts(steps, parts).all(|(step, part)| step.is_final_part_due(part.place.as_ref()));
+        let wait = |(step, part): (&mut Step<'_>, &Part)| {
+            step.final_part_due_ns(part.place.as_ref()).saturating_sub(step.now_ns())
+        };
+        let waits = steps_and_parts(steps, parts).map(wait).enumerate();
+        let (scarcest, longest_ns) = waits.max_by_key(|&(_, wait_ns)| wait_ns).unwrap_or((0, 0));
+        // Each limit measures the wait by its own clock.
+        let is_late =
+            |(step, part): (&Step<'_>, &Part)| part.deadline_ns < step.now_ns().saturating_add(longest_ns);
+        if steps.iter().zip(parts).any(is_late) {
+            let now_ns = steps[scarcest].now_ns();
+            let latest_ns = now_ns.max(parts[scarcest].deadline_ns.min(now_ns.saturating_add(longest_ns)));
+            leave(steps);
+            return Some(Stage::Denied((scarcest, not_yet(now_ns.saturating_add(longest_ns), latest_ns))));
+        }
+        if all_due {
             let mut grants = Vec::with_capacity(self.parts.len());
             for (step, part) in steps_and_parts(steps, parts) {
                 if let Some((grant, waker)) = step.take_final_part(part.place.as_ref()) {
@@ -179,15 +201,6 @@ impl FinalRound {
             }
             return Some(Stage::Granted(grants));
         }
-        let wait = |(step, part): (&mut Step<'_>, &Part)| {
-            step.final_part_due_ns(part.place.as_ref()).saturating_sub(step.now_ns())
-        };
-        let waits = steps_and_parts(steps, parts).map(wait).enumerate();
-        let (scarcest, longest_ns) = waits.max_by_key(|&(_, wait_ns)| wait_ns).unwrap_or((0, 0));
-        let due_ns = steps[scarcest].now_ns().saturating_add(longest_ns);
-        if due_ns > parts[scarcest].deadline_ns {
-            return leave(steps, scarcest, not_yet(due_ns, parts[scarcest].deadline_ns));
-        }
         for (step, part) in steps_and_parts(steps, parts) {
             let due_ns = step.now_ns().saturating_add(longest_ns);
             step.keep_final_part(part.place.as_ref(), due_ns);
@@ -195,8 +208,8 @@ impl FinalRound {
         None
     }
 
-    /// The outcome, if the round has one.
-    pub(super) fn poll(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Result<Vec<Grant>, (usize, Denied)>> {
+    /// The outcome, if the round has one; `None` if it has given way.
+    pub(super) fn poll(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Result<Option<Vec<Grant>>, Refusal>> {
         let waker = Waker::from(Arc::clone(self));
         for part in &self.parts {
             // The task may be polled on another runtime than before.
@@ -212,8 +225,9 @@ impl FinalRound {
                 drop(replaced);
                 Poll::Pending
             }
-            Stage::Granted(grants) => Poll::Ready(Ok(grants)),
-            Stage::Denied(i, denied) => Poll::Ready(Err((i, denied))),
+            Stage::Granted(grants) => Poll::Ready(Ok(Some(grants))),
+            Stage::GivenWay => Poll::Ready(Ok(None)),
+            Stage::Denied(refusal) => Poll::Ready(Err(refusal)),
             Stage::Over => panic!("polled after completion"),
         }
     }
@@ -231,7 +245,7 @@ impl FinalRound {
             Stage::Granted(grants) => {
                 for_each(self.parts.iter().zip(grants), |(part, grant)| part.driver.give_back(grant));
             }
-            Stage::Denied(..) | Stage::Over => {}
+            Stage::Denied(..) | Stage::GivenWay | Stage::Over => {}
         }
         drop(task);
     }

@@ -99,7 +99,7 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     pub(super) fn new(quota: Quota, scale: Scale, now_ns: u64) -> Self {
         Self {
             quota,
-            frame: Frame::first(scale, now_ns).0,
+            frame: if quota.is_blocked() { blocked(scale).0 } else { Frame::first(scale, now_ns).0 },
             cells: HashTable::new(),
             promoted: HashTable::new(),
             swept: 0,
@@ -109,7 +109,11 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     }
 
     pub(super) const fn quota(&self) -> Quota {
-        self.quota
+        if self.is_blocked() { Quota::BLOCKED } else { self.quota }
+    }
+
+    const fn is_blocked(&self) -> bool {
+        self.frame.resumes_ns() > 0
     }
 
     pub(super) fn len(&self) -> usize {
@@ -155,6 +159,9 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
                 return limiter.map_or(Seen::Unknown, |limiter| Seen::Promoted(limiter.clone()));
             }
             match decide(tat, now, now, cost, scale.limit) {
+                Decision::Admit(_) if self.is_blocked() && cost > 0 => {
+                    return Seen::Refused(not_yet(self.frame.resumes_ns(), now_ns));
+                }
                 Decision::Admit(new) => {
                     match word.compare_exchange_weak(tat, new, Ordering::Relaxed, Ordering::Relaxed) {
                         Ok(_) => return Seen::Admitted(self.level_at(new, now, now_ns)),
@@ -227,6 +234,9 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
         };
         match decide(start, now, now, cost, self.frame.scale().limit) {
             Decision::NotBefore(tick) => Ok(Seen::Refused(not_yet(self.frame.reading_at(tick), at.now_ns))),
+            Decision::Admit(_) if self.is_blocked() && cost > 0 => {
+                Ok(Seen::Refused(not_yet(self.frame.resumes_ns(), at.now_ns)))
+            }
             Decision::Admit(new) => {
                 match self.cells.find_mut(at.hash, |cell| is_key(&cell.key)) {
                     Some(cell) => *cell.word.get_mut() = new,
@@ -277,6 +287,10 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
         let missing = tat.saturating_sub(now);
         let driver = Driver::with_missing(self.quota, *self.frame.scale(), clock.clone(), at.now_ns, missing);
         let limiter = RateLimiter::of(driver);
+        if self.is_blocked() {
+            let blocked = limiter.set_quota(Quota::BLOCKED);
+            debug_assert!(blocked.is_ok(), "a limiter can always be blocked");
+        }
         if max_waiters < usize::MAX {
             limiter.set_max_waiters(max_waiters);
         }
@@ -311,7 +325,7 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
 
     /// The TAT of a promoted key that no longer needs its limiter.
     fn demote(&mut self, hash: u64, is_key: &impl Fn(&K) -> bool) -> Option<u64> {
-        let (quota, frame) = (self.quota, self.frame);
+        let (quota, frame) = (self.quota(), self.frame);
         let Ok(entry) = self.promoted.find_entry(hash, |(key, _)| is_key(key)) else { return None };
         let tat = unused(&entry.get().1, quota, &frame)?;
         let ((key, limiter), _) = entry.remove();
@@ -354,13 +368,17 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     /// limiters of promoted keys that follow.
     pub(super) fn set_quota(&mut self, quota: Quota, scale: Scale, now_ns: u64) -> Vec<RateLimiter<C>> {
         let old_now = self.catch_up(now_ns);
-        let (old, old_quota) = (*self.frame.scale(), self.quota);
-        let (frame, now) = Frame::first(scale, now_ns);
-        let is_fixed = quota.is_fixed();
+        let (old, old_quota) = (*self.frame.scale(), self.quota());
+        let (quota, scale, (frame, now)) = if quota.is_blocked() {
+            // While all keys are blocked, the last quota stays with the frame.
+            (self.quota, old, blocked(old))
+        } else {
+            (quota, scale, Frame::first(scale, now_ns))
+        };
         (self.frame, self.quota) = (frame, quota);
         let fresh = self.fresh(now);
         self.convert(|tat| {
-            if is_fixed || tat <= old_now {
+            if quota.is_unlimited() || tat <= old_now {
                 return fresh;
             }
             let level = u128::from(old.limit - tat.saturating_sub(old_now).min(old.limit));
@@ -371,6 +389,12 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
         let follows = |limiter: &RateLimiter<C>| limiter.quota() == old_quota;
         self.promoted.iter().map(|(_, limiter)| limiter).filter(|limiter| follows(limiter)).cloned().collect()
     }
+}
+
+/// A frame in which time stands still, and its only tick.
+fn blocked(scale: Scale) -> (Frame, u64) {
+    let (frame, now) = Frame::first(scale, u64::MAX);
+    (frame.with_pause(u64::MAX), now)
 }
 
 /// Whether the limiter of a key has a handle or a waiter outside the table.

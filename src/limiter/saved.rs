@@ -13,7 +13,7 @@ const VERSION: &str = "tidegate-1";
 ///
 /// It holds the quota, the exact level or debt, what is left of a [pause](RateLimiter::pause_for), and the time by the
 /// system's clock. It does not hold waiters nor [how many may wait](RateLimiter::set_max_waiters), and not whether the limiter is
-/// [closed](RateLimiter::close). Permits in the slots of a [`PerCore`](crate::PerCore) count as available.
+/// [closed](RateLimiter::close). A limiter that is [blocked](Quota::BLOCKED) is restored empty. Permits in the slots of a [`PerCore`](crate::PerCore) count as available.
 ///
 /// It is stored as text: by [`Display`](fmt::Display) and [`FromStr`], or by the feature `serde`. The text begins with its
 /// version, and ends with a checksum. Versions to come will read it. Write it to a file of another name first, and rename that.
@@ -95,7 +95,7 @@ impl RateLimiter {
     /// [`set_quota`](Self::set_quota) next. See the example of [`SavedState`].
     ///
     /// # Errors
-    /// If no limiter can have this quota, or this debt; never for a state that this version has saved.
+    /// If no limiter can have this quota, or the debt is the deepest that a limiter can hold.
     pub fn restored(saved: &SavedState) -> Result<Self, QuotaError> {
         Self::restored_with_clock(saved, QuantaClock::new(), saved.age())
     }
@@ -135,6 +135,9 @@ impl FromStr for SavedState {
         let at = number_after("at", "\"at\" and the time")?;
         let missing = number_after("missing", "\"missing\" and a fraction")?;
         let paused = number_after("paused", "\"paused\" and nanoseconds")?;
+        if words.next().is_some() {
+            return Err(fault("\"of\" and the quota after the nanoseconds"));
+        }
         let (ticks, per_permit) =
             missing.split_once('/').ok_or_else(|| fault("a fraction after \"missing\""))?;
         let missing =

@@ -174,7 +174,7 @@ impl<C: Clock + ?Sized> Driver<C> {
 
     /// Takes permits even if they are not available. Returns how long it takes to pay off the debt.
     pub(crate) fn charge(&self, permits: Permits) -> Result<Duration, ChargeError> {
-        if permits == Permits::ZERO || self.meter().draw_reporting(permits, self.clock().now()).is_some() {
+        if self.meter().draw_reporting(permits, self.clock().now()).is_some() {
             return Ok(Duration::ZERO);
         }
         self.drive_if_waiters();

@@ -69,7 +69,7 @@ pub(crate) enum Caller {
 }
 
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "four facts that do not depend on each other")]
+#[allow(clippy::struct_excessive_bools, reason = "five facts that do not depend on each other")]
 pub(crate) struct Core {
     quota: Quota,
     frame: Frame,
@@ -83,6 +83,10 @@ pub(crate) struct Core {
     thawed: State,
     thawed_ahead: u64,
     is_closed: bool,
+    /// Whether the quota in force is [`Quota::BLOCKED`]. `quota` is the one that goes with the frame.
+    is_blocked: bool,
+    /// The end of a pause that somebody asked for, or zero.
+    pause_ends_ns: u64,
     max_waiters: usize,
     handles: usize,
     /// The permits to set aside for the handles, once no waiter asks for more than would be left.
@@ -118,6 +122,8 @@ impl Core {
             thawed: word,
             thawed_ahead: 0,
             is_closed: false,
+            is_blocked: false,
+            pause_ends_ns: 0,
             max_waiters: usize::MAX,
             handles: 0,
             deferred: 0,
@@ -139,6 +145,7 @@ impl Core {
         self.highest = self.highest.max(self.tat);
         if (1..=now_ns).contains(&self.frame.resumes_ns()) {
             // The pause is over.
+            self.pause_ends_ns = 0;
             self.frame = self.frame.with_pause(0);
             self.reframed = true;
         }
@@ -314,8 +321,13 @@ impl Core {
         core::mem::replace(&mut self.alarm_is_void, false)
     }
 
+    /// The quota that goes with the frame.
     pub(super) const fn quota(&self) -> Quota {
         self.quota
+    }
+
+    pub(super) const fn quota_in_force(&self) -> Quota {
+        if self.is_blocked { Quota::BLOCKED } else { self.quota }
     }
 
     pub(crate) const fn now_ns(&self) -> u64 {
@@ -368,8 +380,11 @@ impl Core {
     /// The TAT from which the first waiter's cost is counted.
     fn first_base(&self) -> u128 {
         let base = self.tat.max(self.floor).into();
-        // If the bucket is full when the final parts are taken, the TAT counts from then.
-        self.final_parts_end().clamp(base, base.max(MAX_TAT.into()))
+        if self.sum.final_parts == 0 {
+            return base;
+        }
+        // Final parts may wait until `final_due_ns`. If the bucket is full by then, the TAT counts from then.
+        self.frame.wide_tick(self.final_due_ns).clamp(base, base.max(MAX_TAT.into()))
     }
 
     /// The tick from which on a request for `cost` ticks that comes after all waiters conforms.
@@ -380,12 +395,7 @@ impl Core {
             self.first_base() + self.sum.ticks
         };
         let tick = (after_all + u128::from(cost)).saturating_sub(self.frame.scale().limit.into());
-        tick.max(self.final_parts_end()).try_into().unwrap_or(u64::MAX)
-    }
-
-    /// The tick at which the final parts in this queue are expected to be taken; zero if there are none.
-    fn final_parts_end(&self) -> u128 {
-        if self.sum.final_parts == 0 { 0 } else { self.frame.wide_tick(self.final_due_ns) }
+        tick.try_into().unwrap_or(u64::MAX)
     }
 }
 

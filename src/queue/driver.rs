@@ -155,7 +155,11 @@ impl<C: Clock> Driver<C> {
     pub(crate) fn new(quota: Quota, scale: Scale, clock: C) -> Arc<Self> {
         let missing = (quota.burst() - quota.initial()) * scale.per_permit;
         let now_ns = clock.now();
-        Self::with_missing(quota, scale, clock, now_ns, missing)
+        let driver = Self::with_missing(quota, scale, clock, now_ns, missing);
+        if quota.is_blocked() {
+            driver.block();
+        }
+        driver
     }
 
     /// A driver whose bucket lacks `missing` ticks, at most a full burst, at that clock reading.
@@ -181,7 +185,7 @@ impl<C: Clock + ?Sized> Driver<C> {
     }
 
     pub(crate) fn quota(&self) -> Quota {
-        self.guarded.read(|slow| slow.core.quota()).unwrap_or_else(|quota| quota)
+        self.guarded.read(|slow| slow.core.quota_in_force()).unwrap_or_else(|quota| quota)
     }
 
     pub(crate) fn waiting(&self) -> usize {

@@ -26,7 +26,11 @@ impl<C: Clock + ?Sized> Driver<C> {
 
     /// Ends a pause now, with the level that it has, or from empty.
     pub(crate) fn resume(&self, from_empty: bool) {
-        self.change_pause(|core, woken| core.resume(from_empty, woken));
+        self.change_pause(|core, _| core.resume(from_empty));
+    }
+
+    pub(super) fn block(&self) {
+        self.change_pause(|core, _| core.block());
     }
 
     pub(crate) fn close(&self) {

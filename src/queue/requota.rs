@@ -26,15 +26,25 @@ use crate::{
 impl<C: Clock + ?Sized> Driver<C> {
     pub(crate) fn set_quota(&self, quota: Quota, inherit: Inherit) -> Result<(), QuotaError> {
         Scale::new(&quota)?;
+        if quota.is_blocked() {
+            self.block();
+            return Ok(());
+        }
         self.change_after_grants(|core, refused| {
+            let before = core.quota();
             let inherit = match inherit {
-                // Unlimited starts full, and blocked starts empty.
-                _ if quota.is_fixed() => Inherit::Reset,
-                Inherit::Additively | Inherit::Proportionally if core.quota().is_fixed() => Inherit::AsIs,
+                _ if quota.is_unlimited() => Inherit::Reset,
+                // What is missing from such a burst means nothing.
+                Inherit::Additively | Inherit::Proportionally if before.is_fixed() => Inherit::AsIs,
                 inherit => inherit,
             };
             let set_aside = self.capacity_of(core, &quota);
-            self.replace(core, quota, set_aside, inherit, refused)
+            self.replace(core, quota, set_aside, inherit, refused)?;
+            if core.unblock() || before.is_fixed() {
+                // What a `Local` drew before is too much now.
+                self.meter().count_level_change();
+            }
+            Ok(())
         })
     }
 
@@ -125,8 +135,6 @@ impl<C: Clock + ?Sized> Driver<C> {
             shares.set_capacity(Some(quota.burst()));
             match inherit {
                 Inherit::Reset => {
-                    // What a `Local` holds is discarded, too.
-                    self.meter().count_level_change();
                     shares.reclaim(u64::MAX);
                     0
                 }

@@ -15,14 +15,14 @@ pub(crate) struct Missing {
 }
 
 impl<C: Clock + ?Sized> Driver<C> {
-    /// The quota, the level, and the clock reading of both.
+    /// The quota, the level, and the clock reading of both. The level of a blocked limiter is not kept.
     pub(crate) fn save(&self) -> (Quota, Missing, u64) {
         self.with(|core| {
             let per_permit = core.frame().scale().per_permit;
             let parked = self.shares().map_or(0, |shares| core.frame().scale().parked(shares.parked()));
             let (missing, paused_ns) = core.missing();
             let missing = Missing { ticks: missing.saturating_sub(parked), per_permit, paused_ns };
-            (core.quota(), missing, core.now_ns())
+            (core.quota_in_force(), missing, core.now_ns())
         })
     }
 }
@@ -41,6 +41,7 @@ impl<C: Clock> Driver<C> {
         let accrued = scale.wide_tick(elapsed_ns.saturating_sub(saved.paused_ns));
         let missing = u64::try_from(missing.saturating_sub(accrued)).unwrap_or(u64::MAX);
         let driver = Self::new(quota, scale, clock);
+        let missing = if quota.is_blocked() { scale.limit } else { missing };
         driver.with(|core| core.restore(missing)).map_err(|most| QuotaError::DebtTooDeep {
             permits: missing.saturating_sub(scale.limit) / scale.per_permit,
             max: most / scale.per_permit,

@@ -3,8 +3,8 @@
 /// What becomes of the permits available when the quota of a live limiter changes. The names are those of bucket4j.
 ///
 /// In every case, the time up to the change counts at the old rate, and the new burst caps the level.
-/// [`Quota::UNLIMITED`](crate::Quota::UNLIMITED) always starts full and [`Quota::BLOCKED`](crate::Quota::BLOCKED) empty, and
-/// a quota that follows one of them keeps this level, unless it is [`Reset`](Self::Reset).
+/// [`Quota::UNLIMITED`](crate::Quota::UNLIMITED) always starts full, and what follows it keeps that level unless it is
+/// [`Reset`](Self::Reset). [`Quota::BLOCKED`](crate::Quota::BLOCKED) keeps the level.
 ///
 /// # How much can be admitted
 /// If every change is [`AsIs`](Self::AsIs), or every change is [`Additively`](Self::Additively), no window sees more
@@ -36,7 +36,6 @@ pub enum Inherit {
     Additively,
     /// Keeps the fraction of the burst: 4 of 10 become 8 of 20.
     Proportionally,
-    /// Starts at the initial level of the new quota. Permits that are parked in slots or held by a
-    /// [`Local`](crate::Local) are discarded.
+    /// Starts at the initial level of the new quota.
     Reset,
 }

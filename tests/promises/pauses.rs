@@ -5,7 +5,7 @@
 use std::{collections::VecDeque, task::Poll, time::Duration};
 
 use num_bigint::BigInt;
-use num_traits::{ToPrimitive, Zero};
+use num_traits::ToPrimitive;
 use proptest::prelude::*;
 use tidegate::{Clock, Denied, ManualClock, Quota, RateLimiter};
 
@@ -206,8 +206,7 @@ impl Pair {
         prop_assert_eq!(self.limiter.paused_until(), until);
         prop_assert_eq!(BigInt::from(self.limiter.available()), self.oracle.available());
         prop_assert_eq!(nanos(self.limiter.time_until(1).unwrap()), BigInt::from(self.wait_ns(1)));
-        let full_ns = self.oracle.wait_until_full();
-        let full_ns = if full_ns.is_zero() { full_ns } else { full_ns + self.pause_left_ns() };
+        let full_ns = self.oracle.wait_until_full() + self.pause_left_ns();
         prop_assert_eq!(nanos(self.limiter.time_until_full()), full_ns);
         Ok(())
     }

@@ -79,7 +79,7 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     }
 
     fn demote_bucket<F: Fn(&K) -> u64>(&mut self, at: &At<'_, F>, bucket: usize) {
-        let (quota, frame) = (self.quota, self.frame);
+        let (quota, frame) = (self.quota(), self.frame);
         let Ok(entry) = self.promoted.get_bucket_entry(bucket) else { return };
         let Some(tat) = unused(&entry.get().1, quota, &frame) else { return };
         let ((key, _limiter), _) = entry.remove();

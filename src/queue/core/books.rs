@@ -82,10 +82,9 @@ impl Core {
         }
     }
 
-    /// Lowers the TAT by `ticks`, but not below now. Returns whether it was above now, and may be lowered: nothing fills the
-    /// bucket of a blocked limiter.
+    /// Lowers the TAT by `ticks`, but not below now. Returns whether it was above now.
     fn lower(&mut self, ticks: u64) -> bool {
-        let above = self.tat > self.now && !self.quota.is_blocked();
+        let above = self.tat > self.now;
         if above {
             self.tat = self.tat.saturating_sub(ticks).max(self.now);
         }
@@ -110,9 +109,6 @@ impl Core {
 
     /// Makes the bucket full again.
     pub(crate) fn reset(&mut self) {
-        if self.quota.is_blocked() {
-            return;
-        }
         self.tat = self.tat.min(self.now);
         self.ledger.close();
     }
@@ -127,8 +123,8 @@ impl Core {
 
     /// Sets the level to `missing` ticks less than a full burst, at most to an empty bucket.
     fn set_missing(&mut self, missing: u64) {
-        let limit = self.frame.scale().limit;
-        self.tat = self.now + if self.quota.is_blocked() { limit } else { missing.min(limit) };
+        let missing = if self.quota.is_unlimited() { 0 } else { missing.min(self.frame.scale().limit) };
+        self.tat = self.now + missing;
         self.ledger.close();
         // Waiters may be due later.
         self.recheck = true;
@@ -141,12 +137,12 @@ impl Core {
         self.charge(missing.saturating_sub(self.frame.scale().limit))
     }
 
-    /// The ticks that are missing from the whole burst, and what is left of a pause.
+    /// The ticks that are missing from the whole burst, and what is left of a pause that is not for good.
     pub(crate) fn missing(&self) -> (u64, u64) {
         let scale = self.frame.scale();
         let full = i128::from(self.quota.burst()) * i128::from(scale.per_permit);
         let missing = full - i128::from(scale.level(self.tat, self.now));
-        let paused_ns = self.frame.resumes_ns().saturating_sub(self.now_ns);
+        let paused_ns = self.pause_ends_ns.saturating_sub(self.now_ns);
         (missing.clamp(0, MAX_TAT.into()) as u64, paused_ns)
     }
 

@@ -90,11 +90,9 @@ impl Core {
         let frame = self.frame;
         let mut all = true;
         let mut ahead = self.first_base();
-        let final_due_ns = if self.sum.final_parts == 0 { 0 } else { self.final_due_ns };
         self.sweep(|entry| {
             let tat = ahead + u128::from(entry.cost);
-            let due_ns =
-                if entry.deadline_ns == NEVER { 0 } else { frame.conforms_at(tat).max(final_due_ns) };
+            let due_ns = if entry.deadline_ns == NEVER { 0 } else { frame.conforms_at(tat) };
             if due_ns > entry.deadline_ns {
                 if !batch.is_full() {
                     batch.push(entry.waker.take());

@@ -15,12 +15,7 @@ impl Model {
         if self.final_parts() == 0 {
             return first;
         }
-        first.max(self.passed(self.final_parts_end()))
-    }
-
-    /// Nobody behind the final parts is granted before.
-    fn final_parts_end(&self) -> u64 {
-        if self.final_parts() == 0 { 0 } else { self.final_due_ns.max(self.origin_ns) }
+        first.max(self.passed(self.final_due_ns.max(self.origin_ns)))
     }
 
     /// The reading at which a request conforms that comes after all waiters.
@@ -30,7 +25,7 @@ impl Model {
         } else {
             self.first_base() + self.queue.iter().map(|waiting| waiting.atoms).sum::<i128>()
         };
-        self.instant(after_all + atoms - self.limit).max(self.final_parts_end())
+        self.instant(after_all + atoms - self.limit)
     }
 
     pub(in super::super) fn join_front(&mut self, waiting: Waiting) {
@@ -81,11 +76,10 @@ impl Model {
     fn refuse_late(&mut self, mut places: usize, fates: &mut Vec<(Waiting, Fate)>) -> bool {
         let mut all = true;
         let mut ahead = self.first_base();
-        let end = self.final_parts_end();
         let mut kept = VecDeque::new();
         for waiting in core::mem::take(&mut self.queue) {
             let then = ahead + waiting.atoms;
-            let due_ns = self.instant(then - self.limit).max(end);
+            let due_ns = self.instant(then - self.limit);
             if due_ns > waiting.deadline_ns && places > 0 {
                 places -= 1;
                 fates.push((waiting, Fate::Late(due_ns - waiting.deadline_ns)));
