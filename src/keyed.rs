@@ -13,11 +13,8 @@ use std::{hash::RandomState, sync::Arc};
 
 use crossbeam_utils::CachePadded;
 
+use self::shard::{At, NoRoom, Seen, Shard};
 pub use self::{builder::KeyedBuilder, shard::WhenFull};
-use self::{
-    builder::Setup,
-    shard::{At, NoRoom, Seen, Shard},
-};
 use crate::{
     clock::{Clock, QuantaClock},
     error::{Denied, QuotaError},
@@ -85,6 +82,16 @@ struct Table<K, S, C: Clock> {
     change: Mutex<()>,
 }
 
+/// What a table is made from.
+struct Setup<S, C> {
+    quota: Quota,
+    max_keys: usize,
+    when_full: WhenFull,
+    max_waiters: usize,
+    hasher: S,
+    clock: C,
+}
+
 /// A key, or what a key can be borrowed as, such as `str` for `String`. It is implemented for all of them.
 pub trait Lookup<K>: Hash {
     /// Whether it is the same as `key`.
@@ -105,29 +112,6 @@ where
 
     fn to_key(&self) -> K {
         self.to_owned()
-    }
-}
-
-impl<K: Hash + Eq + Clone> Keyed<K> {
-    /// A limiter with this quota for each key, a million keys at most.
-    ///
-    /// # Panics
-    /// If [`KeyedBuilder::build`] would fail.
-    ///
-    /// See the example of [`Keyed`].
-    #[track_caller]
-    pub fn new(quota: Quota) -> Self {
-        match Self::builder(quota).build() {
-            Ok(keyed) => keyed,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// With a choice of the most keys and of the policy at that number, the hasher, the clock, and the most waiters of a key.
-    ///
-    /// See the example of [`KeyedBuilder`].
-    pub fn builder(quota: Quota) -> KeyedBuilder<K> {
-        KeyedBuilder::new(quota)
     }
 }
 
@@ -190,7 +174,7 @@ where
             let mut shard = self.shard(hash).write();
             // Under the lock: see the invariants of `shard`.
             let at = At { hash, now_ns: table.clock.now(), hasher: &hasher };
-            shard.take_or_add(&at, |known| key.is(known), permits, |shard| self.room(shard, at.now_ns, key))
+            shard.take_or_add(&at, |known| key.is(known), permits, |shard| self.room(shard, &at, key))
         };
         match seen {
             Ok(Seen::Admitted(level)) => Ok(level),
@@ -201,13 +185,13 @@ where
         }
     }
 
-    fn room<Q: Lookup<K> + ?Sized>(
+    fn room<Q: Lookup<K> + ?Sized, F: Fn(&K) -> u64>(
         &self,
         shard: &mut Shard<K, C>,
-        now_ns: u64,
+        at: &At<'_, F>,
         key: &Q,
     ) -> Result<K, NoRoom> {
-        shard.make_room(now_ns, self.table.max_keys_of_shard, self.table.when_full)?;
+        shard.make_room(at, self.table.max_keys_of_shard, self.table.when_full)?;
         Ok(key.to_key())
     }
 
@@ -234,7 +218,7 @@ where
         let hasher = |key: &K| table.hasher.hash_one(key);
         let mut shard = self.shard(hash).write();
         let at = At { hash, now_ns: table.clock.now(), hasher: &hasher };
-        let room = |shard: &mut Shard<K, C>| self.room(shard, at.now_ns, key);
+        let room = |shard: &mut Shard<K, C>| self.room(shard, &at, key);
         match shard.promote(&at, |known| key.is(known), &table.clock, table.max_waiters, room) {
             Ok(limiter) => Ok(limiter),
             Err(NoRoom::Overflow) => Ok(table.overflow.clone()),

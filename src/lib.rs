@@ -18,6 +18,8 @@ mod seq_lock;
 mod shares;
 mod sync;
 mod throttle;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod word;
 
 #[cfg(all(test, tidegate_loom))]

@@ -4,6 +4,8 @@
 
 #[path = "keyed/histories.rs"]
 mod histories;
+#[path = "keyed/memory.rs"]
+mod memory;
 #[path = "keyed/room.rs"]
 mod room;
 #[path = "keyed/threads.rs"]
@@ -70,6 +72,8 @@ fn callers_of_one_key_wait_in_order_and_do_not_delay_other_keys() {
 
     clock.advance(SECOND);
     assert_eq!((poll(second.as_mut()), poll(first.as_mut())), (Poll::Pending, Poll::Ready(Ok(()))));
+    // Behind the one that still waits.
+    assert_eq!(users.try_acquire(&1).unwrap_err().retry_after(), Some(2 * SECOND));
     clock.advance(SECOND);
     assert_eq!(poll(second.as_mut()), Poll::Ready(Ok(())));
     // The key goes on as a word, with the same level.

@@ -7,7 +7,7 @@ use core::{
 };
 use std::hash::RandomState;
 
-use super::{Keyed, WhenFull};
+use super::{Keyed, Setup, WhenFull};
 use crate::{
     clock::{Clock, QuantaClock},
     error::QuotaError,
@@ -15,15 +15,6 @@ use crate::{
 };
 
 const DEFAULT_MAX_KEYS: usize = 1_000_000;
-
-pub(super) struct Setup<S, C> {
-    pub(super) quota: Quota,
-    pub(super) max_keys: usize,
-    pub(super) when_full: WhenFull,
-    pub(super) max_waiters: usize,
-    pub(super) hasher: S,
-    pub(super) clock: C,
-}
 
 /// Builds a [`Keyed`].
 ///
@@ -51,8 +42,31 @@ pub struct KeyedBuilder<K, S = RandomState, C = QuantaClock> {
     key: PhantomData<fn(K)>,
 }
 
+impl<K: Hash + Eq + Clone> Keyed<K> {
+    /// A limiter with this quota for each key, a million keys at most.
+    ///
+    /// # Panics
+    /// If [`KeyedBuilder::build`] would fail.
+    ///
+    /// See the example of [`Keyed`].
+    #[track_caller]
+    pub fn new(quota: Quota) -> Self {
+        match Self::builder(quota).build() {
+            Ok(keyed) => keyed,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// With a choice of the most keys and of the policy at that number, the hasher, the clock, and the most waiters of a key.
+    ///
+    /// See the example of [`KeyedBuilder`].
+    pub fn builder(quota: Quota) -> KeyedBuilder<K> {
+        KeyedBuilder::new(quota)
+    }
+}
+
 impl<K> KeyedBuilder<K> {
-    pub(super) fn new(quota: Quota) -> Self {
+    fn new(quota: Quota) -> Self {
         let setup = Setup {
             quota,
             max_keys: DEFAULT_MAX_KEYS,

@@ -264,7 +264,6 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
         K: Clone,
     {
         let now = self.catch_up(at.now_ns);
-        self.sweep_promoted(at);
         let tat = match self.state(at, &is_key, now) {
             State::Absent => self.fresh(now),
             State::Plain(tat) => tat,

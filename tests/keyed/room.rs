@@ -62,6 +62,21 @@ fn a_key_in_use_is_not_evicted() {
 }
 
 #[test]
+fn a_table_of_keys_in_use_has_no_room() {
+    let users = Keyed::<u64>::builder(Quota::per_hour(9)).max_keys(4).build().unwrap();
+    let held: Vec<_> = (0..4).map(|user| users.limiter(&user).unwrap()).collect();
+    assert_eq!(users.try_acquire(&9), Err(Denied::TooManyKeys));
+    for (user, limiter) in (0..4).zip(&held) {
+        limiter.try_acquire_n(8).unwrap();
+        assert_eq!(users.level(&user).available(), 1);
+    }
+    drop(held);
+    // New keys look for keys that are no longer in use.
+    users.try_acquire(&9).unwrap();
+    assert_eq!((users.len(), users.evicted_live()), (4, 1));
+}
+
+#[test]
 fn new_keys_are_refused() {
     let (users, clock) = full(WhenFull::RefuseNew);
     assert_eq!(users.try_acquire(&1_000), Err(Denied::TooManyKeys));

@@ -4,6 +4,7 @@
 pub mod arena;
 pub mod calls;
 pub mod fairness;
+pub mod keyed;
 pub mod machine;
 pub mod ratios;
 pub mod shares;

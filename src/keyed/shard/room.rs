@@ -15,13 +15,14 @@ const LOOKED_AT: usize = 256;
 
 impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     /// Removes a few keys whose buckets are full, and makes room for one more if there are `most` keys.
-    pub(in super::super) fn make_room(
+    pub(in super::super) fn make_room<F: Fn(&K) -> u64>(
         &mut self,
-        now_ns: u64,
+        at: &At<'_, F>,
         most: usize,
         when_full: WhenFull,
     ) -> Result<(), NoRoom> {
-        let now = self.frame.tick(now_ns).unwrap_or(0);
+        self.sweep_promoted(at);
+        let now = self.frame.tick(at.now_ns).unwrap_or(0);
         let full = self.fresh(now);
         for _ in 0..SWEPT.min(self.cells.num_buckets()) {
             self.swept = (self.swept + 1) % self.cells.num_buckets();

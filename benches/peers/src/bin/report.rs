@@ -2,7 +2,7 @@
 
 use tidegate_peers::{
     arena::{self, MEASURED, Plan},
-    fairness, machine, ratios, shares, waiters,
+    fairness, keyed, machine, ratios, shares, waiters,
 };
 
 /// How often the arena measures each cell.
@@ -13,6 +13,7 @@ fn main() {
     let effort = ratios::Effort::default();
     let calls = ratios::run(effort);
     let per_core = shares::run(effort);
+    let keys = keyed::run(effort);
     let fairness = fairness::run();
     let cells = if full { arena::full() } else { arena::short() };
     let arena = arena::run(&Plan { cells, rounds: ROUNDS, measured: MEASURED });
@@ -36,6 +37,9 @@ fn main() {
     println!("### With hogs on half the cores\n");
     println!("{}\n", fairness::EXPLANATION);
     print!("{}", fairness.tables);
+    println!("## A limiter for each key\n");
+    println!("{}\n", keyed::EXPLANATION);
+    print!("{}", keys.tables);
     println!("## Hungry tasks\n");
     println!("{}\n", arena::EXPLANATION);
     println!("Medians of {ROUNDS} rounds of {} s a party.\n", MEASURED.as_secs());
@@ -46,6 +50,7 @@ fn main() {
     println!("## Where tidegate loses\n");
     let mut losses = calls;
     losses.losses.extend(per_core.losses);
+    losses.losses.extend(keys.losses);
     losses.losses.extend(fairness.losses);
     losses.losses.extend(arena.losses);
     losses.losses.extend(waiters.losses);

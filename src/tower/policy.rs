@@ -1,0 +1,242 @@
+//! The policies of a layer: a limit for all requests, or for each key.
+
+use core::{
+    fmt,
+    hash::{BuildHasher, Hash},
+    time::Duration,
+};
+use std::borrow::Cow;
+
+use http::request::Parts;
+
+use super::headers::Told;
+use crate::{
+    all_of::AllOf,
+    clock::Clock,
+    error::Denied,
+    keyed::Keyed,
+    limiter::{Level, RateLimiter},
+    permits::Permits,
+    quota::Quota,
+};
+
+/// What becomes of a request without a key, such as one without the header that names its user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MissingKey {
+    /// The policy does not apply to it.
+    #[default]
+    Admit,
+    /// It is refused.
+    Refuse,
+}
+
+/// What a function for the cost of a request is like.
+type CostFn = dyn Fn(&Parts) -> u64 + Send + Sync;
+
+/// One policy of a [`LimitLayer`](super::LimitLayer): a limit for all requests, or one for each key.
+///
+/// # Examples
+/// ```
+/// use http::request::Parts;
+/// use tidegate::{Keyed, Quota, RateLimiter, tower::{MissingKey, Policy}};
+///
+/// let all = RateLimiter::new(Quota::per_second(1_000));
+/// let users: Keyed<String> = Keyed::new(Quota::per_minute(60));
+/// let user = |request: &Parts| request.headers.get("x-user")?.to_str().ok().map(str::to_owned);
+/// let policies = [
+///     Policy::keyed("user", &users, user).when_missing(MissingKey::Refuse),
+///     // An upload costs as much as ten other requests.
+///     Policy::global("all", &all).with_cost(|request| if request.method == "PUT" { 10 } else { 1 }),
+/// ];
+/// assert_eq!(policies[0].name(), "user");
+/// ```
+pub struct Policy {
+    name: Cow<'static, str>,
+    limit: Box<dyn PolicyLimit>,
+    cost: Option<Box<CostFn>>,
+}
+
+impl Policy {
+    /// One limit for all requests. The name is told to clients, in headers.
+    pub fn global<C: Clock>(name: impl Into<Cow<'static, str>>, limiter: &RateLimiter<C>) -> Self {
+        Self { name: name.into(), limit: Box::new(Global(limiter.clone())), cost: None }
+    }
+
+    /// A limit for each key. `key` finds the key of a request; it must not block. If it panics, the request is refused.
+    pub fn keyed<K, S, C>(
+        name: impl Into<Cow<'static, str>>,
+        keyed: &Keyed<K, S, C>,
+        key: impl Fn(&Parts) -> Option<K> + Send + Sync + 'static,
+    ) -> Self
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        S: BuildHasher + Send + Sync + 'static,
+        C: Clock + Clone,
+    {
+        let limit = ByKey { keyed: keyed.clone(), key, missing: MissingKey::default() };
+        Self { name: name.into(), limit: Box::new(limit), cost: None }
+    }
+
+    /// What becomes of a request without a key: it is admitted by this policy unless set. See the example of [`Policy`].
+    #[must_use]
+    pub fn when_missing(mut self, missing: MissingKey) -> Self {
+        self.limit.set_missing(missing);
+        self
+    }
+
+    /// How many permits a request takes: one unless set. See the example of [`Policy`].
+    #[must_use]
+    pub fn with_cost(mut self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
+        self.cost = Some(Box::new(cost));
+        self
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn cost_of(&self, request: &Parts) -> Permits {
+        self.cost.as_ref().map_or(1, |cost| cost(request)).into()
+    }
+
+    pub(super) fn subject(&self, request: &Parts) -> Found {
+        self.limit.find(request)
+    }
+
+    /// What clients are told of this policy at that level.
+    pub(super) fn told(&self, quota: &Quota, level: Level) -> Told<'_> {
+        let window = quota.interval().checked_mul(u32::try_from(quota.burst()).unwrap_or(u32::MAX));
+        Told {
+            name: &self.name,
+            burst: quota.burst(),
+            window: window.unwrap_or(Duration::MAX),
+            remaining: level.available().max(0).unsigned_abs(),
+            // After this time there is more, so what is left may be used until then.
+            reset: level.time_until_next(),
+        }
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a policy finds in a request.
+pub(super) enum Found {
+    /// The limit of the request, or of its key.
+    Subject(Box<dyn Subject>),
+    Skipped,
+    /// There is no key, and the policy demands one.
+    Missing,
+}
+
+/// The limit of one request.
+pub(super) trait Subject: Send {
+    fn take(&self, n: Permits) -> Result<Level, Denied>;
+    fn give_back(&self, n: Permits);
+    fn level(&self) -> Level;
+    fn quota(&self) -> Quota;
+    /// Adds the limit to others that are waited for.
+    fn join(&self, all: AllOf, n: Permits) -> Result<AllOf, Denied>;
+}
+
+trait PolicyLimit: Send + Sync {
+    fn find(&self, request: &Parts) -> Found;
+    fn set_missing(&mut self, missing: MissingKey);
+}
+
+struct Global<C: Clock>(RateLimiter<C>);
+
+impl<C: Clock> PolicyLimit for Global<C> {
+    fn find(&self, _: &Parts) -> Found {
+        Found::Subject(Box::new(self.0.clone()))
+    }
+
+    fn set_missing(&mut self, _: MissingKey) {}
+}
+
+impl<C: Clock> Subject for RateLimiter<C> {
+    fn take(&self, n: Permits) -> Result<Level, Denied> {
+        self.try_acquire_reporting(n)
+    }
+
+    fn give_back(&self, n: Permits) {
+        let given = self.refund(n);
+        debug_assert!(given.is_ok(), "an amount that was taken");
+    }
+
+    fn level(&self) -> Level {
+        Self::level(self)
+    }
+
+    fn quota(&self) -> Quota {
+        Self::quota(self)
+    }
+
+    fn join(&self, all: AllOf, n: Permits) -> Result<AllOf, Denied> {
+        Ok(all.and(self, n))
+    }
+}
+
+struct ByKey<K, S, C: Clock, F> {
+    keyed: Keyed<K, S, C>,
+    key: F,
+    missing: MissingKey,
+}
+
+impl<K, S, C, F> PolicyLimit for ByKey<K, S, C, F>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+    C: Clock + Clone,
+    F: Fn(&Parts) -> Option<K> + Send + Sync,
+{
+    fn find(&self, request: &Parts) -> Found {
+        match ((self.key)(request), self.missing) {
+            (Some(key), _) => Found::Subject(Box::new(OfKey { keyed: self.keyed.clone(), key })),
+            (None, MissingKey::Admit) => Found::Skipped,
+            (None, MissingKey::Refuse) => Found::Missing,
+        }
+    }
+
+    fn set_missing(&mut self, missing: MissingKey) {
+        self.missing = missing;
+    }
+}
+
+struct OfKey<K, S, C: Clock> {
+    keyed: Keyed<K, S, C>,
+    key: K,
+}
+
+impl<K, S, C> Subject for OfKey<K, S, C>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+    C: Clock + Clone,
+{
+    fn take(&self, n: Permits) -> Result<Level, Denied> {
+        self.keyed.try_acquire_reporting(&self.key, n)
+    }
+
+    fn give_back(&self, n: Permits) {
+        let given = self.keyed.refund(&self.key, n);
+        debug_assert!(given.is_ok(), "an amount that was taken");
+    }
+
+    fn level(&self) -> Level {
+        self.keyed.level(&self.key)
+    }
+
+    fn quota(&self) -> Quota {
+        self.keyed.quota()
+    }
+
+    fn join(&self, all: AllOf, n: Permits) -> Result<AllOf, Denied> {
+        Ok(all.and(&self.keyed.limiter(&self.key)?, n))
+    }
+}

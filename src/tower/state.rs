@@ -1,0 +1,289 @@
+//! The state of a layer, and the decision on a request.
+
+use core::{fmt, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request, response};
+
+use super::{
+    headers::HeaderStyle,
+    policy::{Found, Policy, Subject},
+    refusal::{Reason, Refusal},
+};
+use crate::{
+    all_of::{AcquireAll, AllOf},
+    error::Denied,
+    limiter::Level,
+    permits::Permits,
+    quota::Quota,
+};
+
+/// How many requests a [`LimitLayer`](super::LimitLayer) has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Requests that all policies admitted.
+    pub admitted: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Requests that would have been refused, but for [`shadow`](super::LimitLayer::shadow).
+    pub shadowed: u64,
+    /// Requests to which no policy applied.
+    pub skipped: u64,
+    /// Requests whose permits were given back because of their response.
+    pub refunded: u64,
+}
+
+type Skip = dyn Fn(&request::Parts) -> bool + Send + Sync;
+type RefundIf = dyn Fn(&response::Parts) -> bool + Send + Sync;
+type OnRefusal<B> = dyn Fn(&Refusal<'_>, &request::Parts) -> Response<B> + Send + Sync;
+
+pub(super) struct State<B> {
+    pub(super) policies: Vec<Policy>,
+    pub(super) max_wait: Option<Duration>,
+    pub(super) style: HeaderStyle,
+    pub(super) is_shadow: bool,
+    pub(super) skip: Option<Box<Skip>>,
+    pub(super) refund_if: Option<Box<RefundIf>>,
+    pub(super) on_refusal: Option<Box<OnRefusal<B>>>,
+    admitted: AtomicU64,
+    refused: AtomicU64,
+    shadowed: AtomicU64,
+    skipped: AtomicU64,
+    refunded: AtomicU64,
+}
+
+impl<B> Default for State<B> {
+    fn default() -> Self {
+        Self {
+            policies: Vec::new(),
+            max_wait: None,
+            style: HeaderStyle::default(),
+            is_shadow: false,
+            skip: None,
+            refund_if: None,
+            on_refusal: None,
+            admitted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            shadowed: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            refunded: AtomicU64::new(0),
+        }
+    }
+}
+
+/// The limit of a request by one policy, and what the request takes of it.
+pub(super) struct Part {
+    policy: usize,
+    subject: Box<dyn Subject>,
+    cost: Permits,
+}
+
+/// What clients are told of one policy.
+#[derive(Clone, Copy)]
+struct Seen {
+    policy: usize,
+    quota: Quota,
+    level: Level,
+}
+
+/// A request on its way through the inner service.
+#[derive(Default)]
+pub(super) struct Taken {
+    parts: Vec<Part>,
+    seen: Vec<Seen>,
+}
+
+/// The decision on a request.
+pub(super) enum Decision {
+    Admit(Taken),
+    Wait(Waiting),
+    Refuse(Refused),
+}
+
+pub(super) struct Waiting {
+    pub(super) all: AcquireAll,
+    parts: Vec<Part>,
+}
+
+pub(super) struct Refused {
+    policy: usize,
+    reason: Reason,
+    seen: Vec<Seen>,
+}
+
+fn count(counter: &AtomicU64) {
+    // Relaxed: a number for reports.
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl<B> State<B> {
+    pub(super) fn counts(&self) -> Counts {
+        // Relaxed: as in `count`.
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            admitted: read(&self.admitted),
+            refused: read(&self.refused),
+            shadowed: read(&self.shadowed),
+            skipped: read(&self.skipped),
+            refunded: read(&self.refunded),
+        }
+    }
+
+    /// Takes the permits of all policies, or decides that the request has to wait or is refused.
+    pub(super) fn decide(&self, request: &request::Parts) -> Decision {
+        let parts = match self.parts(request) {
+            Ok(parts) => parts,
+            Err((policy, reason)) => return self.refused(policy, reason, &[]),
+        };
+        if parts.is_empty() {
+            count(&self.skipped);
+            return Decision::Admit(Taken::default());
+        }
+        let mut seen = Vec::with_capacity(parts.len());
+        for (i, part) in parts.iter().enumerate() {
+            match part.subject.take(part.cost) {
+                Ok(level) => seen.push(part.seen(level)),
+                Err(denied) => {
+                    parts[..i].iter().for_each(Part::give_back);
+                    return match (self.max_wait, denied) {
+                        (Some(max_wait), Denied::NotYet(_)) if !self.is_shadow => self.wait(parts, max_wait),
+                        _ => self.refused(part.policy, Reason::Denied(denied), &parts),
+                    };
+                }
+            }
+        }
+        count(&self.admitted);
+        Decision::Admit(Taken { parts, seen })
+    }
+
+    /// The limits that apply to a request. The error is the policy that refuses it without one.
+    fn parts(&self, request: &request::Parts) -> Result<Vec<Part>, (usize, Reason)> {
+        let mut parts = Vec::with_capacity(self.policies.len());
+        for (i, policy) in self.policies.iter().enumerate() {
+            let found = || {
+                if i == 0 && self.skip.as_ref().is_some_and(|skip| skip(request)) {
+                    return None;
+                }
+                Some((policy.subject(request), policy.cost_of(request)))
+            };
+            // Unwind safe: nothing of ours is changed in there.
+            match catch_unwind(AssertUnwindSafe(found)) {
+                Ok(Some((Found::Subject(subject), cost))) => parts.push(Part { policy: i, subject, cost }),
+                Ok(Some((Found::Skipped, _))) => {}
+                Ok(Some((Found::Missing, _))) => return Err((i, Reason::MissingKey)),
+                Ok(None) => break,
+                Err(_) => return Err((i, Reason::Panicked)),
+            }
+        }
+        Ok(parts)
+    }
+
+    fn wait(&self, parts: Vec<Part>, max_wait: Duration) -> Decision {
+        let mut all = AllOf::new();
+        for part in &parts {
+            match part.subject.join(all, part.cost) {
+                Ok(joined) => all = joined,
+                Err(denied) => return self.refused(part.policy, Reason::Denied(denied), &parts),
+            }
+        }
+        Decision::Wait(Waiting { all: all.acquire_within(max_wait), parts })
+    }
+
+    /// The decision after a wait.
+    pub(super) fn decide_after(&self, waiting: Waiting, granted: Result<(), (usize, Denied)>) -> Decision {
+        match granted {
+            Ok(()) => {
+                count(&self.admitted);
+                let seen = waiting.parts.iter().map(|part| part.seen(part.subject.level())).collect();
+                Decision::Admit(Taken { parts: waiting.parts, seen })
+            }
+            Err((i, denied)) => {
+                let policy = waiting.parts.get(i).map_or(0, |part| part.policy);
+                self.refused(policy, Reason::Denied(denied), &waiting.parts)
+            }
+        }
+    }
+
+    fn refused(&self, policy: usize, reason: Reason, parts: &[Part]) -> Decision {
+        let seen = parts.iter().map(|part| part.seen(part.subject.level())).collect();
+        if self.is_shadow {
+            count(&self.shadowed);
+            return Decision::Admit(Taken { parts: Vec::new(), seen });
+        }
+        count(&self.refused);
+        Decision::Refuse(Refused { policy, reason, seen })
+    }
+
+    /// The response to a refused request.
+    pub(super) fn respond(&self, refused: &Refused, request: &request::Parts) -> Response<B>
+    where
+        B: Default,
+    {
+        let name = self.policies.get(refused.policy).map_or("", |policy| policy.name());
+        let refusal = Refusal { policy: name, reason: refused.reason };
+        let mut response = match &self.on_refusal {
+            Some(respond) => respond(&refusal, request),
+            None => default_response(&refusal, request),
+        };
+        self.write(response.headers_mut(), &refused.seen, refusal.retry_after());
+        response
+    }
+
+    /// Ends an admitted request: gives its permits back if its response says so, and adds the headers.
+    pub(super) fn finish(&self, taken: &Taken, response: Response<B>) -> Response<B> {
+        let (mut head, body) = response.into_parts();
+        if !taken.parts.is_empty() && self.refund_if.as_ref().is_some_and(|refund_if| refund_if(&head)) {
+            taken.parts.iter().for_each(Part::give_back);
+            count(&self.refunded);
+        }
+        self.write(&mut head.headers, &taken.seen, None);
+        Response::from_parts(head, body)
+    }
+
+    fn write(&self, headers: &mut HeaderMap, seen: &[Seen], retry_after: Option<Duration>) {
+        let told = seen.iter().map(|seen| self.policies[seen.policy].told(&seen.quota, seen.level));
+        let told: Vec<_> = told.collect();
+        self.style.write(headers, &told, retry_after);
+    }
+}
+
+impl Part {
+    fn give_back(&self) {
+        self.subject.give_back(self.cost);
+    }
+
+    fn seen(&self, level: Level) -> Seen {
+        Seen { policy: self.policy, quota: self.subject.quota(), level }
+    }
+}
+
+fn default_response<B: Default>(refusal: &Refusal<'_>, request: &request::Parts) -> Response<B> {
+    let mut response = Response::new(B::default());
+    let content_type = request.headers.get(header::CONTENT_TYPE);
+    let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    if is_grpc {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        // RESOURCE_EXHAUSTED
+        headers.insert("grpc-status", HeaderValue::from_static("8"));
+        headers.insert("grpc-message", HeaderValue::from_static("rate limited"));
+        return response;
+    }
+    *response.status_mut() = match refusal.reason {
+        Reason::Denied(Denied::Closed | Denied::TooManyKeys) => StatusCode::SERVICE_UNAVAILABLE,
+        Reason::Denied(_) => StatusCode::TOO_MANY_REQUESTS,
+        Reason::MissingKey => StatusCode::BAD_REQUEST,
+        Reason::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    response
+}
+
+impl<B> fmt::Debug for State<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("policies", &self.policies).finish_non_exhaustive()
+    }
+}
