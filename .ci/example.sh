@@ -10,3 +10,8 @@ for example in examples/*.rs examples/*/main.rs; do
     echo "== $name"
     timeout 120 cargo run --quiet --release --all-features --example "$name"
 done
+# Examples and tests with packages that need a newer Rust than the crate.
+echo "== tonic"
+export CARGO_TARGET_DIR=$base/interop
+timeout 120 cargo run --quiet --release --manifest-path interop/tonic/Cargo.toml
+timeout 300 cargo test --quiet --release --manifest-path interop/tonic/Cargo.toml

@@ -50,7 +50,8 @@ use crate::{
 /// for such keys. Watch [`evicted_live`](Self::evicted_live): it grows when somebody sends more keys than there is room for.
 ///
 /// # Panics
-/// A panic of the key's `Hash`, `Eq` or `Clone`, or of the clock, reaches the caller. The table can be used afterwards.
+/// A panic of the key's `Hash`, `Eq` or `Clone`, or of the clock, reaches the caller. The table can be used afterwards. None of
+/// them, nor the key's `Drop`, may call the table: it holds a lock meanwhile.
 ///
 /// # Examples
 /// ```
@@ -90,6 +91,13 @@ struct Setup<S, C> {
     max_waiters: usize,
     hasher: S,
     clock: C,
+}
+
+/// What became of a call for a key.
+enum Looked<C: Clock> {
+    Taken(LevelAt),
+    /// The key has a limiter of its own, or shares that of all new keys. Nothing was taken.
+    Limiter(RateLimiter<C>),
 }
 
 /// A key, or what a key can be borrowed as, such as `str` for `String`. It is implemented for all of them.
@@ -148,16 +156,41 @@ where
 
     /// Takes permits of a key.
     fn take<Q: Lookup<K> + ?Sized>(&self, key: &Q, permits: Permits) -> Result<LevelAt, Denied> {
+        match self.look(key, permits)? {
+            Looked::Taken(level) => Ok(level),
+            Looked::Limiter(limiter) => limiter.driver().try_take_reporting(permits),
+        }
+    }
+
+    /// As [`take`](Self::take), for a caller that waits if it is refused: it may use the credit of a late timer.
+    #[cfg(feature = "tower")]
+    pub(crate) fn take_to_wait<Q: Lookup<K> + ?Sized>(
+        &self,
+        key: &Q,
+        permits: Permits,
+    ) -> Result<Level, Denied> {
+        match self.look(key, permits)? {
+            Looked::Taken(level) => Ok(Level::new(level)),
+            Looked::Limiter(limiter) => limiter.take_to_wait(permits),
+        }
+    }
+
+    /// Takes permits of a key, unless it has a limiter of its own.
+    fn look<Q: Lookup<K> + ?Sized>(&self, key: &Q, permits: Permits) -> Result<Looked<C>, Denied> {
         let table = &*self.table;
         let hash = table.hasher.hash_one(key);
-        let is_key = |known: &K| key.is(known);
         let now_ns = table.clock.now();
-        let seen = self.shard(hash).read().take(hash, is_key, permits, now_ns);
-        match seen {
-            Seen::Admitted(level) => Ok(level),
-            Seen::Refused(denied) => Err(denied),
-            Seen::Promoted(limiter) => limiter.driver().try_take_reporting(permits),
+        let seen = self.shard(hash).read().take(hash, |known| key.is(known), permits, now_ns);
+        let seen = match seen {
             Seen::Unknown => self.take_or_add(hash, key, permits),
+            seen => Ok(seen),
+        };
+        match seen {
+            Ok(Seen::Admitted(level)) => Ok(Looked::Taken(level)),
+            Ok(Seen::Refused(denied)) => Err(denied),
+            Ok(Seen::Promoted(limiter)) => Ok(Looked::Limiter(limiter)),
+            Err(NoRoom::Overflow) => Ok(Looked::Limiter(table.overflow.clone())),
+            Ok(Seen::Unknown) | Err(NoRoom::Refused) => Err(Denied::TooManyKeys),
         }
     }
 
@@ -167,22 +200,13 @@ where
         hash: u64,
         key: &Q,
         permits: Permits,
-    ) -> Result<LevelAt, Denied> {
+    ) -> Result<Seen<C>, NoRoom> {
         let table = &*self.table;
         let hasher = |key: &K| table.hasher.hash_one(key);
-        let seen = {
-            let mut shard = self.shard(hash).write();
-            // Under the lock: see the invariants of `shard`.
-            let at = At { hash, now_ns: table.clock.now(), hasher: &hasher };
-            shard.take_or_add(&at, |known| key.is(known), permits, |shard| self.room(shard, &at, key))
-        };
-        match seen {
-            Ok(Seen::Admitted(level)) => Ok(level),
-            Ok(Seen::Refused(denied)) => Err(denied),
-            Ok(Seen::Promoted(limiter)) => limiter.driver().try_take_reporting(permits),
-            Err(NoRoom::Overflow) => table.overflow.driver().try_take_reporting(permits),
-            Ok(Seen::Unknown) | Err(NoRoom::Refused) => Err(Denied::TooManyKeys),
-        }
+        let mut shard = self.shard(hash).write();
+        // Under the lock: see the invariants of `shard`.
+        let at = At { hash, now_ns: table.clock.now(), hasher: &hasher };
+        shard.take_or_add(&at, |known| key.is(known), permits, |shard| self.room(shard, &at, key))
     }
 
     fn room<Q: Lookup<K> + ?Sized, F: Fn(&K) -> u64>(
@@ -247,6 +271,8 @@ where
     pub fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         let scale = scale_of(&quota)?;
         let _change = self.table.change.lock();
+        // First, since it may fail: the shared bucket may be in a deep debt.
+        self.table.overflow.set_quota(quota)?;
         for shard in &self.table.shards {
             let follow = {
                 let mut shard = shard.write();
@@ -258,7 +284,7 @@ where
                 let _ = limiter.set_quota_with(quota, if is_full { Inherit::Reset } else { Inherit::AsIs });
             }
         }
-        self.table.overflow.set_quota(quota)
+        Ok(())
     }
 
     /// The quota of all keys but those with a quota of their own. See the example of [`set_quota`](Self::set_quota).
@@ -271,14 +297,32 @@ where
     pub fn level<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Level {
         let hash = self.table.hasher.hash_one(key);
         let is_key = |known: &K| key.is(known);
-        let shard = self.shard(hash).read();
-        let now_ns = self.table.clock.now();
+        let mut shard = self.shard(hash).read();
+        let mut now_ns = self.table.clock.now();
+        if !shard.is_current(now_ns) {
+            drop(shard);
+            self.shard(hash).write().catch_up(now_ns);
+            shard = self.shard(hash).read();
+            now_ns = self.table.clock.now();
+        }
+        if self.is_overflow(&shard, hash, is_key) {
+            // Without the lock: a report may wake waiters.
+            drop(shard);
+            return self.table.overflow.level();
+        }
         if let Some(level) = shard.level(hash, is_key, now_ns) {
             return Level::new(level);
         }
         let limiter = shard.limiter(hash, is_key).cloned();
         drop(shard);
         limiter.map_or_else(|| self.table.overflow.level(), |limiter| limiter.level())
+    }
+
+    /// Whether calls of this key take from the bucket that new keys share.
+    fn is_overflow(&self, shard: &Shard<K, C>, hash: u64, is_key: impl Fn(&K) -> bool) -> bool {
+        self.table.when_full == WhenFull::ShareOverflow
+            && shard.len() >= self.table.max_keys_of_shard
+            && !shard.has(hash, is_key)
     }
 }
 
@@ -292,11 +336,12 @@ fn scale_of(quota: &Quota) -> Result<Scale, QuotaError> {
 
 /// How many shards: enough that threads seldom meet, and that the table of one grows in well under a millisecond.
 fn shards_for(max_keys: usize) -> usize {
-    const MOST_KEYS: usize = 8_192;
-    const LEAST_KEYS: usize = 256;
+    const MOST_KEYS: usize = 4_096;
+    const LEAST_KEYS: usize = 1_024;
+    const MOST_SHARDS: usize = 1 << 16;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let wanted = (4 * cores).max(max_keys / MOST_KEYS);
-    wanted.min(max_keys / LEAST_KEYS).max(1).next_power_of_two()
+    let wanted = (16 * cores).max(max_keys / MOST_KEYS);
+    wanted.min(max_keys / LEAST_KEYS).clamp(1, MOST_SHARDS).next_power_of_two()
 }
 
 impl<K, S, C: Clock> Clone for Keyed<K, S, C> {

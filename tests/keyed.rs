@@ -188,3 +188,68 @@ fn a_quota_that_cannot_be_is_an_error() {
     assert_eq!(users.quota(), Quota::per_second(10));
     assert!(users.try_acquire_n(&1, -1).is_err() && users.refund(&1, f64::NAN).is_err());
 }
+
+/// A key that panics when it is cloned or compared, as often as it is told to.
+struct Fragile(u64);
+
+thread_local!(static FUSE: std::cell::Cell<u32> = const { std::cell::Cell::new(u32::MAX) });
+
+fn burn() {
+    let left = FUSE.get().wrapping_sub(1);
+    FUSE.set(left);
+    assert_ne!(left, 0, "a key that panics");
+}
+
+impl Clone for Fragile {
+    fn clone(&self) -> Self {
+        burn();
+        Self(self.0)
+    }
+}
+
+impl PartialEq for Fragile {
+    fn eq(&self, other: &Self) -> bool {
+        burn();
+        self.0 == other.0
+    }
+}
+
+impl Eq for Fragile {}
+
+impl std::hash::Hash for Fragile {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        burn();
+        self.0.hash(state);
+    }
+}
+
+/// Wherever a key panics, no key is lost to its users.
+#[test]
+fn a_key_that_panics_breaks_nothing() {
+    for fuse in 1..60 {
+        FUSE.set(u32::MAX);
+        let users: Keyed<Fragile> = Keyed::new(Quota::per_hour(10));
+        (0..5).for_each(|key| users.try_acquire(&Fragile(key)).unwrap());
+        FUSE.set(fuse);
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for key in 0..8 {
+                drop(users.limiter(&Fragile(key)));
+                let _ = users.try_acquire(&Fragile(key));
+                let _held = users.limiter(&Fragile(key));
+                users.retain(|_, _| true);
+            }
+        }));
+        FUSE.set(u32::MAX);
+        for key in 0..8 {
+            let key = Fragile(key);
+            let limiter = users.limiter(&key).unwrap();
+            let level = limiter.available();
+            assert!((7..=10).contains(&level), "{level} with fuse {fuse}");
+            limiter.try_acquire().unwrap();
+            assert_eq!(users.level(&key).available(), level - 1);
+            drop(limiter);
+            users.try_acquire(&key).unwrap();
+            assert_eq!(users.level(&key).available(), level - 2);
+        }
+    }
+}

@@ -153,6 +153,30 @@ fn a_key_function_that_panics_denies_that_request_alone() {
     assert_eq!(limiter.available(), 9, "nothing was taken for the other");
 }
 
+/// A key that panics when it is hashed.
+#[derive(Clone, PartialEq, Eq)]
+struct Fragile;
+
+impl std::hash::Hash for Fragile {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {
+        panic!("a key that cannot be hashed");
+    }
+}
+
+#[test]
+fn other_functions_that_panic_lose_no_permits_and_no_response() {
+    let (limiter, clock) = limiter("10/s");
+    let keys = Keyed::builder(Quota::per_second(5)).clock(clock).build().unwrap();
+    let layer = LimitLayer::new().policy(Policy::global("all", &limiter)).policy(Policy::keyed(
+        "key",
+        &keys,
+        |_: &Parts| Some(Fragile),
+    ));
+    assert_eq!((rig(&layer).status("/", None), limiter.available(), layer.counts().refused), (500, 10, 1));
+    let layer = LimitLayer::new().policy(Policy::global("all", &limiter)).refund_if(|_| panic!("no refund"));
+    assert_eq!((rig(&layer).status("/", None), limiter.available()), (200, 9));
+}
+
 #[test]
 fn what_other_policies_took_goes_back_and_the_refusing_one_is_named() {
     let (all, clock) = limiter("3/s");
@@ -236,6 +260,13 @@ fn grpc_is_told_in_its_own_way() {
     assert_eq!(response.headers()["grpc-status"], "8");
     assert_eq!(response.headers()["content-type"], "application/grpc");
     assert_eq!(response.headers()["retry-after"], "3600");
+    // gRPC-Web has another form, and is answered as other requests are.
+    let upper = Request::post("/").header("content-type", "Application/GRPC").body(String::new()).unwrap();
+    assert_eq!(rig.send(upper).headers()["grpc-status"], "8");
+    let web = Request::post("/").header("content-type", "application/grpc-web").body(String::new()).unwrap();
+    assert_eq!(rig.send(web).status(), 429);
+    limiter.close();
+    assert_eq!(call().headers()["grpc-status"], "14");
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl<K> KeyedBuilder<K> {
 }
 
 impl<K, S, C> KeyedBuilder<K, S, C> {
-    /// The most keys at a time; a million unless set. The table grows as keys come. It may be full with a few hundredths
+    /// The most keys at a time; a million unless set. The table grows as keys come. It may be full with a tenth
     /// less, for its parts do not fill evenly. See the example of [`KeyedBuilder`].
     pub const fn max_keys(mut self, most: usize) -> Self {
         self.setup.max_keys = most;

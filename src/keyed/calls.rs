@@ -5,11 +5,11 @@ use core::{
     time::Duration,
 };
 
-use super::{Keyed, Lookup};
+use super::{Keyed, Looked, Lookup, shard::At};
 use crate::{
     clock::Clock,
     error::{Denied, NotYet},
-    limiter::Level,
+    limiter::{Level, RateLimiter},
     permits::{Amount, InvalidPermits, Permits},
 };
 
@@ -79,10 +79,13 @@ where
         let hash = self.table.hasher.hash_one(key);
         let is_key = |known: &K| key.is(known);
         let shard = self.shard(hash).read();
-        if shard.refund(hash, is_key, permits, self.table.clock.now()) {
-            return Ok(());
-        }
-        let limiter = shard.limiter(hash, is_key).cloned();
+        let limiter = if self.is_overflow(&shard, hash, is_key) {
+            Some(self.table.overflow.clone())
+        } else if shard.refund(hash, is_key, permits, self.table.clock.now()) {
+            None
+        } else {
+            shard.limiter(hash, is_key).cloned()
+        };
         // Without the lock: it may wake waiters.
         drop(shard);
         limiter.map_or(Ok(()), |limiter| limiter.refund(permits))
@@ -114,9 +117,9 @@ where
     /// As [`acquire`](Self::acquire) and [`RateLimiter::acquire_n`](crate::RateLimiter::acquire_n).
     pub async fn acquire_n<Q: Lookup<K> + ?Sized>(&self, key: &Q, n: impl Amount) -> Result<(), Denied> {
         let permits = n.permits()?;
-        match self.take(key, permits) {
-            Err(Denied::NotYet(_)) => Ok(self.limiter(key)?.acquire_n_owned(permits).await?),
-            taken => taken.map(drop),
+        match self.waiting(key, permits, Duration::MAX)? {
+            Some(limiter) => Ok(limiter.acquire_n_owned(permits).await?),
+            None => Ok(()),
         }
     }
 
@@ -142,9 +145,9 @@ where
         max_wait: Duration,
     ) -> Result<(), Denied> {
         let permits = n.permits()?;
-        match self.take_within(key, permits, max_wait) {
-            Some(taken) => taken,
-            None => self.limiter(key)?.acquire_within_owned(permits, max_wait).await,
+        match self.waiting(key, permits, max_wait)? {
+            Some(limiter) => limiter.acquire_within_owned(permits, max_wait).await,
+            None => Ok(()),
         }
     }
 
@@ -159,9 +162,9 @@ where
     #[track_caller]
     pub fn blocking_acquire_n<Q: Lookup<K> + ?Sized>(&self, key: &Q, n: impl Amount) -> Result<(), Denied> {
         let permits = n.permits()?;
-        match self.take(key, permits) {
-            Err(Denied::NotYet(_)) => Ok(self.limiter(key)?.blocking_acquire_n(permits)?),
-            taken => taken.map(drop),
+        match self.waiting(key, permits, Duration::MAX)? {
+            Some(limiter) => Ok(limiter.blocking_acquire_n(permits)?),
+            None => Ok(()),
         }
     }
 
@@ -188,25 +191,27 @@ where
         max_wait: Duration,
     ) -> Result<(), Denied> {
         let permits = n.permits()?;
-        match self.take_within(key, permits, max_wait) {
-            Some(taken) => taken,
-            None => self.limiter(key)?.blocking_acquire_within(permits, max_wait),
+        match self.waiting(key, permits, max_wait)? {
+            Some(limiter) => limiter.blocking_acquire_within(permits, max_wait),
+            None => Ok(()),
         }
     }
 
-    /// Takes the permits, or refuses a wait that is too long. `None`: the caller has to wait.
-    fn take_within<Q: Lookup<K> + ?Sized>(
+    /// Takes the permits, or refuses a wait that is too long, or returns the limiter on which the caller has to wait.
+    fn waiting<Q: Lookup<K> + ?Sized>(
         &self,
         key: &Q,
         permits: Permits,
         max_wait: Duration,
-    ) -> Option<Result<(), Denied>> {
-        match self.take(key, permits) {
-            Err(Denied::NotYet(not_yet)) => {
-                let late = not_yet.retry_after().checked_sub(max_wait).filter(|late| !late.is_zero())?;
-                Some(Err(NotYet::after(late).into()))
-            }
-            taken => Some(taken.map(drop)),
+    ) -> Result<Option<RateLimiter<C>>, Denied> {
+        match self.look(key, permits) {
+            Ok(Looked::Taken(_)) => Ok(None),
+            Ok(Looked::Limiter(limiter)) => Ok(Some(limiter)),
+            Err(Denied::NotYet(not_yet)) => match not_yet.retry_after().checked_sub(max_wait) {
+                Some(late) if !late.is_zero() => Err(NotYet::after(late).into()),
+                _ => self.limiter(key).map(Some),
+            },
+            Err(denied) => Err(denied),
         }
     }
 
@@ -267,8 +272,9 @@ where
     pub fn retain(&self, mut keep: impl FnMut(&K, Level) -> bool) {
         for shard in &self.table.shards {
             let mut shard = shard.write();
-            let now_ns = self.table.clock.now();
-            shard.retain(now_ns, |key, level| keep(key, Level::new(level)));
+            let hasher = |key: &K| self.table.hasher.hash_one(key);
+            let at = At { hash: 0, now_ns: self.table.clock.now(), hasher: &hasher };
+            shard.retain(&at, |key, level| keep(key, Level::new(level)));
         }
     }
 }

@@ -176,12 +176,23 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
         }
     }
 
+    pub(super) fn has(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> bool {
+        self.find(hash, is_key).is_some()
+    }
+
+    /// Whether the frame has a tick for a clock reading.
+    pub(super) const fn is_current(&self, now_ns: u64) -> bool {
+        self.frame.tick(now_ns).is_some()
+    }
+
     /// The level of a key without a limiter of its own; `None` if it has one.
     pub(super) fn level(&self, hash: u64, is_key: impl Fn(&K) -> bool, now_ns: u64) -> Option<LevelAt> {
         let now = self.frame.tick(now_ns)?;
         // Relaxed: as in `take`.
         let tat = self.find(hash, is_key).map_or(now, |word| word.load(Ordering::Relaxed));
-        (tat != PROMOTED).then(|| self.level_at(tat.max(self.fresh(now)), now, now_ns))
+        // After a step back of the clock the bucket is empty at most.
+        let tat_now = || tat.clamp(self.fresh(now), now + self.frame.scale().limit);
+        (tat != PROMOTED).then(|| self.level_at(tat_now(), now, now_ns))
     }
 
     /// Lowers the TAT of a key. Whether that was possible: not for a promoted key.
@@ -272,16 +283,13 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
                 None => unreachable!("a promoted key has a limiter"),
             },
         };
-        let known = self.cells.find_mut(at.hash, |cell| is_key(&cell.key)).map(|cell| {
-            *cell.word.get_mut() = PROMOTED;
-            cell.key.clone()
-        });
-        let key = if let Some(key) = known {
-            key
-        } else {
+        // All that may panic comes before the word is marked.
+        if self.find(at.hash, &is_key).is_none() {
             let key = add(self)?;
-            self.insert(at, key.clone(), PROMOTED);
-            key
+            self.insert(at, key, tat);
+        }
+        let Some(cell) = self.cells.find_bucket_index(at.hash, |cell| is_key(&cell.key)) else {
+            unreachable!("it is in the table")
         };
         let missing = tat.saturating_sub(now);
         let driver = Driver::with_missing(self.quota, *self.frame.scale(), clock.clone(), at.now_ns, missing);
@@ -294,7 +302,12 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
             limiter.set_max_waiters(max_waiters);
         }
         let hasher = at.hasher;
-        self.promoted.insert_unique(at.hash, (key, limiter.clone()), |(key, _)| hasher(key));
+        if let Some(key) = self.cells.get_bucket(cell).map(|cell| cell.key.clone()) {
+            self.promoted.insert_unique(at.hash, (key, limiter.clone()), |(key, _)| hasher(key));
+        }
+        if let Some(cell) = self.cells.get_bucket_mut(cell) {
+            *cell.word.get_mut() = PROMOTED;
+        }
         Ok(limiter)
     }
 
@@ -324,30 +337,38 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
 
     /// The TAT of a promoted key that no longer needs its limiter.
     fn demote(&mut self, hash: u64, is_key: &impl Fn(&K) -> bool) -> Option<u64> {
-        let (quota, frame) = (self.quota(), self.frame);
-        let Ok(entry) = self.promoted.find_entry(hash, |(key, _)| is_key(key)) else { return None };
-        let tat = unused(&entry.get().1, quota, &frame)?;
-        let ((key, limiter), _) = entry.remove();
-        if let Some(cell) = self.cells.find_mut(hash, |cell| cell.key == key) {
+        let promoted = self.promoted.find_bucket_index(hash, |(key, _)| is_key(key))?;
+        let cell = self.cells.find_bucket_index(hash, |cell| is_key(&cell.key))?;
+        self.demote_at(promoted, Some(cell))
+    }
+
+    /// As [`demote`](Self::demote), by places in the tables. All that may panic comes before the first change.
+    fn demote_at(&mut self, promoted: usize, cell: Option<usize>) -> Option<u64> {
+        let limiter = &self.promoted.get_bucket(promoted)?.1;
+        let tat = unused(limiter, self.quota(), &self.frame)?;
+        if let Some(cell) = cell.and_then(|cell| self.cells.get_bucket_mut(cell)) {
             *cell.word.get_mut() = tat;
         }
-        drop(limiter);
+        if let Ok(entry) = self.promoted.get_bucket_entry(promoted) {
+            entry.remove();
+        }
         Some(tat)
     }
 
     /// Begins a new frame if this one has no tick for the reading.
-    fn catch_up(&mut self, now_ns: u64) -> u64 {
+    pub(super) fn catch_up(&mut self, now_ns: u64) -> u64 {
         if let Some(now) = self.frame.tick(now_ns) {
             return now;
         }
         let old = self.frame;
         let (frame, now) = Frame::first(*old.scale(), now_ns);
         let old_now = old.wide_tick(now_ns);
+        let before_origin = u128::from(old.before_origin(now_ns));
         let limit = frame.scale().limit;
         self.frame = frame;
         self.convert(|tat| {
             // A reading before the origin is a step back, by which a bucket counts as empty at most.
-            let ahead = u128::from(tat).saturating_sub(old_now).min(u128::from(limit));
+            let ahead = (u128::from(tat).saturating_sub(old_now) + before_origin).min(u128::from(limit));
             now + ahead as u64
         });
         now
@@ -401,13 +422,15 @@ fn is_in_use<C: Clock>(limiter: &RateLimiter<C>) -> bool {
     Arc::strong_count(limiter.driver()) > 1
 }
 
-/// The TAT of a key that no longer needs its limiter: without a handle or waiter, a pause, a debt, or a quota of its own.
+/// The TAT of a key that no longer needs its limiter: without a handle or waiter, the credit of a late timer, a pause, a debt,
+/// or a quota of its own.
 fn unused<C: Clock>(limiter: &RateLimiter<C>, quota: Quota, frame: &Frame) -> Option<u64> {
     if is_in_use(limiter) {
         return None;
     }
     let (own, Missing { ticks, paused_ns, .. }, now_ns) = limiter.driver().save();
-    let is_plain = own == quota && paused_ns == 0 && ticks <= frame.scale().limit;
+    let has_credit = limiter.driver().has_credit(now_ns);
+    let is_plain = own == quota && paused_ns == 0 && ticks <= frame.scale().limit && !has_credit;
     Some(frame.tick(now_ns)? + ticks).filter(|_| is_plain)
 }
 

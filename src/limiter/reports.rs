@@ -18,6 +18,17 @@ impl<C: Clock> RateLimiter<C> {
         self.driver.try_take_reporting(n.permits()?).map(Level::new)
     }
 
+    /// As [`try_acquire_reporting`](Self::try_acquire_reporting), for a caller that waits if it is refused: it may use the
+    /// credit of a late timer.
+    #[cfg(feature = "tower")]
+    pub(crate) fn take_to_wait(&self, permits: crate::Permits) -> Result<Level, Denied> {
+        let (meter, now_ns) = (self.driver.meter(), self.driver.clock().now());
+        if !meter.is_owned_beyond_a_step() && meter.take_as_waiter(permits, now_ns) {
+            return Ok(self.level());
+        }
+        self.try_acquire_reporting(permits)
+    }
+
     /// The level now. Takes nothing. See the example of [`Level`].
     pub fn level(&self) -> Level {
         Level::new(self.driver.level())

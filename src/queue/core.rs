@@ -256,6 +256,12 @@ impl Core {
         self.list.len()
     }
 
+    /// Whether a waiter may be dated before now, at that reading.
+    #[cfg(feature = "keyed")]
+    pub(super) const fn has_credit(&self, now_ns: u64) -> bool {
+        now_ns < self.credit_until_ns
+    }
+
     pub(super) const fn max_waiters(&self) -> usize {
         self.max_waiters
     }

@@ -27,6 +27,14 @@ impl<C: Clock + ?Sized> Driver<C> {
     }
 }
 
+#[cfg(feature = "keyed")]
+impl<C: Clock + ?Sized> Driver<C> {
+    /// Whether the queue has drained at a late timer, so that the next waiter may be dated before now.
+    pub(crate) fn has_credit(&self, now_ns: u64) -> bool {
+        self.without_clock(|core| core.has_credit(now_ns))
+    }
+}
+
 impl<C: Clock> Driver<C> {
     /// A driver with the level that a saved one has after `elapsed_ns`.
     pub(crate) fn restored(

@@ -68,6 +68,11 @@ pub(super) struct Told<'a> {
 }
 
 impl HeaderStyle {
+    /// Whether it tells the levels of limits.
+    pub(super) const fn tells_levels(self) -> bool {
+        !matches!(self, Self::RetryAfter)
+    }
+
     /// Adds the headers of this style, and `Retry-After` if there is a time. Without limits to tell, only the latter.
     pub(super) fn write(self, headers: &mut HeaderMap, told: &[Told<'_>], retry_after: Option<Duration>) {
         match self {

@@ -22,9 +22,9 @@ use super::{
 ///
 /// # Responses
 /// A refused request gets 429 with `Retry-After`, in whole seconds, rounded up, and an empty body. For gRPC (a content type
-/// of `application/grpc`) it is status 8, `RESOURCE_EXHAUSTED`, in the headers of a response with 200. 503 says that the limiter is
-/// closed or has no room for a new key, and 400 that a key is missing that the policy demands. [`on_refusal`](Self::on_refusal)
-/// replaces all of that.
+/// of `application/grpc`) it is status 8, `RESOURCE_EXHAUSTED`, in the headers of a response with 200. 503 (gRPC: 14) says that
+/// the limiter is closed or has no room for a new key, 400 (3) that a key is missing that the policy demands, and 500 (13) that a
+/// function of the policy panicked. [`on_refusal`](Self::on_refusal) replaces all of that.
 ///
 /// # Fairness and cancel safety
 /// As [`RateLimiter::try_acquire`](crate::RateLimiter::try_acquire), or with [`wait_up_to`](Self::wait_up_to) as
@@ -62,7 +62,9 @@ impl<B> LimitLayer<B> {
         self
     }
 
-    /// Adds a policy. All policies have to admit a request. If one refuses, what the others took goes back.
+    /// Adds a policy. All policies have to admit a request. They are asked in turn, and if one refuses, what the others took
+    /// goes back. For that moment the permits are missing to other requests: so name policies for single keys before those
+    /// for all requests.
     ///
     /// # Panics
     /// This and all other choices: if the layer has been cloned or used before.
@@ -100,7 +102,8 @@ impl<B> LimitLayer<B> {
         self.with(|state| state.skip = Some(Box::new(skip)))
     }
 
-    /// Gives the permits of a request back if its response is of a kind, to limit by outcome: only failed logins, say.
+    /// Gives the permits of a request back if its response is of a kind, to limit by outcome: only failed logins, say. If the
+    /// inner service fails without a response, nothing goes back.
     ///
     /// ```
     /// use tidegate::{Keyed, Quota, tower::{LimitLayer, Policy}};

@@ -136,7 +136,8 @@ pub(super) enum Found {
 
 /// The limit of one request.
 pub(super) trait Subject: Send {
-    fn take(&self, n: Permits) -> Result<Level, Denied>;
+    /// With `waits`, for a request that waits if it is refused.
+    fn take(&self, n: Permits, waits: bool) -> Result<Level, Denied>;
     fn give_back(&self, n: Permits);
     fn level(&self) -> Level;
     fn quota(&self) -> Quota;
@@ -160,8 +161,8 @@ impl<C: Clock> PolicyLimit for Global<C> {
 }
 
 impl<C: Clock> Subject for RateLimiter<C> {
-    fn take(&self, n: Permits) -> Result<Level, Denied> {
-        self.try_acquire_reporting(n)
+    fn take(&self, n: Permits, waits: bool) -> Result<Level, Denied> {
+        if waits { self.take_to_wait(n) } else { self.try_acquire_reporting(n) }
     }
 
     fn give_back(&self, n: Permits) {
@@ -219,8 +220,12 @@ where
     S: BuildHasher + Send + Sync + 'static,
     C: Clock + Clone,
 {
-    fn take(&self, n: Permits) -> Result<Level, Denied> {
-        self.keyed.try_acquire_reporting(&self.key, n)
+    fn take(&self, n: Permits, waits: bool) -> Result<Level, Denied> {
+        if waits {
+            self.keyed.take_to_wait(&self.key, n)
+        } else {
+            self.keyed.try_acquire_reporting(&self.key, n)
+        }
     }
 
     fn give_back(&self, n: Permits) {

@@ -143,14 +143,21 @@ impl<B> State<B> {
             count(&self.skipped);
             return Decision::Admit(Taken::default());
         }
-        let mut seen = Vec::with_capacity(parts.len());
+        let mut seen = Vec::new();
+        let waits = self.max_wait.is_some() && !self.is_shadow;
         for (i, part) in parts.iter().enumerate() {
-            match part.subject.take(part.cost) {
-                Ok(level) => seen.push(part.seen(level)),
-                Err(denied) => {
+            // Unwind safe: a key may panic when it is hashed or compared, and a limiter can be used after a panic.
+            match catch_unwind(AssertUnwindSafe(|| part.subject.take(part.cost, waits))) {
+                Ok(Ok(level)) if self.style.tells_levels() => seen.push(part.seen(level)),
+                Ok(Ok(_)) => {}
+                Err(_) => {
+                    parts[..i].iter().for_each(Part::give_back);
+                    return self.refused(part.policy, Reason::Panicked, &[]);
+                }
+                Ok(Err(denied)) => {
                     parts[..i].iter().for_each(Part::give_back);
                     return match (self.max_wait, denied) {
-                        (Some(max_wait), Denied::NotYet(_)) if !self.is_shadow => self.wait(parts, max_wait),
+                        (Some(max_wait), Denied::NotYet(_)) if waits => self.wait(parts, max_wait),
                         _ => self.refused(part.policy, Reason::Denied(denied), &parts),
                     };
                 }
@@ -198,7 +205,7 @@ impl<B> State<B> {
         match granted {
             Ok(()) => {
                 count(&self.admitted);
-                let seen = waiting.parts.iter().map(|part| part.seen(part.subject.level())).collect();
+                let seen = self.levels(&waiting.parts);
                 Decision::Admit(Taken { parts: waiting.parts, seen })
             }
             Err((i, denied)) => {
@@ -208,8 +215,14 @@ impl<B> State<B> {
         }
     }
 
+    /// The present levels, if clients are told.
+    fn levels(&self, parts: &[Part]) -> Vec<Seen> {
+        let told = if self.style.tells_levels() { parts } else { &[] };
+        told.iter().map(|part| part.seen(part.subject.level())).collect()
+    }
+
     fn refused(&self, policy: usize, reason: Reason, parts: &[Part]) -> Decision {
-        let seen = parts.iter().map(|part| part.seen(part.subject.level())).collect();
+        let seen = self.levels(parts);
         if self.is_shadow {
             count(&self.shadowed);
             return Decision::Admit(Taken { parts: Vec::new(), seen });
@@ -236,7 +249,9 @@ impl<B> State<B> {
     /// Ends an admitted request: gives its permits back if its response says so, and adds the headers.
     pub(super) fn finish(&self, taken: &Taken, response: Response<B>) -> Response<B> {
         let (mut head, body) = response.into_parts();
-        if !taken.parts.is_empty() && self.refund_if.as_ref().is_some_and(|refund_if| refund_if(&head)) {
+        // Unwind safe: the response is not changed. A function that panics refunds nothing.
+        let refund = || self.refund_if.as_ref().is_some_and(|refund_if| refund_if(&head));
+        if !taken.parts.is_empty() && catch_unwind(AssertUnwindSafe(refund)).unwrap_or(false) {
             taken.parts.iter().for_each(Part::give_back);
             count(&self.refunded);
         }
@@ -261,16 +276,36 @@ impl Part {
     }
 }
 
+const GRPC: &[u8] = b"application/grpc";
+
+// Of gRPC's status codes.
+const INVALID_ARGUMENT: &str = "3";
+const RESOURCE_EXHAUSTED: &str = "8";
+const INTERNAL: &str = "13";
+const UNAVAILABLE: &str = "14";
+
+/// Whether a request is gRPC, and not gRPC-Web or other types that begin alike.
+fn is_grpc(request: &request::Parts) -> bool {
+    let content_type = request.headers.get(header::CONTENT_TYPE);
+    let split = content_type.and_then(|value| value.as_bytes().split_at_checked(GRPC.len()));
+    split.is_some_and(|(name, rest)| {
+        name.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    })
+}
+
 fn default_response<B: Default>(refusal: &Refusal<'_>, request: &request::Parts) -> Response<B> {
     let mut response = Response::new(B::default());
-    let content_type = request.headers.get(header::CONTENT_TYPE);
-    let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    if is_grpc {
+    if is_grpc(request) {
+        let status = match refusal.reason {
+            Reason::Denied(Denied::Closed | Denied::TooManyKeys) => UNAVAILABLE,
+            Reason::Denied(_) => RESOURCE_EXHAUSTED,
+            Reason::MissingKey => INVALID_ARGUMENT,
+            Reason::Panicked => INTERNAL,
+        };
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        // RESOURCE_EXHAUSTED
-        headers.insert("grpc-status", HeaderValue::from_static("8"));
-        headers.insert("grpc-message", HeaderValue::from_static("rate limited"));
+        headers.insert("grpc-status", HeaderValue::from_static(status));
+        headers.insert("grpc-message", HeaderValue::from_static("refused by a rate limit"));
         return response;
     }
     *response.status_mut() = match refusal.reason {

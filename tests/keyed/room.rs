@@ -99,6 +99,9 @@ fn new_keys_share_one_bucket() {
     assert_eq!(admitted, 10);
     assert_eq!(users.try_acquire(&1_000).unwrap_err().retry_after(), Some(SECOND));
     assert_eq!(users.limiter(&2_000).unwrap().available(), 0);
+    assert_eq!(users.level(&2_000).available(), 0);
+    users.refund(&2_000, 1).unwrap();
+    assert!(users.try_acquire(&2_001).is_ok(), "the refund of another new key");
     assert!(users.try_acquire(&0).is_ok(), "known keys go on");
     let mut waiting = pin!(users.acquire(&3_000));
     assert!(poll(waiting.as_mut()).is_pending());
@@ -114,6 +117,47 @@ fn a_refused_call_adds_no_key() {
     users.set_quota(Quota::BLOCKED).unwrap();
     assert!((0..100).all(|user| users.try_acquire(&user).is_err()));
     assert!(users.is_empty());
+}
+
+#[test]
+fn waits_that_have_ended_hold_no_room_and_little_memory() {
+    let clock = ManualClock::new();
+    let builder = Keyed::<u64>::builder(Quota::per_second(1)).max_keys(4_000).clock(clock.clone());
+    let users = builder.build().unwrap();
+    {
+        let ids: Vec<u64> = (0..3_600).collect();
+        let mut waits: Vec<_> = ids.iter().map(|user| Box::pin(users.acquire_n(user, 1))).collect();
+        for user in &ids {
+            users.try_acquire(user).unwrap();
+        }
+        assert!(waits.iter_mut().all(|wait| poll(wait.as_mut()).is_pending()));
+    }
+    let refused = (10_000..20_000).filter(|user| users.try_acquire(user).is_err()).count();
+    assert_eq!(refused, 0);
+}
+
+#[test]
+fn a_key_whose_wait_has_ended_can_be_removed() {
+    let (users, _) = users("1/h burst 1");
+    for key in [1, 2] {
+        users.try_acquire(&key).unwrap();
+        drop(users.limiter(&key).unwrap());
+    }
+    assert!(users.remove(&1));
+    users.retain(|_, level| level.available() > 0);
+    assert!(users.is_empty());
+    assert!(users.try_acquire(&1).is_ok() && users.try_acquire(&2).is_ok());
+}
+
+#[test]
+fn any_number_of_keys_may_be_allowed() {
+    for most in [1, 2, 3, 127, 4_000_000_000, usize::MAX] {
+        let users = Keyed::<u64>::builder(Quota::per_hour(1)).max_keys(most).build().unwrap();
+        assert!((0..5).all(|user| users.try_acquire(&user).is_ok()));
+        assert_eq!(users.len(), most.min(5));
+    }
+    let users = Keyed::<u64>::builder(Quota::per_hour(1)).max_keys(0).build().unwrap();
+    assert_eq!(users.try_acquire(&1), Err(Denied::TooManyKeys));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use core::hash::Hash;
 
-use super::{At, NoRoom, PROMOTED, Shard, WhenFull, unused};
+use super::{At, NoRoom, PROMOTED, Shard, WhenFull, is_in_use};
 use crate::{clock::Clock, meter::Snapshot, queue::LevelAt, sync::Ordering};
 
 /// How many buckets of the table a new key looks at, to remove keys with full buckets. More than two buckets to a key
@@ -21,7 +21,7 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
         most: usize,
         when_full: WhenFull,
     ) -> Result<(), NoRoom> {
-        self.sweep_promoted(at);
+        self.sweep_promoted(at, SWEPT);
         let now = self.frame.tick(at.now_ns).unwrap_or(0);
         let full = self.fresh(now);
         for _ in 0..SWEPT.min(self.cells.num_buckets()) {
@@ -36,7 +36,11 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
             return Ok(());
         }
         match when_full {
-            WhenFull::EvictFullest => self.evict(now),
+            WhenFull::EvictFullest => self.evict(now).or_else(|_| {
+                // All keys that it saw are promoted. Some may no longer need their limiters.
+                self.sweep_promoted(at, LOOKED_AT);
+                self.evict(now)
+            }),
             WhenFull::RefuseNew => Err(NoRoom::Refused),
             WhenFull::ShareOverflow => Err(NoRoom::Overflow),
         }
@@ -72,26 +76,26 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     }
 
     /// Demotes a few keys that no longer need their limiters.
-    pub(super) fn sweep_promoted<F: Fn(&K) -> u64>(&mut self, at: &At<'_, F>) {
-        for _ in 0..SWEPT.min(self.promoted.num_buckets()) {
+    fn sweep_promoted<F: Fn(&K) -> u64>(&mut self, at: &At<'_, F>, most: usize) {
+        for _ in 0..most.min(self.promoted.num_buckets()) {
             self.swept_promoted = (self.swept_promoted + 1) % self.promoted.num_buckets();
             self.demote_bucket(at, self.swept_promoted);
         }
     }
 
     fn demote_bucket<F: Fn(&K) -> u64>(&mut self, at: &At<'_, F>, bucket: usize) {
-        let (quota, frame) = (self.quota(), self.frame);
-        let Ok(entry) = self.promoted.get_bucket_entry(bucket) else { return };
-        let Some(tat) = unused(&entry.get().1, quota, &frame) else { return };
-        let ((key, _limiter), _) = entry.remove();
-        let hash = (at.hasher)(&key);
-        if let Some(cell) = self.cells.find_mut(hash, |cell| cell.key == key) {
-            *cell.word.get_mut() = tat;
+        let Some((key, limiter)) = self.promoted.get_bucket(bucket) else { return };
+        if is_in_use(limiter) {
+            return;
         }
+        let hash = (at.hasher)(key);
+        let cell = self.cells.find_bucket_index(hash, |cell| cell.key == *key);
+        self.demote_at(bucket, cell);
     }
 
     /// Removes a key, whose bucket is full again. A promoted key stays.
     pub(in super::super) fn remove(&mut self, hash: u64, is_key: impl Fn(&K) -> bool) -> bool {
+        self.demote(hash, &is_key);
         let Ok(mut entry) = self.cells.find_entry(hash, |cell| is_key(&cell.key)) else { return false };
         let plain = *entry.get_mut().word.get_mut() != PROMOTED;
         if plain {
@@ -101,8 +105,14 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     }
 
     /// Removes the keys for which `keep` returns `false`. Promoted keys stay.
-    pub(in super::super) fn retain(&mut self, now_ns: u64, mut keep: impl FnMut(&K, LevelAt) -> bool) {
+    pub(in super::super) fn retain<F: Fn(&K) -> u64>(
+        &mut self,
+        at: &At<'_, F>,
+        mut keep: impl FnMut(&K, LevelAt) -> bool,
+    ) {
+        let now_ns = at.now_ns;
         let now = self.catch_up(now_ns);
+        self.sweep_promoted(at, usize::MAX);
         let frame = self.frame;
         self.cells.retain(|cell| {
             let tat = *cell.word.get_mut();
