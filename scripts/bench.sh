@@ -8,5 +8,11 @@ cargo build --release --manifest-path benches/peers/Cargo.toml --target-dir "$ta
 report=$(mktemp)
 trap 'rm -f "$report"' EXIT
 "$target/release/report" "$@" >"$report"
+cargo build --release --manifest-path benches/http/Cargo.toml --target-dir "$target"
+{
+    printf '\n## A handler of axum\n\n'
+    printf 'The same handler without a layer, behind `LimitLayer`, and behind the layer of tower_governor.\n\n'
+    "$target/release/tidegate-http-load"
+} >>"$report"
 cp "$report" docs/BENCHMARKS.md
 cat docs/BENCHMARKS.md

@@ -94,8 +94,8 @@ struct Setup<S, C> {
 }
 
 /// What became of a call for a key.
-enum Looked<C: Clock> {
-    Taken(LevelAt),
+enum Looked<C: Clock, R> {
+    Taken(R),
     /// The key has a limiter of its own, or shares that of all new keys. Nothing was taken.
     Limiter(RateLimiter<C>),
 }
@@ -154,14 +154,6 @@ where
         &self.table.shards[(hash >> 32) as usize & (self.table.shards.len() - 1)]
     }
 
-    /// Takes permits of a key.
-    fn take<Q: Lookup<K> + ?Sized>(&self, key: &Q, permits: Permits) -> Result<LevelAt, Denied> {
-        match self.look(key, permits)? {
-            Looked::Taken(level) => Ok(level),
-            Looked::Limiter(limiter) => limiter.driver().try_take_reporting(permits),
-        }
-    }
-
     /// As [`take`](Self::take), for a caller that waits if it is refused: it may use the credit of a late timer.
     #[cfg(feature = "tower")]
     pub(crate) fn take_to_wait<Q: Lookup<K> + ?Sized>(
@@ -169,24 +161,30 @@ where
         key: &Q,
         permits: Permits,
     ) -> Result<Level, Denied> {
-        match self.look(key, permits)? {
-            Looked::Taken(level) => Ok(Level::new(level)),
+        match self.look(key, permits, Level::new)? {
+            Looked::Taken(level) => Ok(level),
             Looked::Limiter(limiter) => limiter.take_to_wait(permits),
         }
     }
 
-    /// Takes permits of a key, unless it has a limiter of its own.
-    fn look<Q: Lookup<K> + ?Sized>(&self, key: &Q, permits: Permits) -> Result<Looked<C>, Denied> {
+    /// Takes permits of a key, unless it has a limiter of its own. `report` makes the answer of the level.
+    fn look<Q: Lookup<K> + ?Sized, R>(
+        &self,
+        key: &Q,
+        permits: Permits,
+        report: impl Fn(LevelAt) -> R,
+    ) -> Result<Looked<C, R>, Denied> {
         let table = &*self.table;
         let hash = table.hasher.hash_one(key);
         let now_ns = table.clock.now();
-        let seen = self.shard(hash).read().take(hash, |known| key.is(known), permits, now_ns);
+        let is_key = |known: &K| key.is(known);
+        let seen = self.shard(hash).read().take(hash, is_key, permits, now_ns, &report);
         let seen = match seen {
-            Seen::Unknown => self.take_or_add(hash, key, permits),
+            Seen::Unknown => self.take_or_add(hash, key, permits, report),
             seen => Ok(seen),
         };
         match seen {
-            Ok(Seen::Admitted(level)) => Ok(Looked::Taken(level)),
+            Ok(Seen::Admitted(answer)) => Ok(Looked::Taken(answer)),
             Ok(Seen::Refused(denied)) => Err(denied),
             Ok(Seen::Promoted(limiter)) => Ok(Looked::Limiter(limiter)),
             Err(NoRoom::Overflow) => Ok(Looked::Limiter(table.overflow.clone())),
@@ -195,18 +193,20 @@ where
     }
 
     #[cold]
-    fn take_or_add<Q: Lookup<K> + ?Sized>(
+    fn take_or_add<Q: Lookup<K> + ?Sized, R>(
         &self,
         hash: u64,
         key: &Q,
         permits: Permits,
-    ) -> Result<Seen<C>, NoRoom> {
+        report: impl Fn(LevelAt) -> R,
+    ) -> Result<Seen<C, R>, NoRoom> {
         let table = &*self.table;
         let hasher = |key: &K| table.hasher.hash_one(key);
         let mut shard = self.shard(hash).write();
         // Under the lock: see the invariants of `shard`.
         let at = At { hash, now_ns: table.clock.now(), hasher: &hasher };
-        shard.take_or_add(&at, |known| key.is(known), permits, |shard| self.room(shard, &at, key))
+        let add = |shard: &mut Shard<K, C>| self.room(shard, &at, key);
+        shard.take_or_add(&at, |known| key.is(known), permits, add, report)
     }
 
     fn room<Q: Lookup<K> + ?Sized, F: Fn(&K) -> u64>(

@@ -124,6 +124,10 @@ impl AcquireAll {
         if self.held.iter().any(Option::is_none) {
             return self.wait_for_missing();
         }
+        if self.members.len() == 1 {
+            // The call is an ordinary waiter of its only limit.
+            return Stage::Held;
+        }
         self.use_or_join_front()
     }
 

@@ -25,7 +25,7 @@ where
     /// As [`RateLimiter::try_acquire`](crate::RateLimiter::try_acquire), and [`Denied::TooManyKeys`] for a new key if the table
     /// is full and refuses new keys. See the example of [`Keyed`].
     pub fn try_acquire<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<(), Denied> {
-        self.take(key, 1.into()).map(drop)
+        self.take(key, 1.into())
     }
 
     /// Takes `n` permits of `key` if all are available; otherwise none.
@@ -41,7 +41,14 @@ where
     /// assert!(users.try_acquire_n(&7, 11).unwrap_err().is_never());
     /// ```
     pub fn try_acquire_n<Q: Lookup<K> + ?Sized>(&self, key: &Q, n: impl Amount) -> Result<(), Denied> {
-        self.take(key, n.permits()?).map(drop)
+        self.take(key, n.permits()?)
+    }
+
+    fn take<Q: Lookup<K> + ?Sized>(&self, key: &Q, permits: Permits) -> Result<(), Denied> {
+        match self.look(key, permits, |_| ())? {
+            Looked::Taken(()) => Ok(()),
+            Looked::Limiter(limiter) => limiter.try_acquire_n(permits),
+        }
     }
 
     /// As [`try_acquire_n`](Self::try_acquire_n), and reports the level that is left.
@@ -59,7 +66,11 @@ where
         key: &Q,
         n: impl Amount,
     ) -> Result<Level, Denied> {
-        self.take(key, n.permits()?).map(Level::new)
+        let permits = n.permits()?;
+        match self.look(key, permits, Level::new)? {
+            Looked::Taken(level) => Ok(level),
+            Looked::Limiter(limiter) => limiter.try_acquire_reporting(permits),
+        }
     }
 
     /// Gives back `n` permits of `key` that were taken and not used, as [`RateLimiter::refund`](crate::RateLimiter::refund).
@@ -204,8 +215,8 @@ where
         permits: Permits,
         max_wait: Duration,
     ) -> Result<Option<RateLimiter<C>>, Denied> {
-        match self.look(key, permits) {
-            Ok(Looked::Taken(_)) => Ok(None),
+        match self.look(key, permits, |_| ()) {
+            Ok(Looked::Taken(())) => Ok(None),
             Ok(Looked::Limiter(limiter)) => Ok(Some(limiter)),
             Err(Denied::NotYet(not_yet)) => match not_yet.retry_after().checked_sub(max_wait) {
                 Some(late) if !late.is_zero() => Err(NotYet::after(late).into()),

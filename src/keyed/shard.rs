@@ -49,8 +49,8 @@ pub enum WhenFull {
 }
 
 /// What is known of a key under the read lock.
-pub(super) enum Seen<C: Clock> {
-    Admitted(LevelAt),
+pub(super) enum Seen<C: Clock, R> {
+    Admitted(R),
     Refused(Denied),
     /// It has a limiter of its own.
     Promoted(RateLimiter<C>),
@@ -138,14 +138,15 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
 
     // === under the read lock ===
 
-    /// Takes permits of a key that is in the table and not promoted.
-    pub(super) fn take(
+    /// Takes permits of a key that is in the table and not promoted. `report` makes the answer of the level.
+    pub(super) fn take<R>(
         &self,
         hash: u64,
         is_key: impl Fn(&K) -> bool,
         permits: Permits,
         now_ns: u64,
-    ) -> Seen<C> {
+        report: impl Fn(LevelAt) -> R,
+    ) -> Seen<C, R> {
         let scale = self.frame.scale();
         let Some(cost) = scale.cost(permits) else { return Seen::Refused(self.too_many(permits)) };
         let (Some(word), Some(now)) = (self.find(hash, &is_key), self.frame.tick(now_ns)) else {
@@ -164,7 +165,7 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
                 }
                 Decision::Admit(new) => {
                     match word.compare_exchange_weak(tat, new, Ordering::Relaxed, Ordering::Relaxed) {
-                        Ok(_) => return Seen::Admitted(self.level_at(new, now, now_ns)),
+                        Ok(_) => return Seen::Admitted(report(self.level_at(new, now, now_ns))),
                         Err(other) => tat = other,
                     }
                 }
@@ -224,13 +225,14 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     // === under the write lock ===
 
     /// Takes permits of a key, which is added if there is room.
-    pub(super) fn take_or_add<F: Fn(&K) -> u64>(
+    pub(super) fn take_or_add<F: Fn(&K) -> u64, R>(
         &mut self,
         at: &At<'_, F>,
         is_key: impl Fn(&K) -> bool,
         permits: Permits,
         add: impl FnOnce(&mut Self) -> Result<K, NoRoom>,
-    ) -> Result<Seen<C>, NoRoom> {
+        report: impl Fn(LevelAt) -> R,
+    ) -> Result<Seen<C, R>, NoRoom> {
         let now = self.catch_up(at.now_ns);
         let Some(cost) = self.frame.scale().cost(permits) else {
             return Ok(Seen::Refused(self.too_many(permits)));
@@ -257,7 +259,7 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
                     }
                     None => {}
                 }
-                Ok(Seen::Admitted(self.level_at(new, now, at.now_ns)))
+                Ok(Seen::Admitted(report(self.level_at(new, now, at.now_ns))))
             }
         }
     }
