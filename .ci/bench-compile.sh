@@ -4,4 +4,4 @@ source "$(dirname "$0")/lib.sh"
 
 cargo bench --no-run
 cargo bench --manifest-path benches/peers/Cargo.toml --target-dir "$base/peers" --no-run
-cargo build --release --manifest-path benches/http/Cargo.toml --target-dir "$base/http"
+cargo check --manifest-path benches/http/Cargo.toml --target-dir "$base/http"

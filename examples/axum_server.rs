@@ -16,7 +16,7 @@ use tidegate::{
 use tokio::net::TcpListener;
 
 fn app(addresses: &Keyed<IpAddr>, all: &RateLimiter) -> Router {
-    // Behind a proxy: ClientAddress::behind_proxies(["10.0.0.0/8"])
+    // Behind a proxy: ClientAddress::behind_proxies(["10.0.0.1"])
     let client = ClientAddress::of_peer();
     let address = move |request: &Parts| {
         let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());

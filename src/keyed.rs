@@ -222,7 +222,8 @@ where
     /// The limiter of one key: see [One key in full](Self#one-key-in-full).
     ///
     /// # Errors
-    /// [`Denied::TooManyKeys`] if the table is full and refuses new keys.
+    /// [`Denied::TooManyKeys`] if the table is full and does not evict: also with [`WhenFull::ShareOverflow`], where a new key has
+    /// no bucket of its own.
     ///
     /// ```
     /// use std::time::Duration;
@@ -237,17 +238,27 @@ where
     /// assert!(users.try_acquire(&7).is_err());
     /// ```
     pub fn limiter<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<RateLimiter<C>, Denied> {
+        // What is done to one key must not be done to all new keys.
+        self.promote(key).map_err(|_| Denied::TooManyKeys)
+    }
+
+    /// The limiter on which a caller waits for a key, which may be that of all new keys.
+    fn limiter_to_wait<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<RateLimiter<C>, Denied> {
+        match self.promote(key) {
+            Ok(limiter) => Ok(limiter),
+            Err(NoRoom::Overflow) => Ok(self.table.overflow.clone()),
+            Err(NoRoom::Refused) => Err(Denied::TooManyKeys),
+        }
+    }
+
+    fn promote<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<RateLimiter<C>, NoRoom> {
         let table = &*self.table;
         let hash = table.hasher.hash_one(key);
         let hasher = |key: &K| table.hasher.hash_one(key);
         let mut shard = self.shard(hash).write();
         let at = At { hash, now_ns: table.clock.now(), hasher: &hasher };
         let room = |shard: &mut Shard<K, C>| self.room(shard, &at, key);
-        match shard.promote(&at, |known| key.is(known), &table.clock, table.max_waiters, room) {
-            Ok(limiter) => Ok(limiter),
-            Err(NoRoom::Overflow) => Ok(table.overflow.clone()),
-            Err(_) => Err(Denied::TooManyKeys),
-        }
+        shard.promote(&at, |known| key.is(known), &table.clock, table.max_waiters, room)
     }
 
     /// Replaces the quota of all keys but those with a quota of their own. Each key keeps its permits, up to the new burst, as
@@ -290,6 +301,20 @@ where
     /// The quota of all keys but those with a quota of their own. See the example of [`set_quota`](Self::set_quota).
     pub fn quota(&self) -> Quota {
         self.table.shards[0].read().quota()
+    }
+
+    /// The quota of a key: its own, or that of the table.
+    ///
+    /// ```
+    /// use tidegate::{Keyed, Quota};
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_hour(10));
+    /// users.limiter(&7).unwrap().set_quota(Quota::per_hour(1_000)).unwrap();
+    /// assert_eq!((users.quota_of(&7), users.quota_of(&8)), (Quota::per_hour(1_000), Quota::per_hour(10)));
+    /// ```
+    pub fn quota_of<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Quota {
+        let hash = self.table.hasher.hash_one(key);
+        let shard = self.shard(hash).read();
+        shard.limiter(hash, |known| key.is(known)).map_or_else(|| shard.quota(), RateLimiter::quota)
     }
 
     /// The level of a key; a full bucket if it is not in the table. Takes nothing. See the example of

@@ -4,7 +4,8 @@
 //! of the request. It refuses at once, or lets requests wait.
 //!
 //! # Examples
-//! For axum, by the address of the client:
+//! By the address of the client. In axum, the address of the peer is in `ConnectInfo<SocketAddr>`, if the server is made by
+//! `router.into_make_service_with_connect_info::<SocketAddr>()`; the example `axum_server` is a whole program.
 //! ```
 //! use std::net::{IpAddr, SocketAddr};
 //! use http::request::Parts;
@@ -12,10 +13,10 @@
 //!
 //! let addresses: Keyed<IpAddr> = Keyed::new(Quota::per_minute(60).with_burst(20));
 //! let all = RateLimiter::new(Quota::per_second(1_000));
-//! // Behind a proxy that writes X-Forwarded-For. Headers from elsewhere are not believed.
-//! let client = ClientAddress::behind_proxies(["10.0.0.0/8"]).unwrap();
+//! // Behind a proxy that appends to X-Forwarded-For. Headers from elsewhere are not believed.
+//! let client = ClientAddress::behind_proxies(["10.0.0.1"]).unwrap();
 //! let address = move |request: &Parts| {
-//!     // axum: request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+//!     // For axum: get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
 //!     let peer = request.extensions.get::<SocketAddr>().map(SocketAddr::ip);
 //!     client.find(peer, &request.headers)
 //! };

@@ -21,7 +21,7 @@ use std::{
 use http::{Request, Response, StatusCode, request::Parts};
 use tidegate::{
     Denied, Keyed, ManualClock, Quota, RateLimiter,
-    tower::{LimitLayer, MissingKey, Policy, Reason},
+    tower::{HeaderStyle, LimitLayer, MissingKey, Policy, Reason},
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -196,6 +196,27 @@ fn what_other_policies_took_goes_back_and_the_refusing_one_is_named() {
     assert_eq!(body("grace"), "all refuses /");
     assert_eq!(users.level("grace").available(), 1);
     assert_eq!(all.available(), 0);
+}
+
+#[test]
+fn a_key_with_a_quota_of_its_own_is_told_that() {
+    let clock = ManualClock::new();
+    let users = users("5/min", &clock);
+    for (name, quota) in [("vip", "600/min burst 50"), ("banned", "0/s"), ("free", "unlimited")] {
+        users.limiter(name).unwrap().set_quota(quota.parse().unwrap()).unwrap();
+    }
+    let layer = LimitLayer::new().policy(Policy::keyed("user", &users, user)).headers(HeaderStyle::Legacy);
+    let rig = rig(&layer);
+    let told = |name| {
+        let response = rig.send(get("/", Some(name)));
+        let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), header("x-ratelimit-limit"), header("retry-after"))
+    };
+    assert_eq!(told("ada"), (200, Some("5".to_owned()), None));
+    assert_eq!(told("vip"), (200, Some("50".to_owned()), None));
+    // Nothing to tell, and no time in centuries.
+    assert_eq!(told("banned"), (429, None, None));
+    assert_eq!(told("free"), (200, None, None));
 }
 
 #[test]

@@ -220,7 +220,7 @@ where
             Ok(Looked::Limiter(limiter)) => Ok(Some(limiter)),
             Err(Denied::NotYet(not_yet)) => match not_yet.retry_after().checked_sub(max_wait) {
                 Some(late) if !late.is_zero() => Err(NotYet::after(late).into()),
-                _ => self.limiter(key).map(Some),
+                _ => self.limiter_to_wait(key).map(Some),
             },
             Err(denied) => Err(denied),
         }
@@ -253,8 +253,8 @@ where
         self.table.shards.iter().map(|shard| shard.read().evicted_live()).sum()
     }
 
-    /// Removes `key`, whose bucket is full from then on. Returns whether it was in the table. A key with a
-    /// [limiter](Self::limiter) in use stays.
+    /// Removes `key`, whose bucket is full from then on. Returns whether it did: not if it is not in the table, nor if it has a
+    /// handle on its [limiter](Self::limiter), a waiter, a pause, a debt or a quota of its own.
     ///
     /// ```
     /// use tidegate::{Keyed, Quota};
@@ -268,8 +268,8 @@ where
         self.shard(hash).write().remove(hash, |known| key.is(known))
     }
 
-    /// Removes the keys for which `keep` returns `false`. Their buckets are full from then on. Keys with a
-    /// [limiter](Self::limiter) in use stay. It holds the lock of one part of the table at a time; `keep` must not use the
+    /// Removes the keys for which `keep` returns `false`. Their buckets are full from then on. Keys that
+    /// [`remove`](Self::remove) would not remove stay. It holds the lock of one part of the table at a time; `keep` must not use the
     /// table.
     ///
     /// ```

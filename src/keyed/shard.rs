@@ -42,9 +42,9 @@ pub enum WhenFull {
     /// had used. See [`Keyed::evicted_live`](super::Keyed::evicted_live).
     #[default]
     EvictFullest,
-    /// Refuses calls of new keys with [`Denied::TooManyKeys`](crate::Denied::TooManyKeys).
+    /// Refuses calls of new keys with [`Denied::TooManyKeys`].
     RefuseNew,
-    /// All new keys share one bucket of the same quota, until there is room.
+    /// All new keys share one bucket of the same quota, until there is room. None of them has a limiter of its own.
     ShareOverflow,
 }
 

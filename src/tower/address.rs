@@ -73,7 +73,10 @@ impl ClientAddress {
         Self::trusting(Arc::new([]))
     }
 
-    /// The address that these proxies report in `X-Forwarded-For`, by the [rules](Self#what-is-believed) above.
+    /// The address that these proxies report in `X-Forwarded-For`, by the [rules](Self#what-is-believed) above. Each proxy has to
+    /// append the address that it was called from: in nginx,
+    /// `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`. If it passes the header on as it came, the client has
+    /// written it.
     ///
     /// Each text is a network such as `10.0.0.0/8` or `2001:db8::/32`, or an address such as `192.0.2.7`. `::/0` is all
     /// of IPv6 and nothing of IPv4. With no texts this is [`of_peer`](Self::of_peer).

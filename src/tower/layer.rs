@@ -73,7 +73,8 @@ impl<B> LimitLayer<B> {
     }
 
     /// Lets a request wait for its permits, in order of arrival, if all policies can admit it within `max_wait`; otherwise it
-    /// is refused at once. [`set_max_waiters`](crate::RateLimiter::set_max_waiters) bounds how many wait.
+    /// is refused at once. [`RateLimiter::set_max_waiters`](crate::RateLimiter::set_max_waiters) and
+    /// [`KeyedBuilder::max_waiters`](crate::KeyedBuilder::max_waiters) bound how many wait, for each limiter and each key.
     ///
     /// ```
     /// use std::time::Duration;
@@ -92,7 +93,9 @@ impl<B> LimitLayer<B> {
         self.with(|state| state.style = style)
     }
 
-    /// Admits all requests, but counts and tells what would have been refused: to try limits on real traffic.
+    /// Admits all requests at once, and [counts](Self::counts) those that would not have been admitted at once: to try limits on
+    /// real traffic. Headers show the levels. Waits are not tried: what [`wait_up_to`](Self::wait_up_to) would have let wait
+    /// counts as refused.
     pub fn shadow(self) -> Self {
         self.with(|state| state.is_shadow = true)
     }
@@ -103,7 +106,8 @@ impl<B> LimitLayer<B> {
     }
 
     /// Gives the permits of a request back if its response is of a kind, to limit by outcome: only failed logins, say. If the
-    /// inner service fails without a response, nothing goes back.
+    /// inner service fails without a response, nothing goes back. A request holds its permits of all policies until its response:
+    /// with a burst of 3, only three may be under way. Use a layer of its own for a policy of this kind.
     ///
     /// ```
     /// use tidegate::{Keyed, Quota, tower::{LimitLayer, Policy}};

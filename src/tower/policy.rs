@@ -24,10 +24,11 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MissingKey {
-    /// The policy does not apply to it.
-    #[default]
+    /// The policy does not apply to it, such as a request of another plan. A request to which no policy applies is not
+    /// limited; [`Counts::skipped`](super::Counts) counts them.
     Admit,
-    /// It is refused.
+    /// It is refused, with 400.
+    #[default]
     Refuse,
 }
 
@@ -45,7 +46,7 @@ type CostFn = dyn Fn(&Parts) -> u64 + Send + Sync;
 /// let users: Keyed<String> = Keyed::new(Quota::per_minute(60));
 /// let user = |request: &Parts| request.headers.get("x-user")?.to_str().ok().map(str::to_owned);
 /// let policies = [
-///     Policy::keyed("user", &users, user).when_missing(MissingKey::Refuse),
+///     Policy::keyed("user", &users, user).when_missing(MissingKey::Admit),
 ///     // An upload costs as much as ten other requests.
 ///     Policy::global("all", &all).with_cost(|request| if request.method == "PUT" { 10 } else { 1 }),
 /// ];
@@ -63,7 +64,8 @@ impl Policy {
         Self { name: name.into(), limit: Box::new(Global(limiter.clone())), cost: None }
     }
 
-    /// A limit for each key. `key` finds the key of a request; it must not block. If it panics, the request is refused.
+    /// A limit for each key. For several plans use a table and a policy for each, with [`MissingKey::Admit`], of which each finds
+    /// only its own keys. `key` finds the key of a request; it must not block. If it panics, the request is refused.
     pub fn keyed<K, S, C>(
         name: impl Into<Cow<'static, str>>,
         keyed: &Keyed<K, S, C>,
@@ -78,7 +80,7 @@ impl Policy {
         Self { name: name.into(), limit: Box::new(limit), cost: None }
     }
 
-    /// What becomes of a request without a key: it is admitted by this policy unless set. See the example of [`Policy`].
+    /// What becomes of a request without a key: it is refused unless set. See the example of [`Policy`].
     #[must_use]
     pub fn when_missing(mut self, missing: MissingKey) -> Self {
         self.limit.set_missing(missing);
@@ -238,7 +240,7 @@ where
     }
 
     fn quota(&self) -> Quota {
-        self.keyed.quota()
+        self.keyed.quota_of(&self.key)
     }
 
     fn join(&self, all: AllOf, n: Permits) -> Result<AllOf, Denied> {

@@ -260,9 +260,11 @@ impl<B> State<B> {
     }
 
     fn write(&self, headers: &mut HeaderMap, seen: &[Seen], retry_after: Option<Duration>) {
-        let told = seen.iter().map(|seen| self.policies[seen.policy].told(&seen.quota, seen.level));
-        let told: Vec<_> = told.collect();
-        self.style.write(headers, &told, retry_after);
+        // Of an unlimited or blocked quota there are no numbers to tell.
+        let told = seen.iter().filter(|seen| !seen.quota.is_fixed());
+        let told: Vec<_> =
+            told.map(|seen| self.policies[seen.policy].told(&seen.quota, seen.level)).collect();
+        self.style.write(headers, &told, retry_after.filter(|&wait| wait < SOME_DAY));
     }
 }
 
@@ -275,6 +277,9 @@ impl Part {
         Seen { policy: self.policy, quota: self.subject.quota(), level }
     }
 }
+
+/// A wait that is as long, such as that of a blocked quota, is not told.
+const SOME_DAY: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 const GRPC: &[u8] = b"application/grpc";
 

@@ -98,7 +98,7 @@ fn new_keys_share_one_bucket() {
     let admitted = (1_000..1_050).filter(|user| users.try_acquire(user).is_ok()).count();
     assert_eq!(admitted, 10);
     assert_eq!(users.try_acquire(&1_000).unwrap_err().retry_after(), Some(SECOND));
-    assert_eq!(users.limiter(&2_000).unwrap().available(), 0);
+    assert_eq!(users.limiter(&2_000).unwrap_err(), Denied::TooManyKeys, "it would be that of all new keys");
     assert_eq!(users.level(&2_000).available(), 0);
     users.refund(&2_000, 1).unwrap();
     assert!(users.try_acquire(&2_001).is_ok(), "the refund of another new key");

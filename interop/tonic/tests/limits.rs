@@ -72,7 +72,7 @@ async fn connections_share_the_limit() {
         let answers = join_all((0..16).map(|i| hello(&channels[i % 4], "ada"))).await;
         assert_eq!(admitted(&answers), 5);
         let refused = answers.iter().find_map(|answer| answer.as_ref().err()).expect("a refusal");
-        assert_eq!(refused.message(), "rate limited");
+        assert_eq!(refused.message(), "refused by a rate limit");
         let seconds = refused.metadata().get("retry-after").expect("when to come again");
         let seconds: u32 = seconds.to_str().unwrap().parse().unwrap();
         // Five an hour: the next in twelve minutes.
