@@ -40,7 +40,8 @@ use crate::{
 /// [`limiter`](Self::limiter) gives a [`RateLimiter`] of one key, with all that it can do: pause, reserve, settle, charge, join
 /// other limits in an [`AllOf`](crate::AllOf), a quota of its own. The methods here that wait use it, too. While a key has such
 /// a handle, a waiter, a pause, a debt or a quota of its own, it costs about one kilobyte more, and is not evicted. After that
-/// it is a word again.
+/// it is a word again from the next call for it or for a few new keys on, and other settings of its limiter are lost. To end a
+/// quota of its own, set that of the table: `users.limiter(&key)?.set_quota(users.quota())`.
 ///
 /// # Fairness and cancel safety
 /// By key, as [`RateLimiter::acquire`].
@@ -200,19 +201,29 @@ where
         permits: Permits,
         report: impl Fn(LevelAt) -> R,
     ) -> Result<Seen<C, R>, NoRoom> {
-        let table = &*self.table;
-        let hasher = |key: &K| table.hasher.hash_one(key);
-        let mut shard = self.shard(hash).write();
-        // Under the lock: see the invariants of `shard`.
-        let at = At { hash, now_ns: table.clock.now(), hasher: &hasher };
-        let add = |shard: &mut Shard<K, C>| self.room(shard, &at, key);
-        shard.take_or_add(&at, |known| key.is(known), permits, add, report)
+        self.write(self.shard(hash), hash, |shard, at| {
+            let add = |shard: &mut Shard<K, C>| self.room(shard, at, key);
+            shard.take_or_add(at, |known| key.is(known), permits, add, report)
+        })
     }
 
-    fn room<Q: Lookup<K> + ?Sized, F: Fn(&K) -> u64>(
+    /// Runs `change` with the write lock of a shard, and a clock reading made under it: see the invariants of `shard`.
+    fn write<R>(
+        &self,
+        shard: &RwLock<Shard<K, C>>,
+        hash: u64,
+        change: impl FnOnce(&mut Shard<K, C>, &At<'_, K>) -> R,
+    ) -> R {
+        let hasher = |key: &K| self.table.hasher.hash_one(key);
+        let mut shard = shard.write();
+        let at = At { hash, now_ns: self.table.clock.now(), hasher: &hasher };
+        change(&mut shard, &at)
+    }
+
+    fn room<Q: Lookup<K> + ?Sized>(
         &self,
         shard: &mut Shard<K, C>,
-        at: &At<'_, F>,
+        at: &At<'_, K>,
         key: &Q,
     ) -> Result<K, NoRoom> {
         shard.make_room(at, self.table.max_keys_of_shard, self.table.when_full)?;
@@ -254,11 +265,10 @@ where
     fn promote<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<RateLimiter<C>, NoRoom> {
         let table = &*self.table;
         let hash = table.hasher.hash_one(key);
-        let hasher = |key: &K| table.hasher.hash_one(key);
-        let mut shard = self.shard(hash).write();
-        let at = At { hash, now_ns: table.clock.now(), hasher: &hasher };
-        let room = |shard: &mut Shard<K, C>| self.room(shard, &at, key);
-        shard.promote(&at, |known| key.is(known), &table.clock, table.max_waiters, room)
+        self.write(self.shard(hash), hash, |shard, at| {
+            let add = |shard: &mut Shard<K, C>| self.room(shard, at, key);
+            shard.promote(at, |known| key.is(known), &table.clock, table.max_waiters, add)
+        })
     }
 
     /// Replaces the quota of all keys but those with a quota of their own. Each key keeps its permits, up to the new burst, as

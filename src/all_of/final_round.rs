@@ -187,9 +187,9 @@ impl FinalRound {
             |(step, part): (&Step<'_>, &Part)| part.deadline_ns < step.now_ns().saturating_add(longest_ns);
         if steps.iter().zip(parts).any(is_late) {
             let now_ns = steps[scarcest].now_ns();
-            let latest_ns = now_ns.max(parts[scarcest].deadline_ns.min(now_ns.saturating_add(longest_ns)));
+            let denied = not_yet(now_ns.saturating_add(longest_ns), now_ns.max(parts[scarcest].deadline_ns));
             leave(steps);
-            return Some(Stage::Denied((scarcest, not_yet(now_ns.saturating_add(longest_ns), latest_ns))));
+            return Some(Stage::Denied((scarcest, denied)));
         }
         if all_due {
             let mut grants = Vec::with_capacity(self.parts.len());

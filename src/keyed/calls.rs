@@ -5,7 +5,7 @@ use core::{
     time::Duration,
 };
 
-use super::{Keyed, Looked, Lookup, shard::At};
+use super::{Keyed, Looked, Lookup};
 use crate::{
     clock::Clock,
     error::{Denied, NotYet},
@@ -282,10 +282,7 @@ where
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, Level) -> bool) {
         for shard in &self.table.shards {
-            let mut shard = shard.write();
-            let hasher = |key: &K| self.table.hasher.hash_one(key);
-            let at = At { hash: 0, now_ns: self.table.clock.now(), hasher: &hasher };
-            shard.retain(&at, |key, level| keep(key, Level::new(level)));
+            self.write(shard, 0, |shard, at| shard.retain(at, |key, level| keep(key, Level::new(level))));
         }
     }
 }

@@ -82,10 +82,10 @@ pub(super) struct Shard<K, C: Clock> {
 }
 
 /// A call under the write lock: the hash of its key, its clock reading, and the hasher.
-pub(super) struct At<'a, F> {
+pub(super) struct At<'a, K> {
     pub(super) hash: u64,
     pub(super) now_ns: u64,
-    pub(super) hasher: &'a F,
+    pub(super) hasher: &'a dyn Fn(&K) -> u64,
 }
 
 /// The state of a key under the write lock.
@@ -225,9 +225,9 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     // === under the write lock ===
 
     /// Takes permits of a key, which is added if there is room.
-    pub(super) fn take_or_add<F: Fn(&K) -> u64, R>(
+    pub(super) fn take_or_add<R>(
         &mut self,
-        at: &At<'_, F>,
+        at: &At<'_, K>,
         is_key: impl Fn(&K) -> bool,
         permits: Permits,
         add: impl FnOnce(&mut Self) -> Result<K, NoRoom>,
@@ -265,9 +265,9 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     }
 
     /// The limiter of a key, which is promoted if it has none.
-    pub(super) fn promote<F: Fn(&K) -> u64>(
+    pub(super) fn promote(
         &mut self,
-        at: &At<'_, F>,
+        at: &At<'_, K>,
         is_key: impl Fn(&K) -> bool,
         clock: &C,
         max_waiters: usize,
@@ -313,13 +313,13 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
         Ok(limiter)
     }
 
-    fn insert<F: Fn(&K) -> u64>(&mut self, at: &At<'_, F>, key: K, word: u64) {
+    fn insert(&mut self, at: &At<'_, K>, key: K, word: u64) {
         let hasher = at.hasher;
         self.cells.insert_unique(at.hash, Cell { key, word: AtomicU64::new(word) }, |cell| hasher(&cell.key));
     }
 
     /// The state of a key, after a limiter that is not in use has been demoted, and after a step back of the clock.
-    fn state<F: Fn(&K) -> u64>(&mut self, at: &At<'_, F>, is_key: &impl Fn(&K) -> bool, now: u64) -> State {
+    fn state(&mut self, at: &At<'_, K>, is_key: &impl Fn(&K) -> bool, now: u64) -> State {
         let Some(word) = self.find(at.hash, is_key) else { return State::Absent };
         // Relaxed: under the write lock.
         let word = word.load(Ordering::Relaxed);
@@ -376,7 +376,7 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
         now
     }
 
-    /// Converts all words, and removes keys whose buckets are full.
+    /// Converts all words.
     fn convert(&mut self, tat_of: impl Fn(u64) -> u64) {
         for cell in &mut self.cells {
             let word = cell.word.get_mut();

@@ -283,12 +283,6 @@ const SOME_DAY: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 const GRPC: &[u8] = b"application/grpc";
 
-// Of gRPC's status codes.
-const INVALID_ARGUMENT: &str = "3";
-const RESOURCE_EXHAUSTED: &str = "8";
-const INTERNAL: &str = "13";
-const UNAVAILABLE: &str = "14";
-
 /// Whether a request is gRPC, and not gRPC-Web or other types that begin alike.
 fn is_grpc(request: &request::Parts) -> bool {
     let content_type = request.headers.get(header::CONTENT_TYPE);
@@ -298,27 +292,27 @@ fn is_grpc(request: &request::Parts) -> bool {
     })
 }
 
+/// The status of a refusal, and gRPC's code for it.
+const fn status(reason: Reason) -> (StatusCode, &'static str) {
+    match reason {
+        Reason::Denied(Denied::Closed | Denied::TooManyKeys) => (StatusCode::SERVICE_UNAVAILABLE, "14"),
+        Reason::Denied(_) => (StatusCode::TOO_MANY_REQUESTS, "8"),
+        Reason::MissingKey => (StatusCode::BAD_REQUEST, "3"),
+        Reason::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "13"),
+    }
+}
+
 fn default_response<B: Default>(refusal: &Refusal<'_>, request: &request::Parts) -> Response<B> {
     let mut response = Response::new(B::default());
+    let (http, grpc) = status(refusal.reason);
     if is_grpc(request) {
-        let status = match refusal.reason {
-            Reason::Denied(Denied::Closed | Denied::TooManyKeys) => UNAVAILABLE,
-            Reason::Denied(_) => RESOURCE_EXHAUSTED,
-            Reason::MissingKey => INVALID_ARGUMENT,
-            Reason::Panicked => INTERNAL,
-        };
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert("grpc-status", HeaderValue::from_static(status));
+        headers.insert("grpc-status", HeaderValue::from_static(grpc));
         headers.insert("grpc-message", HeaderValue::from_static("refused by a rate limit"));
-        return response;
+    } else {
+        *response.status_mut() = http;
     }
-    *response.status_mut() = match refusal.reason {
-        Reason::Denied(Denied::Closed | Denied::TooManyKeys) => StatusCode::SERVICE_UNAVAILABLE,
-        Reason::Denied(_) => StatusCode::TOO_MANY_REQUESTS,
-        Reason::MissingKey => StatusCode::BAD_REQUEST,
-        Reason::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-    };
     response
 }
 

@@ -15,9 +15,9 @@ const LOOKED_AT: usize = 256;
 
 impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     /// Removes a few keys whose buckets are full, and makes room for one more if there are `most` keys.
-    pub(in super::super) fn make_room<F: Fn(&K) -> u64>(
+    pub(in super::super) fn make_room(
         &mut self,
-        at: &At<'_, F>,
+        at: &At<'_, K>,
         most: usize,
         when_full: WhenFull,
     ) -> Result<(), NoRoom> {
@@ -76,14 +76,14 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     }
 
     /// Demotes a few keys that no longer need their limiters.
-    fn sweep_promoted<F: Fn(&K) -> u64>(&mut self, at: &At<'_, F>, most: usize) {
+    fn sweep_promoted(&mut self, at: &At<'_, K>, most: usize) {
         for _ in 0..most.min(self.promoted.num_buckets()) {
             self.swept_promoted = (self.swept_promoted + 1) % self.promoted.num_buckets();
             self.demote_bucket(at, self.swept_promoted);
         }
     }
 
-    fn demote_bucket<F: Fn(&K) -> u64>(&mut self, at: &At<'_, F>, bucket: usize) {
+    fn demote_bucket(&mut self, at: &At<'_, K>, bucket: usize) {
         let Some((key, limiter)) = self.promoted.get_bucket(bucket) else { return };
         if is_in_use(limiter) {
             return;
@@ -105,11 +105,7 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
     }
 
     /// Removes the keys for which `keep` returns `false`. Promoted keys stay.
-    pub(in super::super) fn retain<F: Fn(&K) -> u64>(
-        &mut self,
-        at: &At<'_, F>,
-        mut keep: impl FnMut(&K, LevelAt) -> bool,
-    ) {
+    pub(in super::super) fn retain(&mut self, at: &At<'_, K>, mut keep: impl FnMut(&K, LevelAt) -> bool) {
         let now_ns = at.now_ns;
         let now = self.catch_up(now_ns);
         self.sweep_promoted(at, usize::MAX);
