@@ -21,14 +21,17 @@ use self::{
 };
 use crate::{
     error::Denied,
+    lane::Lane,
     permits::{Amount, InvalidPermits, Permits},
-    queue::{Caller, block_on, not_yet},
+    queue::{Ask, Caller, block_on, not_yet},
 };
 
 /// Several limits for one call, such as requests and bytes: either all limits admit the call, or nothing is taken.
 ///
 /// The limits may be of any kind ([`Limit`]) and on different clocks. A limiter can be in any number of `AllOf`s, and be
 /// used on its own as well. A clone uses the same limiters. An empty `AllOf` admits every call.
+///
+/// A call waits in the same [lane](crate::RateLimiter::lane) for all limits: the lowest of those that were added.
 ///
 /// # Examples
 /// ```
@@ -87,16 +90,17 @@ impl AllOf {
     /// [`RateLimiter::try_acquire_n`](crate::RateLimiter::try_acquire_n).
     pub fn try_acquire(&self) -> Result<(), AllOfDenied> {
         self.check()?;
+        let lane = self.members.lane();
         let mut refusals = Refusals(None);
         for member in self.members.iter() {
-            if let Some(denied) = member.driver.refusal(member.permits, member.driver.clock().now()) {
+            if let Some(denied) = member.driver.refusal(member.permits, lane, member.driver.clock().now()) {
                 refusals.note(member.index, denied);
             }
         }
         refusals.result()?;
         self.members.iter().for_each(|member| member.driver.drive_if_waiters());
         let mut look = false;
-        take_all(&self.members, &mut refusals, &mut look);
+        take_all(&self.members, lane, &mut refusals, &mut look);
         if look {
             self.members.iter().for_each(|member| member.driver.drive());
         }
@@ -195,7 +199,7 @@ impl AllOf {
     }
 
     fn waits(&self, max_wait: Option<Duration>) -> AcquireAll {
-        AcquireAll::new(self.check().map(|()| self.members.clone().into_vec()), max_wait)
+        AcquireAll::new(self.check().map(|()| self.members.clone()), max_wait)
     }
 
     fn check(&self) -> Result<(), AllOfDenied> {
@@ -208,13 +212,13 @@ impl AllOf {
 
 /// Locks all limits in order, and takes from all if none refuses. Sets `look` if a queue has to be driven afterwards,
 /// when no lock is held.
-fn take_all(members: &[Member], refusals: &mut Refusals, look: &mut bool) {
+fn take_all(members: &[Member], lane: Lane, refusals: &mut Refusals, look: &mut bool) {
     let Some((member, rest)) = members.split_first() else { return };
     let mut step = member.driver.step();
     let cost = match step.cost(member.permits) {
         Ok(cost) => {
-            member.driver.reclaim_parked(&mut step, cost);
-            if let Err(tick) = step.look(cost, Caller::Try) {
+            member.driver.reclaim_parked(&mut step, cost, lane);
+            if let Err(tick) = step.look(cost, Caller::Try(lane)) {
                 let due_ns = step.frame().reading_at(tick);
                 refusals.note(member.index, not_yet(due_ns, step.now_ns()));
             }
@@ -225,9 +229,9 @@ fn take_all(members: &[Member], refusals: &mut Refusals, look: &mut bool) {
             0
         }
     };
-    take_all(rest, refusals, look);
+    take_all(rest, lane, refusals, look);
     if refusals.0.is_none() {
-        let taken = step.take(cost, Caller::Try);
+        let taken = step.take(cost, Caller::Try(lane));
         debug_assert!(taken.is_ok(), "it conformed, and the lock was held since");
     }
     *look |= step.is_alarm_void();
@@ -245,7 +249,8 @@ impl Whole for AllOf {
             return Err(invalid);
         }
         for member in self.members.iter() {
-            parts.members.add(Arc::clone(&member.driver), member.permits.times(n)?, parts.index)?;
+            let permits = member.permits.times(n)?;
+            parts.members.add(Arc::clone(&member.driver), permits, self.members.lane(), parts.index)?;
         }
         Ok(())
     }
@@ -253,7 +258,10 @@ impl Whole for AllOf {
     fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {
         match (&*self.members, self.invalid) {
             ([only], None) => match only.permits.times(n) {
-                Ok(permits) => AcquireAny::one(Arc::clone(&only.driver), permits, max_wait),
+                Ok(permits) => {
+                    let ask = Ask { permits, lane: self.members.lane(), max_wait };
+                    AcquireAny::one(Arc::clone(&only.driver), ask)
+                }
                 Err(_) => AcquireAny::all(self.times(n).waits(max_wait)),
             },
             _ => AcquireAny::all(self.times(n).waits(max_wait)),

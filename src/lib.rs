@@ -7,6 +7,7 @@ mod frame;
 mod gcra;
 #[cfg(feature = "keyed")]
 mod keyed;
+mod lane;
 mod limiter;
 mod meter;
 mod paced;
@@ -29,6 +30,7 @@ pub use self::{
     all_of::{AcquireAll, AcquireAny, AllOf, AllOfDenied, Limit},
     clock::{Clock, ManualClock, Monotonic, QuantaClock},
     error::{AcquireError, ChargeError, Denied, NotYet, QueueFull, QuotaError, TooMany},
+    lane::Lane,
     limiter::{InvalidSavedState, Level, RateLimiter, SavedState},
     paced::{PacedBy, PacedExt},
     per_core::{Local, PerCore, PerCoreBuilder, PerCoreError, SlotReport},

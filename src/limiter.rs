@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use crate::{
     Amount, ChargeError, Clock, Denied, Inherit, InvalidPermits, QuantaClock, Quota, QuotaError, Reservation,
-    gcra::Scale, queue::Driver,
+    gcra::Scale, lane::Lane, queue::Driver,
 };
 
 /// A rate limiter that threads and tasks share.
@@ -48,6 +48,8 @@ use crate::{
 /// ```
 pub struct RateLimiter<C: Clock = QuantaClock> {
     driver: Arc<Driver<C>>,
+    /// That of the calls through this handle.
+    lane: Lane,
 }
 
 impl RateLimiter {
@@ -94,16 +96,19 @@ impl<C: Clock> RateLimiter<C> {
     /// As [`try_new`](RateLimiter::try_new); see its example.
     pub fn try_with_clock(quota: Quota, clock: C) -> Result<Self, QuotaError> {
         let scale = Scale::new(&quota)?;
-        Ok(Self { driver: Driver::new(quota, scale, clock) })
+        Ok(Self::of(Driver::new(quota, scale, clock)))
     }
 
-    #[cfg(feature = "keyed")]
     pub(crate) const fn of(driver: Arc<Driver<C>>) -> Self {
-        Self { driver }
+        Self { driver, lane: Lane::Normal }
     }
 
     pub(crate) const fn driver(&self) -> &Arc<Driver<C>> {
         &self.driver
+    }
+
+    pub(crate) const fn lane_of_calls(&self) -> Lane {
+        self.lane
     }
 
     /// The clock. See the example of [`Clock`].
@@ -133,9 +138,10 @@ impl<C: Clock> RateLimiter<C> {
     ///
     /// # Panics
     /// If the clock panics, as every method that reads it. The limiter can be used afterwards.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "an admission takes fewer instructions than a call of this size")]
     pub fn try_acquire(&self) -> Result<(), Denied> {
-        self.driver.try_take(1.into())
+        self.driver.try_take(1.into(), self.lane)
     }
 
     /// Takes `n` permits if all are available and no caller waits; otherwise takes none.
@@ -155,7 +161,7 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     #[inline]
     pub fn try_acquire_n(&self, n: impl Amount) -> Result<(), Denied> {
-        self.driver.try_take(n.permits()?)
+        self.driver.try_take(n.permits()?, self.lane)
     }
 
     /// Takes `n` permits that go back on drop unless they are [spent](Reservation::spend). An admission takes the
@@ -164,7 +170,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # Errors
     /// As [`try_acquire_n`](Self::try_acquire_n).
     pub fn try_reserve(&self, n: impl Amount) -> Result<Reservation<C>, Denied> {
-        Reservation::try_new(&self.driver, n.permits()?)
+        Reservation::try_new(&self.driver, n.permits()?, self.lane)
     }
 
     /// Takes as many whole permits as are available, up to `most`, and returns how many; none while a caller waits.
@@ -177,7 +183,7 @@ impl<C: Clock> RateLimiter<C> {
     /// assert_eq!(limiter.try_acquire_up_to(7), 0);
     /// ```
     pub fn try_acquire_up_to(&self, most: u64) -> u64 {
-        self.driver.try_take_up_to(most)
+        self.driver.try_take_up_to(most, self.lane)
     }
 
     /// Takes `n` permits for a cost that is known only afterwards, if need be into debt. Returns how long until the
@@ -282,7 +288,7 @@ impl<C: Clock> RateLimiter<C> {
 
 impl<C: Clock> Clone for RateLimiter<C> {
     fn clone(&self) -> Self {
-        Self { driver: Arc::clone(&self.driver) }
+        Self { driver: Arc::clone(&self.driver), lane: self.lane }
     }
 }
 
@@ -296,6 +302,7 @@ impl<C: Clock> fmt::Debug for RateLimiter<C> {
             .field("quota", &format_args!("{}", self.quota()))
             .field("available", &self.driver.level().available())
             .field("waiting", &self.waiting())
+            .field("lane", &self.lane)
             .finish_non_exhaustive()
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     error::NotYet,
     frame::{Frame, Published},
     gcra::{Decision, MAX_TAT, SKEW_NS, Scale, decide},
+    lane::Lane,
     permits::Permits,
     sync::{AtomicU64, Ordering},
     word::{Change, State, Word},
@@ -37,17 +38,16 @@ pub(crate) enum Taken {
 pub(crate) struct Meter {
     word: CachePadded<Word>,
     published: Published,
-    /// The ticks that the waiters ask for, or `UNTOLD`, or `CLOSED`. Zero exactly if there are no waiters and the limiter
-    /// is not closed. Written only under the queue's lock.
-    queued: AtomicU64,
+    /// For each lane, the ticks that the waiters of this lane and of higher lanes ask for, or `UNTOLD`, or `CLOSED`. Those of
+    /// the last lane are zero exactly if there are no waiters and the limiter is not closed. Written only under the queue's
+    /// lock.
+    queued: [AtomicU64; Lane::COUNT],
     /// When the credit of a drained queue ends. Written only under the queue's lock.
     credit_until_ns: AtomicU64,
     /// The word if the last thaw left a debt, otherwise zero, and the clock reading of that thaw. Written only under
     /// the queue's lock.
     debt_word: AtomicU64,
     debt_ns: AtomicU64,
-    /// How many times a pause began or ended, or the level was set. Written only under the queue's lock.
-    level_changes: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,11 +62,10 @@ impl Meter {
         Self {
             word: CachePadded::new(Word::new(State::new(tat, false, false))),
             published: Published::new(frame),
-            queued: AtomicU64::new(0),
+            queued: Lane::ALL.map(|_| AtomicU64::new(0)),
             credit_until_ns: AtomicU64::new(0),
             debt_word: AtomicU64::new(0),
             debt_ns: AtomicU64::new(0),
-            level_changes: AtomicU64::new(0),
         }
     }
 
@@ -88,7 +87,7 @@ impl Meter {
     #[inline(never)]
     fn step_ends_soon(&self) -> bool {
         for _ in 0..STEP_PAUSES {
-            if self.queued_ticks() > 0 {
+            if self.has_waiters() {
                 return false;
             }
             if !self.is_owned() {
@@ -233,17 +232,19 @@ impl Meter {
         current.then_some(Snapshot { frame, tat, now })
     }
 
-    /// The level behind all waiters, or during a pause: what waiters ask for is added to the TAT. `None` if only the lock
-    /// holder can tell, also if the first waiter may be due. During grants the TAT may be too high by their cost. It is never too low.
-    pub(crate) fn behind_waiters(&self, now_ns: u64) -> Option<Snapshot> {
+    /// The level behind the waiters of a lane and of higher lanes, or during a pause: what these waiters ask for is added to the
+    /// TAT. `None` if only the lock holder can tell, also if the first waiter may be due. During grants the TAT may be too high
+    /// by their cost. It is never too low.
+    pub(crate) fn behind_waiters(&self, lane: Lane, now_ns: u64) -> Option<Snapshot> {
+        let waits = self.has_waiters();
         let (frame, (queued, state)) = self.published.read_with(|| {
             // The sum is read before the word, and written after it, so each grant is in at least one of them.
-            let queued = self.queued_ticks();
+            let queued = self.queued_ticks(lane);
             (queued, self.word.load())
         })?;
         let (now, tat) = (frame.tick(now_ns)?, state.tat());
         let is_paused = now_ns < frame.resumes_ns();
-        let told = state.is_owned() && (0 < queued || is_paused) && queued < CLOSED;
+        let told = state.is_owned() && (waits || is_paused) && queued < CLOSED;
         let known = told && tat >= frame.waiters_floor(now) && !self.is_suspect(&frame, state, now, now_ns);
         known.then_some(Snapshot { frame, tat: tat.saturating_add(queued), now })
     }
@@ -266,28 +267,19 @@ impl Meter {
         self.published.resumes_ns()
     }
 
-    /// How many times a pause began or ended, or the level was set: a [`Local`](crate::Local) uses what it holds only
-    /// under the number by which it was drawn.
-    #[inline]
-    pub(crate) fn level_changes(&self) -> u64 {
-        // Relaxed: a single number. A caller that knows of the change sees it.
-        self.level_changes.load(Ordering::Relaxed)
-    }
-
-    /// Counts a change for [`level_changes`](Self::level_changes). The caller holds the queue's lock.
-    pub(crate) fn count_level_change(&self) {
-        // Relaxed: as above; the lock makes it the only writer.
-        self.level_changes.store(self.level_changes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-
     pub(crate) fn is_closed(&self) -> bool {
-        self.queued_ticks() == CLOSED
+        self.queued_ticks(Lane::LAST) == CLOSED
     }
 
-    /// The ticks that the waiters ask for, or [`UNTOLD`], or [`CLOSED`]; zero if there are none.
-    pub(crate) fn queued_ticks(&self) -> u64 {
-        // Acquire: pairs with the Release of `thaw`, so that the word loaded next has the grants that this sum lacks.
-        self.queued.load(Ordering::Acquire)
+    /// The ticks that the waiters of a lane and of higher lanes ask for, or [`UNTOLD`], or [`CLOSED`]; zero if there are none.
+    pub(crate) fn queued_ticks(&self, lane: Lane) -> u64 {
+        // Acquire: pairs with the Release of `set_queued`, so that the word loaded next has the grants that this sum lacks.
+        self.queued[lane.index()].load(Ordering::Acquire)
+    }
+
+    /// Whether there are waiters in any lane, or the limiter is closed.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.queued_ticks(Lane::LAST) > 0
     }
 
     fn credit_until_ns(&self) -> u64 {
@@ -321,8 +313,7 @@ impl Meter {
         self.credit_until_ns.store(thaw.credit_until_ns, Ordering::Relaxed);
         let write = || {
             self.word.thaw(thaw.state);
-            // Release: pairs with the Acquire of `queued_ticks`.
-            self.queued.store(thaw.queued, Ordering::Release);
+            self.set_queued(thaw.queued);
         };
         match &thaw.frame {
             Some(frame) => self.published.publish(frame, write),
@@ -330,10 +321,12 @@ impl Meter {
         }
     }
 
-    /// Writes what the waiters ask for after one has left. The caller holds the queue's lock.
-    pub(crate) fn set_queued(&self, ticks: u64) {
-        // Release: as in `thaw`.
-        self.queued.store(ticks, Ordering::Release);
+    /// Writes what the waiters ask for. The caller holds the queue's lock, and has written the word before.
+    pub(crate) fn set_queued(&self, ticks: [u64; Lane::COUNT]) {
+        for (queued, ticks) in self.queued.iter().zip(ticks) {
+            // Release: pairs with the Acquire of `queued_ticks`.
+            queued.store(ticks, Ordering::Release);
+        }
     }
 }
 
@@ -344,7 +337,7 @@ pub(crate) struct Thaw {
     pub(crate) now_ns: u64,
     pub(crate) in_debt: bool,
     pub(crate) credit_until_ns: u64,
-    pub(crate) queued: u64,
+    pub(crate) queued: [u64; Lane::COUNT],
 }
 
 impl Scale {

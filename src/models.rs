@@ -14,6 +14,7 @@ mod double_grant;
 mod frames;
 mod giving_back;
 mod hand_off;
+mod lanes;
 mod late_readings;
 mod no_barging;
 mod no_lost_wakeup;

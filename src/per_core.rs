@@ -18,7 +18,7 @@ pub use self::{
     report::SlotReport,
 };
 use crate::{
-    AcquireAny, AcquireError, Amount, Clock, Denied, InvalidPermits, Limit, Permits, QuantaClock,
+    AcquireAny, AcquireError, Amount, Clock, Denied, InvalidPermits, Lane, Limit, Permits, QuantaClock,
     RateLimiter,
     all_of::{Parts, Whole},
     queue::{Shares, poll_proceed},
@@ -92,14 +92,15 @@ pub struct PerCore<C: Clock = QuantaClock> {
 }
 
 impl<C: Clock> PerCore<C> {
-    /// Makes a handle with one slot per core, or the limiter's existing slots, and shares that follow the demand.
+    /// Makes a handle with one slot per core, or the limiter's existing slots, and shares that follow the demand. Its calls
+    /// are in the normal [lane](crate::Lane).
     pub fn new(limiter: &RateLimiter<C>) -> Self {
         let slots = slots_of(limiter).unwrap_or_else(default_slots);
         Self::attach(limiter, slots, Sizing::Adaptive)
     }
 
     fn attach(limiter: &RateLimiter<C>, slots: usize, sizing: Sizing) -> Self {
-        let limiter = limiter.clone();
+        let limiter = limiter.lane(Lane::Normal);
         let shares = concrete(limiter.driver().attach(|| Arc::new(Slots::new(slots))));
         Self { limiter, slots: Arc::clone(shares.all()), shares, sizing }
     }

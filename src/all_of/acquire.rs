@@ -24,18 +24,20 @@ use std::sync::Arc;
 use super::{
     denied::{AllOfDenied, Refusals},
     final_round::FinalRound,
-    members::{Member, for_each},
+    members::{Member, Members, for_each},
 };
 use crate::{
     clock::Clock,
     error::NotYet,
-    queue::{AnyDriver, Caller, Grant, NEVER, Step, Waiter, after, not_yet, poll_proceed},
+    lane::Lane,
+    queue::{AnyDriver, Ask, Caller, Grant, NEVER, Step, Waiter, after, not_yet, poll_proceed},
 };
 
 /// The future of [`AllOf::acquire`](crate::AllOf::acquire), with the output `Result<(), AllOfDenied>`.
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct AcquireAll {
     members: Vec<Member>,
+    lane: Lane,
     /// The grants so far, by member.
     held: Vec<Option<Grant>>,
     max_wait: Option<Duration>,
@@ -53,12 +55,13 @@ enum Stage {
 }
 
 impl AcquireAll {
-    pub(super) fn new(members: Result<Vec<Member>, AllOfDenied>, max_wait: Option<Duration>) -> Self {
+    pub(super) fn new(members: Result<Members, AllOfDenied>, max_wait: Option<Duration>) -> Self {
         let (members, start) = match members {
             Ok(members) => (members, Ok(())),
-            Err(denied) => (Vec::new(), Err(denied)),
+            Err(denied) => (Members::new(), Err(denied)),
         };
-        Self { members, held: Vec::new(), max_wait, stage: Stage::Start(start) }
+        let lane = members.lane();
+        Self { members: members.into_vec(), lane, held: Vec::new(), max_wait, stage: Stage::Start(start) }
     }
 
     /// Takes all at once if all limits admit the call and no caller waits; otherwise waits for the scarcest first.
@@ -69,8 +72,8 @@ impl AcquireAll {
         let mut refusals = Refusals(None);
         for (step, member) in steps.iter_mut().zip(&self.members) {
             let cost = step.cost(member.permits).map_err(|denied| member.denied(denied))?;
-            member.driver.reclaim_parked(step, cost);
-            let look = step.look(cost, Caller::Waiter);
+            member.driver.reclaim_parked(step, cost, self.lane);
+            let look = step.look(cost, Caller::Waiter(self.lane));
             all &= look.is_ok();
             let due_ns = look.map_or_else(|tick| step.frame().reading_at(tick), |()| 0);
             let deadline_ns = self.max_wait.map_or(NEVER, |wait| after(step.now_ns(), wait));
@@ -80,7 +83,8 @@ impl AcquireAll {
             waits.push((due_ns.saturating_sub(step.now_ns()), cost, deadline_ns));
         }
         if all {
-            let take = |(step, &(_, cost, _)): (&mut Step<'_>, _)| step.take(cost, Caller::Waiter).ok();
+            let caller = Caller::Waiter(self.lane);
+            let take = |(step, &(_, cost, _)): (&mut Step<'_>, _)| step.take(cost, caller).ok();
             self.held = steps.iter_mut().zip(&waits).map(take).collect();
             return Ok(Stage::Held);
         }
@@ -101,7 +105,8 @@ impl AcquireAll {
         let time_left = self
             .max_wait
             .map(|_| Duration::from_nanos(member.deadline_ns.saturating_sub(member.driver.clock().now())));
-        let waiter = Waiter::new(Arc::clone(&member.driver), Ok(member.permits), time_left);
+        let ask = Ask { permits: member.permits, lane: self.lane, max_wait: time_left };
+        let waiter = Waiter::new(Arc::clone(&member.driver), Ok(ask));
         Stage::Collecting(waiting, Box::pin(waiter))
     }
 
@@ -114,7 +119,7 @@ impl AcquireAll {
     fn refusal(&self) -> Result<(), AllOfDenied> {
         let mut refusals = Refusals(None);
         for member in &self.members {
-            let wait = member.driver.time_until(member.permits);
+            let wait = member.driver.time_until(member.permits, self.lane);
             refusals.note(member.index, wait.map_or_else(|denied| denied, |wait| NotYet::after(wait).into()));
         }
         refusals.result()
@@ -135,7 +140,7 @@ impl AcquireAll {
     fn wait_for_missing(&self) -> Stage {
         self.wait_for_scarcest(|i| {
             let Member { driver, permits, .. } = &self.members[i];
-            driver.time_until(*permits).map_or(0, |wait| wait.as_nanos() as u64)
+            driver.time_until(*permits, self.lane).map_or(0, |wait| wait.as_nanos() as u64)
         })
     }
 
@@ -162,7 +167,7 @@ impl AcquireAll {
             self.members.iter().for_each(|member| member.driver.drive_if_waiters());
             return self.begin_again();
         }
-        Stage::Final(FinalRound::join(&self.members, steps))
+        Stage::Final(FinalRound::join(&self.members, self.lane, steps))
     }
 
     /// Waits for all limits once more, for the scarcest first.

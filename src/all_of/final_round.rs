@@ -1,12 +1,12 @@
-//! The last round of a call for several limits. It has a part at the front of each of its queues, and takes all parts
-//! in the same instant, when every limit admits its part.
+//! The last round of a call for several limits. It has a part at the front of its lane in each of its queues, and takes all
+//! parts in the same instant, when every limit admits its part.
 //!
 //! A hand-off that finds a part due wakes the round, which then looks at all limits on that thread. So neither the call
 //! nor the waiters behind it depend on the call's task being polled.
 //!
 //! # Invariants
-//! 1. A round joins all its queues in one hold of all locks, behind earlier rounds. So two rounds have the same order
-//!    in every queue that they share, and never wait for each other.
+//! 1. A round joins all its queues in one hold of all locks, in the same lane, behind earlier rounds of that lane. So two
+//!    rounds have the same order in every queue that they share, and never wait for each other.
 //! 2. After a look that takes nothing, the part is not due in at least one queue, and that queue has an alarm for the
 //!    part. In a queue where the part is due, the hand-off does not wake the round again until the part was not due.
 //!
@@ -26,6 +26,7 @@ use std::{sync::Arc, task::Wake};
 use super::members::{Member, for_each};
 use crate::{
     error::Denied,
+    lane::Lane,
     permits::Permits,
     queue::{
         AnyDriver, Entry, Grant, Outcome, Place, Step, WakeBatch, not_yet,
@@ -89,7 +90,7 @@ impl Job for FinalRound {
 impl FinalRound {
     /// Joins all queues at the front, unless a limit refuses its part. `steps` hold all locks. The caller calls
     /// [`begin`](Self::begin) afterwards.
-    pub(super) fn join(members: &[Member], mut steps: Vec<Step<'_>>) -> Arc<Self> {
+    pub(super) fn join(members: &[Member], lane: Lane, mut steps: Vec<Step<'_>>) -> Arc<Self> {
         let part = |member: &Member| Part {
             driver: Arc::clone(&member.driver),
             permits: member.permits,
@@ -107,7 +108,7 @@ impl FinalRound {
             let costs = costs.into_iter().flatten();
             for ((step, Part { permits, place, .. }), cost) in steps.iter_mut().zip(&round.parts).zip(costs) {
                 let first = step.is_empty();
-                step.join_front(place.as_ref(), *permits, cost, waker.clone());
+                step.join_front(place.as_ref(), *permits, cost, lane, waker.clone());
                 step.note_caller(first);
             }
         }

@@ -17,7 +17,7 @@ use crate::{
     error::Denied,
     limiter::RateLimiter,
     permits::{InvalidPermits, Permits},
-    queue::{AnyDriver, Waiter, block_on},
+    queue::{AnyDriver, Ask, Driver, Waiter, block_on},
 };
 
 /// A limit that calls have to pass: a [`RateLimiter`] on any clock, a [`PerCore`](crate::PerCore), or an [`AllOf`](crate::AllOf).
@@ -128,17 +128,19 @@ pub struct Parts<'a> {
 
 impl<C: Clock> Limit for RateLimiter<C> {
     fn try_acquire_n(&self, n: Permits) -> Result<(), Denied> {
-        self.driver().try_take(n)
+        self.driver().try_take(n, self.lane_of_calls())
     }
 }
 
 impl<C: Clock> Whole for RateLimiter<C> {
     fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits> {
-        parts.members.add(Arc::<crate::queue::Driver<C>>::clone(self.driver()), n, parts.index)
+        let driver = Arc::<Driver<C>>::clone(self.driver());
+        parts.members.add(driver, n, self.lane_of_calls(), parts.index)
     }
 
     fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {
-        AcquireAny::one(Arc::<crate::queue::Driver<C>>::clone(self.driver()), n, max_wait)
+        let ask = Ask { permits: n, lane: self.lane_of_calls(), max_wait };
+        AcquireAny::one(Arc::<Driver<C>>::clone(self.driver()), ask)
     }
 }
 
@@ -188,8 +190,8 @@ pin_project! {
 }
 
 impl AcquireAny {
-    pub(super) fn one(driver: Arc<AnyDriver>, n: Permits, max_wait: Option<Duration>) -> Self {
-        Self { queues: Queues::One { waiter: Waiter::new(driver, Ok(n), max_wait) } }
+    pub(super) fn one(driver: Arc<AnyDriver>, ask: Ask) -> Self {
+        Self { queues: Queues::One { waiter: Waiter::new(driver, Ok(ask)) } }
     }
 
     pub(super) const fn all(all: AcquireAll) -> Self {

@@ -9,6 +9,7 @@ use std::{
 use super::denied::AllOfDenied;
 use crate::{
     error::Denied,
+    lane::Lane,
     permits::{InvalidPermits, Permits},
     queue::{AnyDriver, NEVER},
 };
@@ -31,32 +32,44 @@ impl Member {
 
 /// Each limiter once, in lock order, without those from which nothing is asked.
 #[derive(Clone, Debug)]
-pub(super) struct Members(Vec<Member>);
+pub(super) struct Members {
+    all: Vec<Member>,
+    /// The lowest lane of the limits that were added.
+    lane: Lane,
+}
 
 impl Members {
     pub(super) const fn new() -> Self {
-        Self(Vec::new())
+        Self { all: Vec::new(), lane: Lane::Urgent }
     }
 
     pub(super) fn add(
         &mut self,
         driver: Arc<AnyDriver>,
         n: Permits,
+        lane: Lane,
         index: usize,
     ) -> Result<(), InvalidPermits> {
-        let place = self.0.binary_search_by_key(&driver.list_id(), |member| member.driver.list_id());
-        let before = place.map_or(Permits::ZERO, |place| self.0[place].permits);
+        let place = self.all.binary_search_by_key(&driver.list_id(), |member| member.driver.list_id());
+        let before = place.map_or(Permits::ZERO, |place| self.all[place].permits);
         let permits = before.plus(n)?;
+        self.lane = self.lane.max(lane);
         match place {
-            Ok(place) => self.0[place].permits = permits,
+            Ok(place) => self.all[place].permits = permits,
             Err(_) if permits == Permits::ZERO => {}
-            Err(place) => self.0.insert(place, Member { driver, permits, index, deadline_ns: NEVER }),
+            Err(place) => self.all.insert(place, Member { driver, permits, index, deadline_ns: NEVER }),
         }
         Ok(())
     }
 
     pub(super) fn into_vec(self) -> Vec<Member> {
-        self.0
+        self.all
+    }
+
+    /// The lane of a call for these limits. It is the same in all queues, so that two calls have the same order in every queue
+    /// that they share.
+    pub(super) const fn lane(&self) -> Lane {
+        self.lane
     }
 }
 
@@ -64,7 +77,7 @@ impl Deref for Members {
     type Target = [Member];
 
     fn deref(&self) -> &[Member] {
-        &self.0
+        &self.all
     }
 }
 

@@ -15,7 +15,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # Errors
     /// As [`try_acquire_n`](Self::try_acquire_n).
     pub fn try_acquire_reporting(&self, n: impl Amount) -> Result<Level, Denied> {
-        self.driver.try_take_reporting(n.permits()?).map(Level::new)
+        self.driver.try_take_reporting(n.permits()?, self.lane).map(Level::new)
     }
 
     /// As [`try_acquire_reporting`](Self::try_acquire_reporting), for a caller that waits if it is refused: it may use the
@@ -43,7 +43,7 @@ impl<C: Clock> RateLimiter<C> {
     /// assert!(!limiter.has_capacity(1.5));
     /// ```
     pub fn has_capacity(&self, n: impl Amount) -> bool {
-        n.permits().is_ok_and(|n| self.driver.time_until(n) == Ok(Duration::ZERO))
+        n.permits().is_ok_and(|n| self.driver.time_until(n, self.lane) == Ok(Duration::ZERO))
     }
 
     /// The permits available now, rounded down to a whole permit; negative in debt. Permits parked at cores count, and
@@ -70,7 +70,7 @@ impl<C: Clock> RateLimiter<C> {
     /// assert_eq!(limiter.time_until_full(), Duration::from_secs(1));
     /// ```
     pub fn time_until(&self, n: impl Amount) -> Result<Duration, AcquireError> {
-        self.driver.time_until(n.permits()?).map_err(AcquireError::of)
+        self.driver.time_until(n.permits()?, self.lane).map_err(AcquireError::of)
     }
 
     /// How long until the full burst is available again if no caller takes permits, rounded up to a nanosecond. See the

@@ -86,7 +86,7 @@ impl<C: Clock> RateLimiter<C> {
     pub fn restored_with_clock(saved: &SavedState, clock: C, downtime: Duration) -> Result<Self, QuotaError> {
         let elapsed_ns = u64::try_from(downtime.as_nanos()).unwrap_or(u64::MAX);
         let driver = crate::queue::Driver::restored(saved.quota, saved.missing, clock, elapsed_ns)?;
-        Ok(Self { driver })
+        Ok(Self::of(driver))
     }
 }
 

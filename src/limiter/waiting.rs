@@ -6,13 +6,42 @@ use std::sync::Arc;
 use super::RateLimiter;
 use crate::{
     Acquire, AcquireError, AcquireN, AcquireNOwned, AcquireOwned, AcquireWithin, AcquireWithinOwned, Amount,
-    Clock, Denied, Reservation,
+    Clock, Denied, InvalidPermits, Lane, Permits, Reservation, queue::Ask,
 };
 
 /// One permit is only refused by a closed limiter. A thread that would wait for good panics instead.
 pub(crate) const BLOCKED_FOR_GOOD: &str = "blocking_acquire on a closed limiter would never return: use blocking_acquire_n(1), which returns an error";
 
 impl<C: Clock> RateLimiter<C> {
+    const fn ask(&self, permits: Permits, max_wait: Option<Duration>) -> Ask {
+        Ask { permits, lane: self.lane, max_wait }
+    }
+
+    fn ask_for(&self, n: impl Amount, max_wait: Option<Duration>) -> Result<Ask, InvalidPermits> {
+        Ok(self.ask(n.permits()?, max_wait))
+    }
+
+    /// A handle on the same limiter whose calls are in a lane. Waiters of higher lanes are granted first, and calls of higher
+    /// lanes are not refused because they wait. All other methods do the same through any handle, and clones keep the lane.
+    /// A handle is in the normal lane unless it was made by this method. See [`Lane`] for the order, starvation, and an
+    /// example.
+    ///
+    /// A waiter with a longest wait is refused as soon as waiters of higher lanes make it too late.
+    ///
+    /// ```
+    /// use tidegate::{Lane, Quota, RateLimiter};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let limiter = RateLimiter::new(Quota::per_second(100));
+    /// let (interactive, batch) = (limiter.clone(), limiter.lane(Lane::Background));
+    /// interactive.acquire().await;
+    /// batch.acquire_n(20).await.unwrap();
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn lane(&self, lane: Lane) -> Self {
+        Self { driver: Arc::clone(&self.driver), lane }
+    }
+
     /// Waits for one permit, on any executor.
     ///
     /// The future joins the queue when it is first polled. A waiter allocates no memory, except
@@ -31,8 +60,9 @@ impl<C: Clock> RateLimiter<C> {
     ///
     /// # Fairness
     /// Tasks and blocked threads wait in one queue and are granted in order of arrival. Small requests do not overtake
-    /// a large one. Only [`charge`](Self::charge) and [`AllOf::acquire`](crate::AllOf::acquire) go ahead of waiters.
-    /// While a caller waits, [`try_acquire`](Self::try_acquire) is refused.
+    /// a large one. Only [`charge`](Self::charge), [`AllOf::acquire`](crate::AllOf::acquire) and calls in a higher
+    /// [lane](Self::lane) go ahead of waiters. While a caller waits in the same or a higher lane,
+    /// [`try_acquire`](Self::try_acquire) is refused.
     ///
     /// If the queue is empty, an available permit is granted without a wait, also to a caller that was granted the one
     /// before. Callers do not get equal shares.
@@ -57,7 +87,7 @@ impl<C: Clock> RateLimiter<C> {
     /// - If the clock panics. The limiter can be used afterwards.
     /// - If the future is polled again after it was ready.
     pub fn acquire(&self) -> Acquire<'_, C> {
-        Acquire::new(&self.driver, Ok(1.into()), None)
+        Acquire::new(&self.driver, Ok(self.ask(1.into(), None)))
     }
 
     /// Waits for `n` permits, and takes all of them at once. Otherwise as [`acquire`](Self::acquire).
@@ -76,7 +106,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire_n(&self, n: impl Amount) -> AcquireN<'_, C> {
-        AcquireN::new(&self.driver, n.permits(), None)
+        AcquireN::new(&self.driver, self.ask_for(n, None))
     }
 
     /// As [`acquire`](Self::acquire), with a future that owns a handle on the limiter, so that it can be spawned.
@@ -90,7 +120,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire_owned(&self) -> AcquireOwned<C> {
-        AcquireOwned::new(Arc::clone(&self.driver), Ok(1.into()), None)
+        AcquireOwned::new(Arc::clone(&self.driver), Ok(self.ask(1.into(), None)))
     }
 
     /// As [`acquire_n`](Self::acquire_n), with an owned future as in the example of
@@ -99,7 +129,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # Errors
     /// As [`acquire_n`](Self::acquire_n).
     pub fn acquire_n_owned(&self, n: impl Amount) -> AcquireNOwned<C> {
-        AcquireNOwned::new(Arc::clone(&self.driver), n.permits(), None)
+        AcquireNOwned::new(Arc::clone(&self.driver), self.ask_for(n, None))
     }
 
     /// Waits for `n` permits if they are due within `max_wait`; otherwise fails at once.
@@ -133,7 +163,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub fn acquire_within(&self, n: impl Amount, max_wait: Duration) -> AcquireWithin<'_, C> {
-        AcquireWithin::new(&self.driver, n.permits(), Some(max_wait))
+        AcquireWithin::new(&self.driver, self.ask_for(n, Some(max_wait)))
     }
 
     /// As [`acquire_within`](Self::acquire_within), with an owned future as in the example of
@@ -142,7 +172,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # Errors
     /// As [`acquire_within`](Self::acquire_within).
     pub fn acquire_within_owned(&self, n: impl Amount, max_wait: Duration) -> AcquireWithinOwned<C> {
-        AcquireWithinOwned::new(Arc::clone(&self.driver), n.permits(), Some(max_wait))
+        AcquireWithinOwned::new(Arc::clone(&self.driver), self.ask_for(n, Some(max_wait)))
     }
 
     /// Waits as [`acquire_n`](Self::acquire_n), for permits that go back on drop unless they are
@@ -162,8 +192,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub async fn reserve(&self, n: impl Amount) -> Result<Reservation<C>, AcquireError> {
-        let permits = n.permits()?;
-        Reservation::wait(&self.driver, permits, None).await.map_err(AcquireError::of)
+        Reservation::wait(&self.driver, self.ask_for(n, None)?).await.map_err(AcquireError::of)
     }
 
     /// As [`reserve`](Self::reserve), if the permits can be had within `max_wait`; else fails at once.
@@ -184,8 +213,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # });
     /// ```
     pub async fn reserve_within(&self, n: impl Amount, max_wait: Duration) -> Result<Reservation<C>, Denied> {
-        let permits = n.permits()?;
-        Reservation::wait(&self.driver, permits, Some(max_wait)).await
+        Reservation::wait(&self.driver, self.ask_for(n, Some(max_wait))?).await
     }
 
     // === waiting, for threads ===
@@ -211,7 +239,7 @@ impl<C: Clock> RateLimiter<C> {
     /// }
     /// ```
     pub fn blocking_acquire(&self) {
-        let granted = self.driver.wait_blocking(1.into(), None);
+        let granted = self.driver.wait_blocking(self.ask(1.into(), None));
         assert!(granted.is_ok(), "{BLOCKED_FOR_GOOD}");
     }
 
@@ -224,7 +252,7 @@ impl<C: Clock> RateLimiter<C> {
     /// # Errors
     /// As [`acquire_n`](Self::acquire_n).
     pub fn blocking_acquire_n(&self, n: impl Amount) -> Result<(), AcquireError> {
-        self.driver.wait_blocking(n.permits()?, None).map_err(AcquireError::of)
+        self.driver.wait_blocking(self.ask_for(n, None)?).map_err(AcquireError::of)
     }
 
     /// Blocks the thread until it has `n` permits if they are due within `max_wait`; otherwise fails at once.
@@ -247,7 +275,7 @@ impl<C: Clock> RateLimiter<C> {
     /// assert!(limiter.blocking_acquire_within(1, Duration::from_secs(60)).is_err());
     /// ```
     pub fn blocking_acquire_within(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
-        self.driver.wait_blocking(n.permits()?, Some(max_wait))
+        self.driver.wait_blocking(self.ask_for(n, Some(max_wait))?)
     }
 
     /// Blocks the thread until it has a [`Reservation`] of `n` permits, as [`reserve`](Self::reserve).
@@ -266,7 +294,7 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     #[track_caller]
     pub fn blocking_reserve(&self, n: impl Amount) -> Result<Reservation<C>, AcquireError> {
-        Reservation::wait_blocking(&self.driver, n.permits()?, None).map_err(AcquireError::of)
+        Reservation::wait_blocking(&self.driver, self.ask_for(n, None)?).map_err(AcquireError::of)
     }
 
     /// As [`blocking_reserve`](Self::blocking_reserve), if the permits can be had within `max_wait`; else fails at once.
@@ -290,7 +318,7 @@ impl<C: Clock> RateLimiter<C> {
         n: impl Amount,
         max_wait: Duration,
     ) -> Result<Reservation<C>, Denied> {
-        Reservation::wait_blocking(&self.driver, n.permits()?, Some(max_wait))
+        Reservation::wait_blocking(&self.driver, self.ask_for(n, Some(max_wait))?)
     }
 
     /// Waits for one permit as [`acquire`](Self::acquire), then runs `future`.

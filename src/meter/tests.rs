@@ -13,7 +13,7 @@ fn meter(text: &str, ahead: u64) -> (Meter, Frame, u64) {
 
 /// Ends a step at that reading, with a word and no waiters.
 fn thaw(state: State, now_ns: u64) -> Thaw {
-    Thaw { frame: None, state, now_ns, in_debt: false, credit_until_ns: 0, queued: 0 }
+    Thaw { frame: None, state, now_ns, in_debt: false, credit_until_ns: 0, queued: [0; Lane::COUNT] }
 }
 
 fn tat(meter: &Meter) -> u64 {
@@ -98,23 +98,23 @@ fn credit_is_for_callers_that_would_wait_and_until_it_ends() {
 fn an_owned_word_is_left_to_the_lock() {
     let (meter, frame, now) = meter("1000/s burst 5", 0);
     let state = State::new(now, true, false);
-    meter.thaw(&Thaw { queued: 7, ..thaw(state, NOW) });
+    meter.thaw(&Thaw { queued: [7; Lane::COUNT], ..thaw(state, NOW) });
     assert!(meter.is_owned());
     assert_eq!(meter.draw(1.into(), 0, NOW), Taken::Slow);
     assert_eq!(meter.take_up_to(1, NOW), None);
     assert!(!meter.take_as_waiter(1.into(), NOW) && meter.draw_reporting(1.into(), NOW).is_none());
     assert!(meter.snapshot(NOW).is_none());
     assert_eq!(meter.word.load(), state);
-    let behind = meter.behind_waiters(NOW).unwrap();
+    let behind = meter.behind_waiters(Lane::Normal, NOW).unwrap();
     assert_eq!((behind.frame, behind.tat, behind.now), (frame, now + 7, now));
 }
 
 #[test]
 fn behind_waiters_it_takes_the_lock_if_it_cannot_be_told() {
     let (meter, frame, now) = meter("1000/s burst 5", 0);
-    let told = |state, queued| {
-        meter.thaw(&Thaw { queued, ..thaw(state, NOW) });
-        meter.behind_waiters(NOW).is_some()
+    let told = |state, ticks| {
+        meter.thaw(&Thaw { queued: [ticks; Lane::COUNT], ..thaw(state, NOW) });
+        meter.behind_waiters(Lane::Normal, NOW).is_some()
     };
     let owned = |tat| State::new(tat, true, false);
     assert!(told(owned(now), 1));
@@ -126,8 +126,25 @@ fn behind_waiters_it_takes_the_lock_if_it_cannot_be_told() {
     assert!(told(owned(floor), 1) && !told(owned(floor - 1), 1));
     // A waiter that leaves takes its part of the sum along.
     assert!(told(owned(now), 5));
-    meter.set_queued(2);
-    assert_eq!(meter.behind_waiters(NOW).unwrap().tat, now + 2);
+    meter.set_queued([2; Lane::COUNT]);
+    assert_eq!(meter.behind_waiters(Lane::Normal, NOW).unwrap().tat, now + 2);
+}
+
+#[test]
+fn waiters_of_lower_lanes_are_not_counted() {
+    let (meter, frame, now) = meter("1000/s burst 5", 0);
+    let told = |tat, queued, lane| {
+        meter.thaw(&Thaw { queued, ..thaw(State::new(tat, true, false), NOW) });
+        meter.behind_waiters(lane, NOW).map(|behind| behind.tat)
+    };
+    let tat = now + 5;
+    assert_eq!(
+        Lane::ALL.map(|lane| told(tat, [0, 3, 10], lane)),
+        [0, 3, 10].map(|queued| Some(tat + queued))
+    );
+    let floor = frame.waiters_floor(now);
+    assert_eq!(Lane::ALL.map(|lane| told(floor, [0, 0, 10], lane)), [floor, floor, floor + 10].map(Some));
+    assert_eq!(Lane::ALL.map(|lane| told(tat, [0, 0, UNTOLD], lane)), [Some(tat), Some(tat), None]);
 }
 
 #[test]
@@ -154,8 +171,8 @@ fn nothing_is_decided_before_the_origin() {
         );
         assert!(meter.snapshot(early_ns).is_none());
         assert_eq!(meter.word.load(), state);
-        meter.thaw(&Thaw { queued: 1, ..thaw(State::new(tat, true, false), NOW) });
-        assert!(meter.behind_waiters(early_ns).is_none());
+        meter.thaw(&Thaw { queued: [1; Lane::COUNT], ..thaw(State::new(tat, true, false), NOW) });
+        assert!(meter.behind_waiters(Lane::Normal, early_ns).is_none());
     }
     meter.thaw(&thaw(State::new(frame.base(), false, false), NOW));
     assert_eq!(meter.draw(1.into(), 0, origin_ns), Taken::Yes(0));
@@ -199,10 +216,10 @@ fn a_step_that_leaves_no_waiters_is_waited_for() {
     assert!(!meter.is_owned_beyond_a_step());
     let state = meter.freeze();
     assert!(meter.is_owned_beyond_a_step(), "the lock holder may be preempted");
-    meter.thaw(&Thaw { queued: 1, ..thaw(State::new(now, true, false), NOW) });
+    meter.thaw(&Thaw { queued: [1; Lane::COUNT], ..thaw(State::new(now, true, false), NOW) });
     assert!(meter.is_owned_beyond_a_step());
     std::thread::scope(|scope| {
-        meter.thaw(&Thaw { queued: 0, ..thaw(State::new(now, true, false), NOW) });
+        meter.thaw(&Thaw { queued: [0; Lane::COUNT], ..thaw(State::new(now, true, false), NOW) });
         let freed = scope.spawn(|| while meter.is_owned_beyond_a_step() {});
         meter.thaw_unchanged(state);
         freed.join().unwrap();

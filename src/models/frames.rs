@@ -10,6 +10,7 @@ use crate::{
     Inherit, NotYet, Quota,
     frame::Frame,
     gcra::Scale,
+    lane::Lane,
     meter::{Meter, Taken, Thaw},
     seq_lock::SeqLock,
     sync::Mutex,
@@ -26,7 +27,7 @@ fn scale(rate: u64, burst: u64) -> Scale {
 /// The thaw of a lock holder without waiters and without debt.
 fn thaw(tat: u64, frame: Option<Frame>) -> Thaw {
     let state = State::new(tat, false, false);
-    Thaw { frame, state, now_ns: 0, in_debt: false, credit_until_ns: 0, queued: 0 }
+    Thaw { frame, state, now_ns: 0, in_debt: false, credit_until_ns: 0, queued: [0; Lane::COUNT] }
 }
 
 /// Publishes the next frame, as the lock holder would, with so many permits available. Returns whether the word has

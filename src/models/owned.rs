@@ -7,6 +7,7 @@ use core::task::Waker;
 use loom::thread;
 
 use super::{Limiter, ModelClock, SECOND, check, limiter, poll, queued, spawn_drive, spawn_try, waiter};
+use crate::lane::Lane;
 
 const OWNED: u64 = 1;
 const CREDIT: u64 = 2;
@@ -14,7 +15,8 @@ const CREDIT: u64 = 2;
 /// Checks the word while no call is under way, after `taken` permits were taken since the bucket was full at time zero,
 /// and while waiters ask for `waiting` permits.
 fn assert_quiet(limiter: &Limiter, taken: u64, waiting: u64) {
-    let (word, asked) = (limiter.driver().meter().bits(), limiter.driver().meter().queued_ticks());
+    let (word, asked) =
+        (limiter.driver().meter().bits(), limiter.driver().meter().queued_ticks(Lane::Normal));
     assert_eq!(word & OWNED, u64::from(waiting > 0));
     assert_eq!(word & CREDIT, 0);
     assert_eq!(limiter.waiting() > 0, waiting > 0);

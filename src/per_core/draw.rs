@@ -3,6 +3,7 @@
 use crate::{
     clock::Clock,
     error::Denied,
+    lane::Lane,
     meter::Taken,
     permits::Permits,
     queue::Driver,
@@ -46,10 +47,15 @@ fn draw_or_steal<C: Clock>(
             // One pass of `try_steal`, which would take a third more instructions: the slots were empty while the word
             // had too little.
             Taken::NotYet(not_yet) if driver.meter().bits() == word => Err(not_yet.into()),
-            Taken::NotYet(_) | Taken::Slow => driver.finish_take(permits, now_ns, Taken::Slow),
+            Taken::NotYet(_) | Taken::Slow => driver.finish_take(permits, Lane::Normal, now_ns, Taken::Slow),
         };
     }
-    driver.finish_take(permits, now_ns, draw_share(driver, slots, slot, permits, sizing, now_ns))
+    driver.finish_take(
+        permits,
+        Lane::Normal,
+        now_ns,
+        draw_share(driver, slots, slot, permits, sizing, now_ns),
+    )
 }
 
 /// As [`take_shared`], without stealing, for callers that wait if it fails.
@@ -117,7 +123,7 @@ pub(crate) struct LocalShare {
     /// In millionths of a permit.
     pub(crate) held: u64,
     pub(crate) demand: Demand,
-    /// The value of `Meter::level_changes` when it was drawn.
+    /// The value of `Driver::level_changes` when it was drawn.
     pub(crate) level_change: u64,
 }
 
@@ -133,7 +139,7 @@ impl LocalShare {
     ) -> Result<(), Denied> {
         let now_ns = driver.clock().now();
         if let Err((missing, refused)) = self.draw(driver, slots, permits, sizing, now_ns) {
-            driver.finish_take(missing, now_ns, refused)?;
+            driver.finish_take(missing, Lane::Normal, now_ns, refused)?;
             self.take_all_but(permits, missing);
         }
         Ok(())
@@ -160,7 +166,7 @@ impl LocalShare {
         sizing: Sizing,
         now_ns: u64,
     ) -> Result<(), (Permits, Taken)> {
-        let level_change = driver.meter().level_changes();
+        let level_change = driver.level_changes().number();
         if self.level_change != level_change {
             // The level that a pause kept, or a caller set, does not include what is held here.
             let Self { demand, .. } = core::mem::take(self);
@@ -197,7 +203,7 @@ impl LocalShare {
     pub(crate) fn give_back<C: Clock>(&mut self, driver: &Driver<C>, slots: &Slots) {
         let Self { held, demand, level_change } = core::mem::take(self);
         self.level_change = level_change;
-        let held = if level_change == driver.meter().level_changes() { held } else { 0 };
+        let held = if level_change == driver.level_changes().number() { held } else { 0 };
         // Given up last, even if a clock panics: permits need a claim.
         let _claim = Claim(slots, demand.claim);
         if held > 0 {

@@ -180,7 +180,7 @@ impl<C: Clock> Local<C> {
 
     #[inline]
     fn take(&mut self, millionths: u64) -> bool {
-        let is_current = self.share.level_change == self.per_core.limiter.driver().meter().level_changes();
+        let is_current = self.share.level_change == self.per_core.limiter.driver().level_changes().number();
         let there = self.share.held >= millionths && is_current;
         if there {
             self.share.held -= millionths;

@@ -15,12 +15,11 @@ use std::{
 use super::{
     core::{after, not_yet},
     driver::Driver,
-    entry::{Grant, Outcome, Place},
+    entry::{Ask, Grant, Outcome, Place},
 };
 use crate::{
     clock::Clock,
     error::Denied,
-    permits::Permits,
     sync::{Parker, Unparker},
 };
 
@@ -100,36 +99,27 @@ impl<C: Clock + ?Sized> Driver<C> {
     /// # Panics
     /// If it would have to block inside a task.
     #[track_caller]
-    pub(crate) fn wait_blocking(&self, permits: Permits, max_wait: Option<Duration>) -> Result<(), Denied> {
+    pub(crate) fn wait_blocking(&self, ask: Ask) -> Result<(), Denied> {
         let meter = self.meter();
-        if !meter.is_owned_beyond_a_step() && meter.take_as_waiter(permits, self.clock().now()) {
+        if !meter.is_owned_beyond_a_step() && meter.take_as_waiter(ask.permits, self.clock().now()) {
             return Ok(());
         }
-        self.hold_blocking(permits, max_wait).map(drop)
+        self.hold_blocking(ask).map(drop)
     }
 
     /// As [`wait_blocking`](Self::wait_blocking), with a [`Grant`] that can be given back: always takes the lock.
     #[track_caller]
-    pub(super) fn hold_blocking(
-        &self,
-        permits: Permits,
-        max_wait: Option<Duration>,
-    ) -> Result<Grant, Denied> {
+    pub(super) fn hold_blocking(&self, ask: Ask) -> Result<Grant, Denied> {
         assert_may_block();
-        Thread::with(|thread| self.wait_in_queue(permits, max_wait, thread))
+        Thread::with(|thread| self.wait_in_queue(ask, thread))
     }
 
-    fn wait_in_queue(
-        &self,
-        permits: Permits,
-        max_wait: Option<Duration>,
-        thread: &Thread,
-    ) -> Result<Grant, Denied> {
+    fn wait_in_queue(&self, ask: Ask, thread: &Thread) -> Result<Grant, Denied> {
         let place = core::pin::pin!(self.place());
         let place = place.into_ref();
-        let deadline_ns = max_wait.map(|wait| after(self.clock().now(), wait));
+        let deadline_ns = ask.max_wait.map(|wait| after(self.clock().now(), wait));
         let leave = Leave(self, place);
-        let granted = self.enter(place, permits, max_wait, &mut Some(thread.waker.clone()))?;
+        let granted = self.enter(place, ask, &mut Some(thread.waker.clone()))?;
         if let Some(grant) = granted {
             core::mem::forget(leave);
             return Ok(grant);

@@ -13,38 +13,45 @@ use crate::{
     error::{ChargeError, Denied, TooMany},
     frame::Frame,
     gcra::nanos,
+    lane::Lane,
     meter::{Snapshot, Taken},
     permits::Permits,
     sync::{Ordering, fence},
 };
 
 impl<C: Clock + ?Sized> Driver<C> {
-    /// Takes permits if they are available and the queue is empty.
+    /// Takes permits if they are available and no waiter goes first.
     #[inline]
-    pub(crate) fn try_take(&self, permits: Permits) -> Result<(), Denied> {
+    pub(crate) fn try_take(&self, permits: Permits, lane: Lane) -> Result<(), Denied> {
         let now_ns = self.clock().now();
-        self.finish_take(permits, now_ns, self.meter().draw(permits, 0, now_ns))
+        self.finish_take(permits, lane, now_ns, self.meter().draw(permits, 0, now_ns))
     }
 
     /// Ends a call after its attempt without the lock.
     #[inline]
-    pub(crate) fn finish_take(&self, permits: Permits, now_ns: u64, taken: Taken) -> Result<(), Denied> {
+    pub(crate) fn finish_take(
+        &self,
+        permits: Permits,
+        lane: Lane,
+        now_ns: u64,
+        taken: Taken,
+    ) -> Result<(), Denied> {
         match taken {
             Taken::Yes(_) => Ok(()),
             Taken::NotYet(not_yet) => match self.shares() {
                 None => Err(Denied::NotYet(not_yet)),
-                Some(shares) => self.try_steal(&**shares, permits, now_ns),
+                Some(shares) => self.try_steal(&**shares, permits, lane, now_ns),
             },
-            Taken::Slow => self.try_take_slow(permits, now_ns),
+            Taken::Slow => self.try_take_slow(permits, lane, now_ns),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn try_take_slow(&self, permits: Permits, now_ns: u64) -> Result<(), Denied> {
-        match self.refusal(permits, now_ns) {
+    fn try_take_slow(&self, permits: Permits, lane: Lane, now_ns: u64) -> Result<(), Denied> {
+        match self.refusal(permits, lane, now_ns) {
             Some(denied) => Err(denied),
-            None => self.try_take_locked(permits).map(drop),
+            None => self.try_take_locked(permits, lane).map(drop),
         }
     }
 
@@ -52,17 +59,23 @@ impl<C: Clock + ?Sized> Driver<C> {
     /// word has not changed since before that scan: a change may have parked permits behind the scan.
     #[cold]
     #[inline(never)]
-    fn try_steal(&self, shares: &dyn Shares, permits: Permits, now_ns: u64) -> Result<(), Denied> {
+    fn try_steal(
+        &self,
+        shares: &dyn Shares,
+        permits: Permits,
+        lane: Lane,
+        now_ns: u64,
+    ) -> Result<(), Denied> {
         let mut word = self.meter().bits();
         loop {
             match shares.steal(permits) {
                 Stolen::All => return Ok(()),
-                Stolen::Parts => return self.try_take_locked(permits).map(drop),
+                Stolen::Parts => return self.try_take_locked(permits, lane).map(drop),
                 Stolen::Nothing => {}
             }
             match self.meter().draw(permits, 0, now_ns) {
                 Taken::Yes(_) => return Ok(()),
-                Taken::Slow => return self.try_take_slow(permits, now_ns),
+                Taken::Slow => return self.try_take_slow(permits, lane, now_ns),
                 Taken::NotYet(not_yet) => {
                     let before = core::mem::replace(&mut word, self.meter().bits());
                     if before == word {
@@ -74,14 +87,14 @@ impl<C: Clock + ?Sized> Driver<C> {
     }
 
     /// Refuses a call as far as the lock is not needed. `None`: it may be admitted, or only the lock holder can tell.
-    pub(crate) fn refusal(&self, permits: Permits, now_ns: u64) -> Option<Denied> {
+    pub(crate) fn refusal(&self, permits: Permits, lane: Lane, now_ns: u64) -> Option<Denied> {
         let word = self.meter().bits();
         if self.shares().is_some_and(|shares| shares.parked() > 0) {
             return None;
         }
         // Acquire fence: pairs with the Release fence of a lock holder that empties slots, as in `steal_from_one`.
         fence(Ordering::Acquire);
-        let behind = if self.meter().is_owned() { self.meter().behind_waiters(now_ns) } else { None };
+        let behind = if self.meter().is_owned() { self.meter().behind_waiters(lane, now_ns) } else { None };
         let Some(Snapshot { frame, tat, now }) = behind.or_else(|| self.meter().snapshot(now_ns)) else {
             return self.meter().is_closed().then_some(Denied::Closed);
         };
@@ -89,12 +102,17 @@ impl<C: Clock + ?Sized> Driver<C> {
         if cost == 0 {
             return None;
         }
-        let tat = if behind.is_some() { tat } else { tat.max(now) };
-        let due_ns = frame.conforms_at(u128::from(tat) + u128::from(cost));
-        // Permits may have moved between word and slots meanwhile.
-        let moved = self.shares().is_some() && self.meter().bits() != word;
+        let due_ns = frame.conforms_at(u128::from(tat.max(now)) + u128::from(cost));
+        let moved = self.shares().is_some() && self.may_have_moved(word, lane);
         // If `due_ns` has passed, the lock holder serves waiters that are late, or admits the call.
         (due_ns > now_ns && !moved).then(|| not_yet(due_ns, now_ns))
+    }
+
+    /// Whether permits may have moved between the word and slots since the word had these bits. Also if a lock holder may just
+    /// move them for a waiter that does not go first.
+    fn may_have_moved(&self, bits: u64, lane: Lane) -> bool {
+        let meter = self.meter();
+        meter.bits() != bits || (meter.has_waiters() && meter.queued_ticks(lane) == 0)
     }
 
     /// The refusal of a request above the burst. `None` if there are slots: only the lock holder knows what is set
@@ -104,71 +122,58 @@ impl<C: Clock + ?Sized> Driver<C> {
         self.shares().is_none().then(|| TooMany::new(requested, burst, burst).into())
     }
 
-    pub(super) fn try_hold(&self, permits: Permits) -> Result<Grant, Denied> {
-        match self.refusal(permits, self.clock().now()) {
+    pub(super) fn try_hold(&self, permits: Permits, lane: Lane) -> Result<Grant, Denied> {
+        match self.refusal(permits, lane, self.clock().now()) {
             Some(denied) => Err(denied),
-            None => self.try_take_locked(permits),
+            None => self.try_take_locked(permits, lane),
         }
     }
 
-    fn try_take_locked(&self, permits: Permits) -> Result<Grant, Denied> {
+    fn try_take_locked(&self, permits: Permits, lane: Lane) -> Result<Grant, Denied> {
         self.drive_if_waiters();
         self.with(|core| {
             let cost = core.cost(permits)?;
-            let tick = if cost == 0 || core.is_empty() {
-                if let Some(shares) = self.shares() {
-                    shares.reclaim_for(core, cost);
-                }
-                match core.take(cost, Caller::Try) {
-                    Ok(grant) => return Ok(grant),
-                    Err(tick) => tick,
-                }
-            } else {
-                core.turn(cost)
-            };
-            Err(not_yet(core.frame().reading_at(tick), core.now_ns()))
+            self.reclaim_parked(core, cost, lane);
+            core.take(cost, Caller::Try(lane))
+                .map_err(|tick| not_yet(core.frame().reading_at(tick), core.now_ns()))
         })
     }
 
     /// Drives the queue if there are waiters: they come first, and a change may make them due or too late.
     pub(crate) fn drive_if_waiters(&self) {
-        if self.meter().queued_ticks() > 0 {
+        if self.meter().has_waiters() {
             self.drive();
         }
     }
 
     /// Takes as many whole permits as are available, up to `most`.
-    pub(crate) fn try_take_up_to(&self, most: u64) -> u64 {
-        let mut count = self.take_up_to(most);
-        let Some(shares) = self.shares().filter(|_| count < most && self.meter().queued_ticks() == 0) else {
-            return count;
-        };
+    pub(crate) fn try_take_up_to(&self, most: u64, lane: Lane) -> u64 {
+        let mut count = self.take_up_to(most, lane);
+        let may_steal = count < most && self.meter().queued_ticks(lane) == 0;
+        let Some(shares) = self.shares().filter(|_| may_steal) else { return count };
         count += shares.steal_whole(most - count);
         // Each slot holds less than one permit now. Together with the word they may make up whole ones.
-        while count < most && shares.parked() > 0 && self.try_take(1.into()).is_ok() {
+        while count < most && shares.parked() > 0 && self.try_take(1.into(), lane).is_ok() {
             count += 1;
         }
         count
     }
 
     /// As [`try_take_up_to`](Self::try_take_up_to), from the word alone.
-    fn take_up_to(&self, most: u64) -> u64 {
+    fn take_up_to(&self, most: u64, lane: Lane) -> u64 {
         let now_ns = self.clock().now();
         if let Some(count) = self.meter().take_up_to(most, now_ns) {
             return count;
         }
-        if self.refusal(1.into(), now_ns).is_some() {
+        if self.refusal(1.into(), lane, now_ns).is_some() {
             return 0;
         }
         self.drive_if_waiters();
         self.with(|core| {
-            if !core.is_empty() {
-                return 0;
-            }
             let (tat, now) = core.level();
             let scale = *core.frame().scale();
             let count = scale.whole_level(tat, now).min(most);
-            core.take(count * scale.per_permit, Caller::Try).map_or(0, |_| count)
+            core.take(count * scale.per_permit, Caller::Try(lane)).map_or(0, |_| count)
         })
     }
 

@@ -21,6 +21,11 @@
 //! During a pause `now` is the tick at which the pause ends (`frame.rs`). Decisions are as at that time, except that
 //! nothing is admitted before it.
 //!
+//! # Lanes
+//! The queue is in the order of the lanes, and of arrival within a lane. A newcomer waits only if a waiter of the same or a
+//! higher lane is there, or the bucket has too little. If it takes permits, or joins, before waiters of lower lanes, these
+//! are due later: the hand-off that follows refuses those that will miss their deadlines.
+//!
 //! # Invariants
 //! 1. Between steps OWNED is set while there are waiters, and during a pause. The first step after the last waiter has
 //!    gone, or after the end of the pause, clears it.
@@ -29,20 +34,21 @@
 //! 3. A step that compares the TAT with a time to change it, or that lowers it, notes that in the ledger (`ledger.rs`),
 //!    except [`reclaim`](Core::reclaim). A call without the lock notes nothing, but raises the TAT. So if the word has
 //!    changed, the TAT of the last thaw counts as compared with now.
-//! 4. `sum` is the sum over the list.
+//! 4. `sums` are the sums over the list.
 //! 5. In a step, `highest` is at least every number that the word has held since the numbers last began again.
-//! 6. Final parts come before all other entries.
+//! 6. Final parts come before all other entries of their lane.
 
 mod books;
 mod grants;
+mod order;
 mod pause;
 mod requota;
 
-use core::{pin::Pin, task::Waker, time::Duration};
+use core::{pin::Pin, time::Duration};
 
 pub(super) use self::grants::Next;
 use super::{
-    entry::{Entry, Kind, NEVER, Outcome, Place, Sum},
+    entry::{Entry, NEVER, Outcome, Place, Sums},
     ledger::Ledger,
     list::{List, ListId},
 };
@@ -50,8 +56,8 @@ use crate::{
     error::{Denied, NotYet},
     frame::Frame,
     gcra::{Decision, MAX_TAT, Scale, decide},
-    meter::{CLOSED, Thaw, UNTOLD},
-    permits::Permits,
+    lane::Lane,
+    meter::Thaw,
     quota::Quota,
     word::State,
 };
@@ -59,13 +65,21 @@ use crate::{
 /// The most that can be parked, in millionths of a permit.
 const MOST_PARKED: u64 = u64::MAX >> 2;
 
-/// The rule by which a call is decided.
+/// A newcomer: the rule by which it is decided, and its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// It does not wait: textbook GCRA.
-    Try,
+    Try(Lane),
     /// It would wait otherwise: it may use the credit of the busy period.
-    Waiter,
+    Waiter(Lane),
+}
+
+impl Caller {
+    pub(super) const fn lane(self) -> Lane {
+        match self {
+            Self::Try(lane) | Self::Waiter(lane) => lane,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -74,9 +88,10 @@ pub(crate) struct Core {
     quota: Quota,
     frame: Frame,
     list: List<Entry, Outcome>,
-    sum: Sum,
-    /// The latest time at which a final part here is expected to be taken. With several final parts it only moves later.
-    final_due_ns: u64,
+    sums: Sums,
+    /// For each lane, the latest time at which a final part here is expected to be taken. With several final parts it only
+    /// moves later.
+    final_due_ns: [u64; Lane::COUNT],
     ledger: Ledger,
     highest: u64,
     /// Of the last thaw: the word, and how far it was ahead of now.
@@ -115,8 +130,8 @@ impl Core {
             quota,
             frame,
             list: List::new(list),
-            sum: Sum::default(),
-            final_due_ns: 0,
+            sums: Sums::default(),
+            final_due_ns: [0; Lane::COUNT],
             ledger: Ledger::new(),
             highest: 0,
             thawed: word,
@@ -186,8 +201,10 @@ impl Core {
         self.highest = self.highest.max(self.tat);
         self.thawed = state;
         self.thawed_ahead = self.tat.saturating_sub(self.now);
-        if self.sum.final_parts == 0 {
-            self.final_due_ns = 0;
+        for lane in Lane::ALL {
+            if self.sums.of(lane).final_parts == 0 {
+                self.final_due_ns[lane.index()] = 0;
+            }
         }
         Thaw {
             frame: core::mem::take(&mut self.reframed).then_some(self.frame),
@@ -209,7 +226,7 @@ impl Core {
         self.ledger.close();
         self.credit_until_ns = 0;
         let step_ns = self.latest_ns.saturating_sub(self.now_ns);
-        if self.sum.deadlines > 0 {
+        if self.sums.all().deadlines > 0 {
             self.list.visit(|entry| {
                 if entry.deadline_ns != NEVER {
                     entry.deadline_ns = entry.deadline_ns.saturating_sub(step_ns);
@@ -217,7 +234,7 @@ impl Core {
                 true
             });
         }
-        self.final_due_ns = self.final_due_ns.saturating_sub(step_ns);
+        self.final_due_ns = self.final_due_ns.map(|due_ns| due_ns.saturating_sub(step_ns));
         // The bucket counts as empty now, so all waiters are due later.
         self.recheck = true;
         self.alarm_is_void = true;
@@ -270,33 +287,10 @@ impl Core {
         self.max_waiters = max_waiters;
     }
 
-    pub(super) fn join(
-        &mut self,
-        place: Pin<&Place>,
-        permits: Permits,
-        cost: u64,
-        deadline_ns: u64,
-        waker: Waker,
-    ) {
-        let entry = Entry { permits, cost, deadline_ns, waker: Some(waker), kind: Kind::Single };
-        self.sum.add(&entry);
-        self.list.push_back(place, entry);
-    }
-
-    /// Adds a final part at the front, behind earlier final parts.
-    pub(crate) fn join_front(&mut self, place: Pin<&Place>, permits: Permits, cost: u64, waker: Waker) {
-        let kind = Kind::FinalPart { woken: true };
-        let entry = Entry { permits, cost, deadline_ns: NEVER, waker: Some(waker), kind };
-        self.sum.add(&entry);
-        self.list.push_after_leading(place, entry, |entry| entry.kind.is_final());
-        // All waiters behind it are due later.
-        self.recheck = true;
-    }
-
     /// Removes a waiter that is not settled. This needs no step.
     pub(crate) fn leave(&mut self, place: Pin<&Place>) -> Option<Entry> {
         let entry = self.list.remove(place)?;
-        self.sum.subtract(&entry);
+        self.sums.subtract(&entry);
         Some(entry)
     }
 
@@ -306,17 +300,6 @@ impl Core {
 
     pub(super) fn entry_mut(&mut self, place: Pin<&Place>) -> Option<&mut Entry> {
         self.list.entry_mut(place)
-    }
-
-    /// The ticks that the waiters ask for, for calls without the lock. [`UNTOLD`] if that is not all that a newcomer
-    /// has to know: with final parts, or while permits wait to be set aside. [`CLOSED`] if the limiter is closed.
-    pub(super) fn queued(&self) -> u64 {
-        if self.is_closed {
-            return CLOSED;
-        }
-        let more = self.sum.final_parts > 0 || (self.deferred > 0 && !self.list.is_empty());
-        let told = if more { None } else { u64::try_from(self.sum.ticks).ok() };
-        told.filter(|&ticks| ticks < CLOSED).unwrap_or(UNTOLD)
     }
 
     pub(crate) const fn is_alarm_void(&self) -> bool {
@@ -354,20 +337,6 @@ impl Core {
         (self.tat + cost).saturating_sub(self.now + self.frame.scale().limit)
     }
 
-    /// Whether a newcomer's request for `cost` ticks conforms. The error is the tick from which on it does.
-    pub(crate) fn look(&self, cost: u64, caller: Caller) -> Result<(), u64> {
-        if cost == 0 {
-            return Ok(());
-        }
-        if !self.list.is_empty() {
-            return Err(self.turn(cost));
-        }
-        match self.decide(self.floor_of(caller), cost) {
-            Decision::Admit(_) => Ok(()),
-            Decision::NotBefore(tick) => Err(tick),
-        }
-    }
-
     /// As [`decide`], but nothing is admitted before the end of a pause.
     fn decide(&self, floor: u64, cost: u64) -> Decision {
         match decide(self.tat, self.now, floor, cost, self.frame.scale().limit) {
@@ -378,30 +347,9 @@ impl Core {
 
     const fn floor_of(&self, caller: Caller) -> u64 {
         match caller {
-            Caller::Try => self.now,
-            Caller::Waiter => self.floor,
+            Caller::Try(_) => self.now,
+            Caller::Waiter(_) => self.floor,
         }
-    }
-
-    /// The TAT from which the first waiter's cost is counted.
-    fn first_base(&self) -> u128 {
-        let base = self.tat.max(self.floor).into();
-        if self.sum.final_parts == 0 {
-            return base;
-        }
-        // Final parts may wait until `final_due_ns`. If the bucket is full by then, the TAT counts from then.
-        self.frame.wide_tick(self.final_due_ns).clamp(base, base.max(MAX_TAT.into()))
-    }
-
-    /// The tick from which on a request for `cost` ticks that comes after all waiters conforms.
-    pub(super) fn turn(&self, cost: u64) -> u64 {
-        let after_all = if self.list.is_empty() {
-            u128::from(self.tat.max(self.now))
-        } else {
-            self.first_base() + self.sum.ticks
-        };
-        let tick = (after_all + u128::from(cost)).saturating_sub(self.frame.scale().limit.into());
-        tick.try_into().unwrap_or(u64::MAX)
     }
 }
 

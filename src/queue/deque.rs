@@ -4,6 +4,7 @@ use core::pin::Pin;
 use std::collections::VecDeque;
 
 use super::list::{List, ListId, Node, Verdict};
+use crate::lane::Lane;
 
 type TestNode = Node<u32, u32>;
 
@@ -17,10 +18,10 @@ const fn leads(number: u32) -> bool {
     number % 3 == 0
 }
 
-/// A list, what it should hold, and the nodes of those who are in it.
+/// A list, the numbers that it should hold with their lanes, and the nodes that are in it.
 struct Run {
     list: List<u32, u32>,
-    model: VecDeque<u32>,
+    model: VecDeque<(Lane, u32)>,
     nodes: Vec<(Pin<Box<TestNode>>, u32)>,
     next: u32,
 }
@@ -33,10 +34,10 @@ pub(crate) fn against_a_deque(bytes: &[u8]) {
         run.step(operation[0], operation[1]);
         assert_eq!(run.list.len(), run.model.len());
         assert_eq!(run.list.is_empty(), run.model.is_empty());
-        assert_eq!(run.list.front_mut().copied(), run.model.front().copied());
+        assert_eq!(run.list.front_mut().copied(), run.model.front().map(|&(_, number)| number));
     }
     run.look(usize::MAX);
-    // From anywhere, until nobody is left.
+    // From anywhere, until none is left.
     while !run.nodes.is_empty() {
         run.remove(run.nodes.len() / 2);
     }
@@ -47,8 +48,8 @@ impl Run {
     fn step(&mut self, kind: u8, byte: u8) {
         let which = usize::from(byte) % self.nodes.len().max(1);
         match kind % 8 {
-            0 | 1 => self.push(),
-            2 => self.push_after_leading(),
+            0 | 1 => self.push(Lane::ALL[usize::from(byte) % Lane::COUNT]),
+            2 => self.push_after_leading(Lane::ALL[usize::from(byte) % Lane::COUNT]),
             3 => self.grant(),
             4 if !self.nodes.is_empty() => self.remove(which),
             5 if !self.nodes.is_empty() => self.change(which),
@@ -57,26 +58,28 @@ impl Run {
         }
     }
 
-    fn push(&mut self) {
+    fn push(&mut self, lane: Lane) {
         let node = Box::pin(Node::new(self.list.id()));
         assert_eq!(self.list.remove(node.as_ref()), None, "never in it");
-        self.list.push_back(node.as_ref(), self.next);
-        self.model.push_back(self.next);
+        self.list.push(node.as_ref(), lane, self.next);
+        let place = self.model.iter().take_while(|(other, _)| *other <= lane).count();
+        self.model.insert(place, (lane, self.next));
         self.nodes.push((node, self.next));
         self.next += 1;
     }
 
-    fn push_after_leading(&mut self) {
+    fn push_after_leading(&mut self, lane: Lane) {
         let node = Box::pin(Node::new(self.list.id()));
-        self.list.push_after_leading(node.as_ref(), self.next, |&number| leads(number));
-        let place = self.model.iter().take_while(|&&number| leads(number)).count();
-        self.model.insert(place, self.next);
+        self.list.push_after_leading(node.as_ref(), lane, self.next, |&number| leads(number));
+        let before = |&&(other, number): &&(Lane, u32)| other < lane || (other == lane && leads(number));
+        let place = self.model.iter().take_while(before).count();
+        self.model.insert(place, (lane, self.next));
         self.nodes.push((node, self.next));
         self.next += 1;
     }
 
     fn grant(&mut self) {
-        let number = self.model.pop_front();
+        let number = self.model.pop_front().map(|(_, number)| number);
         let granted = self.list.settle_front(grant_of(number.unwrap_or(0)));
         assert_eq!(granted, number);
         if let Some(number) = number {
@@ -96,10 +99,13 @@ impl Run {
     fn remove(&mut self, which: usize) {
         let (node, number) = self.nodes.swap_remove(which);
         assert_eq!(node.outcome(), None);
-        assert_eq!(self.list.is_front(node.as_ref()), self.model.front() == Some(&number));
+        assert_eq!(
+            self.list.is_front(node.as_ref()),
+            self.model.front().is_some_and(|&(_, first)| first == number)
+        );
         assert_eq!(self.list.remove(node.as_ref()), Some(number));
         assert_eq!(self.list.remove(node.as_ref()), None, "removed twice");
-        self.model.retain(|&other| other != number);
+        self.model.retain(|&(_, other)| other != number);
     }
 
     /// Writes another number into an entry.
@@ -107,8 +113,8 @@ impl Run {
         let (node, number) = &mut self.nodes[which];
         let entry = self.list.entry_mut(node.as_ref()).expect("it is in the list");
         assert_eq!(entry, number);
-        let place = self.model.iter_mut().find(|other| *other == number).expect("it is in the model");
-        (*entry, *place, *number) = (self.next, self.next, self.next);
+        let place = self.model.iter_mut().find(|(_, other)| other == number).expect("it is in the model");
+        (*entry, place.1, *number) = (self.next, self.next, self.next);
         self.next += 1;
     }
 
@@ -131,9 +137,9 @@ impl Run {
         });
         let (mut place, mut gone) = (0, Vec::new());
         for asked in 0.. {
-            let Some(&number) = self.model.get(place) else { break };
+            let Some(&(_, number)) = self.model.get(place) else { break };
             match judge(asked) {
-                Some(true) => gone.extend(self.model.remove(place)),
+                Some(true) => gone.extend(self.model.remove(place).map(|(_, number)| number)),
                 Some(false) => place += 1,
                 None => break,
             }
@@ -151,7 +157,7 @@ impl Run {
             seen.push(number);
             seen.len() <= most
         });
-        let all: Vec<_> = self.model.iter().copied().take(most.saturating_add(1)).collect();
+        let all: Vec<_> = self.model.iter().map(|&(_, number)| number).take(most.saturating_add(1)).collect();
         assert_eq!(seen, all);
     }
 }

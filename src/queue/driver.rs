@@ -57,10 +57,10 @@ use super::{
     entry::{NEVER, Place},
     guarded::{Guard, Guarded, HandOff, SlowPath},
     list::{ListId, Node},
-    shares::Shares,
+    shares::{LevelChanges, Shares},
     wake_batch::WakeBatch,
 };
-use crate::{clock::Clock, frame::Frame, gcra::Scale, meter::Meter, quota::Quota, word::State};
+use crate::{clock::Clock, frame::Frame, gcra::Scale, lane::Lane, meter::Meter, quota::Quota, word::State};
 
 /// A limiter's whole state.
 #[derive(Debug)]
@@ -71,6 +71,7 @@ pub(crate) struct Driver<C: ?Sized> {
     this: Weak<dyn Alarmed>,
     /// The slots, once there is a handle that parks permits.
     shares: OnceLock<Arc<dyn Shares>>,
+    level_changes: LevelChanges,
     /// Last, so that a driver can be one on `dyn Clock`.
     clock: C,
 }
@@ -171,6 +172,7 @@ impl<C: Clock> Driver<C> {
             guarded: Guarded::new(quota),
             this: this.clone(),
             shares: OnceLock::new(),
+            level_changes: LevelChanges::new(),
             clock,
         })
     }
@@ -208,6 +210,10 @@ impl<C: Clock + ?Sized> Driver<C> {
         &self.meter
     }
 
+    pub(crate) const fn level_changes(&self) -> &LevelChanges {
+        &self.level_changes
+    }
+
     pub(crate) const fn list_id(&self) -> ListId {
         self.list
     }
@@ -220,10 +226,10 @@ impl<C: Clock + ?Sized> Driver<C> {
         self.shares.get()
     }
 
-    /// Moves the parked permits that a request for `cost` ticks lacks to the word, if there are no waiters.
-    pub(crate) fn reclaim_parked(&self, step: &mut Step<'_>, cost: u64) {
-        if let Some(shares) = self.shares().filter(|_| step.is_empty()) {
-            shares.reclaim_for(step, cost);
+    /// Moves the parked permits that a newcomer's request for `cost` ticks lacks to the word, if no waiter goes first.
+    pub(crate) fn reclaim_parked(&self, core: &mut Core, cost: u64, lane: Lane) {
+        if let Some(shares) = self.shares().filter(|_| !core.has_waiters_before(lane)) {
+            shares.reclaim_for(core, cost);
         }
     }
 

@@ -1,14 +1,22 @@
 //! The entries of the queue, and their outcomes.
 
-use core::task::Waker;
+use core::{task::Waker, time::Duration};
 
 use super::{ledger::Receipt, list::Node};
-use crate::{error::Denied, permits::Permits};
+use crate::{error::Denied, lane::Lane, permits::Permits};
 
 pub(crate) type Place = Node<Entry, Outcome>;
 
 /// As a deadline: none. As a due time: not known.
 pub(crate) const NEVER: u64 = u64::MAX;
+
+/// What a waiter asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask {
+    pub(crate) permits: Permits,
+    pub(crate) lane: Lane,
+    pub(crate) max_wait: Option<Duration>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -17,6 +25,7 @@ pub(crate) struct Entry {
     pub(super) cost: u64,
     /// The latest acceptable due time, or `NEVER`.
     pub(super) deadline_ns: u64,
+    pub(super) lane: Lane,
     pub(super) waker: Option<Waker>,
     pub(super) kind: Kind,
 }
@@ -75,25 +84,52 @@ impl Grant {
     }
 }
 
-/// Sums over the entries.
-#[derive(Clone, Copy, Debug, Default)]
+/// Sums over entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sum {
+    pub(super) entries: usize,
     /// The ticks that they ask for. A single cost may have 62 bits.
     pub(super) ticks: u128,
     pub(super) deadlines: usize,
     pub(super) final_parts: usize,
 }
 
-impl Sum {
+/// The sums of each lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums([Sum; Lane::COUNT]);
+
+impl Sums {
     pub(super) fn add(&mut self, entry: &Entry) {
-        self.ticks += u128::from(entry.cost);
-        self.deadlines += usize::from(entry.deadline_ns != NEVER);
-        self.final_parts += usize::from(entry.kind.is_final());
+        let sum = &mut self.0[entry.lane.index()];
+        sum.entries += 1;
+        sum.ticks += u128::from(entry.cost);
+        sum.deadlines += usize::from(entry.deadline_ns != NEVER);
+        sum.final_parts += usize::from(entry.kind.is_final());
     }
 
     pub(super) fn subtract(&mut self, entry: &Entry) {
-        self.ticks -= u128::from(entry.cost);
-        self.deadlines -= usize::from(entry.deadline_ns != NEVER);
-        self.final_parts -= usize::from(entry.kind.is_final());
+        let sum = &mut self.0[entry.lane.index()];
+        sum.entries -= 1;
+        sum.ticks -= u128::from(entry.cost);
+        sum.deadlines -= usize::from(entry.deadline_ns != NEVER);
+        sum.final_parts -= usize::from(entry.kind.is_final());
+    }
+
+    pub(super) const fn of(&self, lane: Lane) -> &Sum {
+        &self.0[lane.index()]
+    }
+
+    /// The sums of a lane and of all higher lanes.
+    pub(super) fn up_to(&self, lane: Lane) -> Sum {
+        self.0[..=lane.index()].iter().fold(Sum::default(), |all, sum| Sum {
+            entries: all.entries + sum.entries,
+            ticks: all.ticks + sum.ticks,
+            deadlines: all.deadlines + sum.deadlines,
+            final_parts: all.final_parts + sum.final_parts,
+        })
+    }
+
+    pub(super) fn all(&self) -> Sum {
+        self.up_to(Lane::LAST)
     }
 }

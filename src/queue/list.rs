@@ -1,4 +1,5 @@
-//! An intrusive doubly linked list: the nodes live where the waiters live, so waiting allocates nothing.
+//! An intrusive doubly linked list: the nodes live where the waiters live, so waiting allocates nothing. The nodes of a
+//! lane stand together, and the lanes one after the other.
 //!
 //! The only unsafe code of the crate. The interface is safe: it reaches no node that is gone, and no node of another
 //! list.
@@ -9,7 +10,7 @@
 //! │      ├───────────►│      ├───────────►│      │
 //! │      │            │      │◄───────────┤      │
 //! │      │            └──────┘  previous  └──────┘
-//! │      │  tail                              ▲
+//! │      │  last of a lane                    ▲
 //! │      ├────────────────────────────────────┘
 //! └──────┘
 //! ```
@@ -17,7 +18,7 @@
 //! # States of a node
 //! | state   | what gives access to the slot     | next                                               |
 //! |---------|-----------------------------------|----------------------------------------------------|
-//! | IDLE    | `&mut` of the node's list         | QUEUED (`push_back`, `push_after_leading`)         |
+//! | IDLE    | `&mut` of the node's list         | QUEUED (`push`, `push_after_leading`)              |
 //! | QUEUED  | `&mut` of that list               | GRANTED (`settle_front`, `sweep`), IDLE (`remove`) |
 //! | GRANTED | owning the node, to read          | none                                               |
 //!
@@ -31,6 +32,8 @@
 //! 4. The slot of a node that is not GRANTED is reached only through `&mut` of its list. So no two accesses overlap.
 //! 5. The store of GRANTED is the granter's last access. From then on the node is its owner's alone, which may free it
 //!    at once, without a lock.
+//! 6. The lanes of the linked nodes ascend from front to back. `last` of a lane leads to its last node, or nowhere if the lane
+//!    has none.
 //!
 //! # Orderings
 //! GRANTED is stored with Release and loaded with Acquire. An owner that sees GRANTED sees the outcome, and all that
@@ -40,7 +43,10 @@
 
 use core::{marker::PhantomPinned, pin::Pin, ptr::NonNull};
 
-use crate::sync::{AtomicU8, Ordering, UnsafeCell};
+use crate::{
+    lane::Lane,
+    sync::{AtomicU8, Ordering, UnsafeCell},
+};
 
 const IDLE: u8 = 0;
 const QUEUED: u8 = 1;
@@ -73,6 +79,7 @@ pub(crate) struct Node<T, G> {
 struct Slot<T, G> {
     previous: Option<NonNull<Node<T, G>>>,
     next: Option<NonNull<Node<T, G>>>,
+    lane: Lane,
     entry: Option<T>,
     grant: Option<G>,
 }
@@ -87,7 +94,13 @@ impl<T, G: Copy> Node<T, G> {
         Self {
             list,
             state: AtomicU8::new(IDLE),
-            slot: UnsafeCell::new(Slot { previous: None, next: None, entry: None, grant: None }),
+            slot: UnsafeCell::new(Slot {
+                previous: None,
+                next: None,
+                lane: Lane::LAST,
+                entry: None,
+                grant: None,
+            }),
             _pinned: PhantomPinned,
         }
     }
@@ -128,7 +141,7 @@ pub(crate) enum Verdict<G> {
 pub(crate) struct List<T, G> {
     id: ListId,
     head: Option<NonNull<Node<T, G>>>,
-    tail: Option<NonNull<Node<T, G>>>,
+    last: [Option<NonNull<Node<T, G>>>; Lane::COUNT],
     len: usize,
 }
 
@@ -138,7 +151,7 @@ unsafe impl<T: Send, G: Send> Send for List<T, G> {}
 
 impl<T, G: Copy> List<T, G> {
     pub(crate) const fn new(id: ListId) -> Self {
-        Self { id, head: None, tail: None, len: 0 }
+        Self { id, head: None, last: [None; Lane::COUNT], len: 0 }
     }
 
     #[cfg(any(all(test, not(tidegate_loom)), fuzzing))]
@@ -154,38 +167,51 @@ impl<T, G: Copy> List<T, G> {
         self.len == 0
     }
 
-    /// Links a node at the back.
+    /// Links a node at the back of a lane.
     ///
     /// # Panics
     /// If the node was made for another list, is linked, or has been granted.
-    pub(crate) fn push_back(&mut self, node: Pin<&Node<T, G>>, entry: T) {
-        // SAFETY: the tail is linked, by invariant 3.
-        unsafe { self.link(node, entry, self.tail) };
+    pub(crate) fn push(&mut self, node: Pin<&Node<T, G>>, lane: Lane, entry: T) {
+        let previous = self.last_before(lane.index() + 1);
+        // SAFETY: `previous` is linked by invariants 6 and 3, and is the last of its lane, which is not lower.
+        unsafe { self.link(node, lane, entry, previous) };
     }
 
-    /// As [`push_back`](Self::push_back), but behind the leading entries for which `leads` holds.
+    /// As [`push`](Self::push), but behind the leading entries of the lane for which `leads` holds.
     pub(crate) fn push_after_leading(
         &mut self,
         node: Pin<&Node<T, G>>,
+        lane: Lane,
         entry: T,
         leads: impl Fn(&T) -> bool,
     ) {
-        let (mut previous, mut cursor) = (None, self.head);
-        while let Some(leading) = cursor {
-            let mut next = None;
-            // SAFETY: invariant 3: it is linked, so it is live, and its slot is ours by invariant 4.
+        let mut previous = self.last_before(lane.index());
+        loop {
+            let mut next = self.head;
+            if let Some(previous) = previous {
+                // SAFETY: invariant 3: it is linked, so it is live, and its slot is ours by invariant 4.
+                unsafe { with_slot(previous, |slot| next = slot.next) };
+            }
+            let Some(next) = next else { break };
+            let mut is_leading = false;
+            // SAFETY: as above.
             unsafe {
-                with_slot(leading, |slot| {
-                    if slot.entry.as_ref().is_some_and(&leads) {
-                        previous = Some(leading);
-                        next = slot.next;
-                    }
+                with_slot(next, |slot| {
+                    is_leading = slot.lane == lane && slot.entry.as_ref().is_some_and(&leads);
                 });
             }
-            cursor = next;
+            if !is_leading {
+                break;
+            }
+            previous = Some(next);
         }
-        // SAFETY: `previous` is linked.
-        unsafe { self.link(node, entry, previous) };
+        // SAFETY: `previous` is linked, and is the last of a higher lane or of those of this lane that lead.
+        unsafe { self.link(node, lane, entry, previous) };
+    }
+
+    /// The last node of the first `lanes` lanes.
+    fn last_before(&self, lanes: usize) -> Option<NonNull<Node<T, G>>> {
+        self.last[..lanes].iter().rev().find_map(|last| *last)
     }
 
     pub(crate) fn front_mut(&mut self) -> Option<&mut T> {
@@ -277,8 +303,14 @@ impl<T, G: Copy> List<T, G> {
     /// Links a node behind `previous`, or at the front.
     ///
     /// # Safety
-    /// `previous` is linked into this list.
-    unsafe fn link(&mut self, node: Pin<&Node<T, G>>, entry: T, previous: Option<NonNull<Node<T, G>>>) {
+    /// `previous` is linked into this list, and the lane of the node may stand there by invariant 6.
+    unsafe fn link(
+        &mut self,
+        node: Pin<&Node<T, G>>,
+        lane: Lane,
+        entry: T,
+        previous: Option<NonNull<Node<T, G>>>,
+    ) {
         assert_eq!(node.list, self.id, "a node of another list");
         // Relaxed: by invariant 2 only a holder of this list changes it from IDLE.
         assert_eq!(node.state.load(Ordering::Relaxed), IDLE, "a node that is in use");
@@ -289,16 +321,20 @@ impl<T, G: Copy> List<T, G> {
             Some(previous) => unsafe { with_slot(previous, |slot| next = slot.next.replace(pointer)) },
             None => self.head = Some(pointer),
         }
-        match next {
+        if let Some(next) = next {
             // SAFETY: a neighbour is linked; invariants 3 and 4.
-            Some(next) => unsafe { with_slot(next, |slot| slot.previous = Some(pointer)) },
-            None => self.tail = Some(pointer),
+            unsafe { with_slot(next, |slot| slot.previous = Some(pointer)) };
+        }
+        let last = &mut self.last[lane.index()];
+        if last.is_none() || *last == previous {
+            *last = Some(pointer);
         }
         node.slot.with_mut(|slot| {
             // SAFETY: invariant 4: the node is IDLE, and this is `&mut` of its list.
             let slot = unsafe { &mut *slot };
             slot.previous = previous;
             slot.next = next;
+            slot.lane = lane;
             slot.entry = Some(entry);
         });
         self.len += 1;
@@ -325,24 +361,33 @@ impl<T, G: Copy> List<T, G> {
     /// # Safety
     /// The node is linked into this list.
     unsafe fn unlink(&mut self, node: NonNull<Node<T, G>>) -> Option<T> {
-        let (mut previous, mut next, mut entry) = (None, None, None);
+        let (mut previous, mut next, mut entry, mut lane) = (None, None, None, Lane::LAST);
         // SAFETY: invariant 3 for a linked node, which it is by contract; invariant 4 for the slot.
         unsafe {
             with_slot(node, |slot| {
                 previous = slot.previous.take();
                 next = slot.next.take();
                 entry = slot.entry.take();
+                lane = slot.lane;
             });
         }
+        let mut last = None;
         match previous {
             // SAFETY: a neighbour is linked; invariants 3 and 4.
-            Some(previous) => unsafe { with_slot(previous, |slot| slot.next = next) },
+            Some(previous) => unsafe {
+                with_slot(previous, |slot| {
+                    slot.next = next;
+                    last = (slot.lane == lane).then_some(previous);
+                });
+            },
             None => self.head = next,
         }
-        match next {
+        if let Some(next) = next {
             // SAFETY: a neighbour is linked; invariants 3 and 4.
-            Some(next) => unsafe { with_slot(next, |slot| slot.previous = previous) },
-            None => self.tail = previous,
+            unsafe { with_slot(next, |slot| slot.previous = previous) };
+        }
+        if self.last[lane.index()] == Some(node) {
+            self.last[lane.index()] = last;
         }
         self.len -= 1;
         entry

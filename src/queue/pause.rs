@@ -53,7 +53,7 @@ impl<C: Clock + ?Sized> Driver<C> {
     fn change_pause(&self, change: impl Fn(&mut Core, &mut Vec<Waker>) -> bool) {
         self.change_after_grants(|core, woken| {
             if change(core, woken) {
-                self.meter().count_level_change();
+                self.level_changes().count();
                 self.return_parked(core);
             }
         });
@@ -65,7 +65,7 @@ impl<C: Clock + ?Sized> Driver<C> {
                 // Discarded: the level counts all permits.
                 shares.reclaim(u64::MAX);
             }
-            self.meter().count_level_change();
+            self.level_changes().count();
             core.set_level(permits);
         });
     }

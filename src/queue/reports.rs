@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::driver::Driver;
-use crate::{clock::Clock, error::Denied, gcra::nanos, meter::Snapshot, permits::Permits};
+use crate::{clock::Clock, error::Denied, gcra::nanos, lane::Lane, meter::Snapshot, permits::Permits};
 
 /// The level of a limiter at a clock reading.
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +60,13 @@ impl LevelAt {
 
 impl<C: Clock + ?Sized> Driver<C> {
     /// As [`try_take`](Self::try_take), with the level afterwards.
-    pub(crate) fn try_take_reporting(&self, permits: Permits) -> Result<LevelAt, Denied> {
+    pub(crate) fn try_take_reporting(&self, permits: Permits, lane: Lane) -> Result<LevelAt, Denied> {
         let now_ns = self.clock().now();
         if let Some(snapshot) = self.meter().draw_reporting(permits, now_ns) {
             return Ok(self.level_at(snapshot, now_ns));
         }
         let taken = self.meter().draw(permits, 0, now_ns);
-        self.finish_take(permits, now_ns, taken).map(|()| self.level())
+        self.finish_take(permits, lane, now_ns, taken).map(|()| self.level())
     }
 
     pub(crate) fn level(&self) -> LevelAt {
@@ -85,8 +85,8 @@ impl<C: Clock + ?Sized> Driver<C> {
         LevelAt { snapshot, now_ns, parked: snapshot.frame.scale().parked(self.parked()) }
     }
 
-    /// How long until `permits` are available to a newcomer, behind all waiters.
-    pub(crate) fn time_until(&self, permits: Permits) -> Result<Duration, Denied> {
+    /// How long until `permits` are available to a newcomer, behind the waiters of its lane and of higher lanes.
+    pub(crate) fn time_until(&self, permits: Permits, lane: Lane) -> Result<Duration, Denied> {
         let now_ns = self.clock().now();
         let parked = self.parked();
         if let Some(Snapshot { frame, tat, now }) = self.meter().snapshot(now_ns) {
@@ -105,7 +105,7 @@ impl<C: Clock + ?Sized> Driver<C> {
             if cost == 0 {
                 return Ok(Duration::ZERO);
             }
-            let tick = core.turn(cost).saturating_sub(core.frame().scale().parked(parked));
+            let tick = core.turn(cost, lane).saturating_sub(core.frame().scale().parked(parked));
             Ok(nanos(core.frame().reading_at(tick).saturating_sub(core.now_ns())))
         })
     }

@@ -42,7 +42,7 @@ impl<C: Clock + ?Sized> Driver<C> {
             self.replace(core, quota, set_aside, inherit, refused)?;
             if core.unblock() || before.is_fixed() {
                 // What a `Local` drew before is too much now.
-                self.meter().count_level_change();
+                self.level_changes().count();
             }
             Ok(())
         })

@@ -1,12 +1,17 @@
 //! Permits that return to the limiter unless they are used.
 
-use core::{fmt, future::poll_fn, pin::pin, time::Duration};
+use core::{fmt, future::poll_fn, pin::pin};
 use std::sync::Arc;
 
-use super::{driver::Driver, entry::Grant, waiter::Waiter};
+use super::{
+    driver::Driver,
+    entry::{Ask, Grant},
+    waiter::Waiter,
+};
 use crate::{
     clock::{Clock, QuantaClock},
     error::{ChargeError, Denied},
+    lane::Lane,
     permits::{Amount, Permits},
 };
 
@@ -49,29 +54,21 @@ pub struct Reservation<C: Clock = QuantaClock> {
 }
 
 impl<C: Clock> Reservation<C> {
-    pub(crate) fn try_new(driver: &Arc<Driver<C>>, permits: Permits) -> Result<Self, Denied> {
-        let grant = driver.try_hold(permits)?;
+    pub(crate) fn try_new(driver: &Arc<Driver<C>>, permits: Permits, lane: Lane) -> Result<Self, Denied> {
+        let grant = driver.try_hold(permits, lane)?;
         Ok(Self { driver: Arc::clone(driver), permits, grant: Some(grant) })
     }
 
-    pub(crate) async fn wait(
-        driver: &Arc<Driver<C>>,
-        permits: Permits,
-        max_wait: Option<Duration>,
-    ) -> Result<Self, Denied> {
-        let mut waiter = pin!(Waiter::new(&**driver, Ok(permits), max_wait));
+    pub(crate) async fn wait(driver: &Arc<Driver<C>>, ask: Ask) -> Result<Self, Denied> {
+        let mut waiter = pin!(Waiter::new(&**driver, Ok(ask)));
         let grant = poll_fn(|cx| waiter.as_mut().poll_grant(cx, true)).await?;
-        Ok(Self { driver: Arc::clone(driver), permits, grant })
+        Ok(Self { driver: Arc::clone(driver), permits: ask.permits, grant })
     }
 
     #[track_caller]
-    pub(crate) fn wait_blocking(
-        driver: &Arc<Driver<C>>,
-        permits: Permits,
-        max_wait: Option<Duration>,
-    ) -> Result<Self, Denied> {
-        let grant = driver.hold_blocking(permits, max_wait)?;
-        Ok(Self { driver: Arc::clone(driver), permits, grant: Some(grant) })
+    pub(crate) fn wait_blocking(driver: &Arc<Driver<C>>, ask: Ask) -> Result<Self, Denied> {
+        let grant = driver.hold_blocking(ask)?;
+        Ok(Self { driver: Arc::clone(driver), permits: ask.permits, grant: Some(grant) })
     }
 
     /// Spends the permits: the call takes place. See the example of [`Reservation`].

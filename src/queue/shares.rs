@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::core::Core;
 use crate::{
     permits::Permits,
-    sync::{Ordering, fence},
+    sync::{AtomicU64, Ordering, fence},
 };
 
 pub(crate) trait Shares: fmt::Debug + Send + Sync {
@@ -33,6 +33,29 @@ pub(crate) trait Shares: fmt::Debug + Send + Sync {
     fn is_overdrawn(&self) -> bool;
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// How many times a pause began or ended, or the level was set: a [`Local`](crate::Local) uses what it holds only under the
+/// number by which it was drawn.
+#[derive(Debug)]
+pub(crate) struct LevelChanges(AtomicU64);
+
+impl LevelChanges {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    #[inline]
+    pub(crate) fn number(&self) -> u64 {
+        // Relaxed: a single number. A caller that knows of the change sees it.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts a change. The caller holds the queue's lock.
+    pub(super) fn count(&self) {
+        // Relaxed: as above; the lock makes it the only writer.
+        self.0.store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,6 @@ use core::{
     ops::Deref,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
-    time::Duration,
 };
 use std::sync::Arc;
 
@@ -26,7 +25,7 @@ use super::{
     coop::poll_proceed,
     core::{Caller, after, not_yet, wait},
     driver::{Driver, Step},
-    entry::{Grant, NEVER, Outcome, Place},
+    entry::{Ask, Grant, NEVER, Outcome, Place},
     virtual_time::Since,
 };
 use crate::{
@@ -48,22 +47,20 @@ impl<C: Clock + ?Sized> Driver<C> {
         taken
     }
 
-    /// Takes the permits if they are available and the queue is empty. Otherwise joins the queue, and returns `None`.
+    /// Takes the permits if they are available and no waiter goes first. Otherwise joins the queue, and returns `None`.
     pub(super) fn enter(
         &self,
         place: Pin<&Place>,
-        permits: Permits,
-        max_wait: Option<Duration>,
+        ask: Ask,
         waker: &mut Option<Waker>,
     ) -> Result<Option<Grant>, Denied> {
         let mut step = self.step();
         let first = step.is_empty();
-        let entered = self.take_or_join(&mut step, place, permits, max_wait, waker);
+        let entered = self.take_or_join(&mut step, place, ask, waker);
         let look = match &entered {
-            Ok(Some(_)) => false,
             Ok(None) => step.note_caller(first) || step.is_alarm_void(),
-            // The step may have found that the clock stepped back.
-            Err(_) => step.is_alarm_void(),
+            // The step may have found that the clock stepped back, or have taken permits before waiters of lower lanes.
+            Ok(Some(_)) | Err(_) => step.is_alarm_void(),
         };
         drop(step);
         if look {
@@ -76,30 +73,26 @@ impl<C: Clock + ?Sized> Driver<C> {
         &self,
         step: &mut Step<'_>,
         place: Pin<&Place>,
-        permits: Permits,
-        max_wait: Option<Duration>,
+        ask: Ask,
         waker: &mut Option<Waker>,
     ) -> Result<Option<Grant>, Denied> {
+        let Ask { permits, lane, max_wait } = ask;
         let cost = step.cost(permits)?;
-        let tick = if step.is_empty() || cost == 0 {
-            self.reclaim_parked(step, cost);
-            match step.take(cost, Caller::Waiter) {
-                Ok(grant) => return Ok(Some(grant)),
-                Err(tick) => tick,
-            }
-        } else {
-            step.turn(cost)
+        self.reclaim_parked(step, cost, lane);
+        let tick = match step.take(cost, Caller::Waiter(lane)) {
+            Ok(grant) => return Ok(Some(grant)),
+            Err(tick) => tick,
         };
         let deadline_ns = max_wait.map_or(NEVER, |wait| after(step.now_ns(), wait));
         let due_ns = step.frame().reading_at(tick);
         if due_ns > deadline_ns {
             return Err(not_yet(due_ns, deadline_ns));
         }
-        if max_wait.is_some() && step.waiting() >= step.max_waiters() {
+        if max_wait.is_some() && step.waiters_before(lane) >= step.max_waiters() {
             return Err(QueueFull::new(step.max_waiters(), wait(due_ns, step.now_ns())).into());
         }
         if let Some(waker) = waker.take() {
-            step.join(place, permits, cost, deadline_ns, waker);
+            step.join(place, permits, cost, deadline_ns, lane, waker);
         }
         Ok(None)
     }
@@ -130,7 +123,7 @@ impl<C: Clock + ?Sized> Driver<C> {
 
 #[derive(Debug)]
 enum Stage {
-    Start(Result<Permits, InvalidPermits>, Option<Duration>),
+    Start(Result<Ask, InvalidPermits>),
     Queued(Since),
     Held(Grant),
     /// The limiter has been closed.
@@ -169,7 +162,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             match this.stage {
-                Stage::Start(..) | Stage::Closed | Stage::Done => {}
+                Stage::Start(_) | Stage::Closed | Stage::Done => {}
                 Stage::Queued(_) => this.driver.leave(this.place.into_ref()),
                 Stage::Held(grant) => this.driver.give_back(*grant),
             }
@@ -178,13 +171,9 @@ pin_project! {
 }
 
 impl<D: Deref<Target = Driver<C>>, C: Clock + ?Sized> Waiter<D, C> {
-    pub(crate) fn new(
-        driver: D,
-        permits: Result<Permits, InvalidPermits>,
-        max_wait: Option<Duration>,
-    ) -> Self {
+    pub(crate) fn new(driver: D, ask: Result<Ask, InvalidPermits>) -> Self {
         let place = driver.place();
-        Self { driver, stage: Stage::Start(permits, max_wait), place }
+        Self { driver, stage: Stage::Start(ask), place }
     }
 
     /// With `hold`, always takes the lock, so that the caller gets a [`Grant`] that it can return. Without `hold`, the
@@ -197,25 +186,24 @@ impl<D: Deref<Target = Driver<C>>, C: Clock + ?Sized> Waiter<D, C> {
         let this = self.project();
         let place = this.place.into_ref();
         match this.stage {
-            Stage::Start(permits, max_wait) => {
-                let permits = match permits {
-                    Ok(permits) => *permits,
+            Stage::Start(ask) => {
+                let ask = match ask {
+                    Ok(ask) => *ask,
                     Err(invalid) => {
                         let invalid = *invalid;
                         *this.stage = Stage::Done;
                         return Poll::Ready(Err(Denied::Invalid(invalid)));
                     }
                 };
-                if !hold && this.driver.take_in_budget(permits, cx) {
+                if !hold && this.driver.take_in_budget(ask.permits, cx) {
                     *this.stage = Stage::Done;
                     return Poll::Ready(Ok(None));
                 }
-                let max_wait = *max_wait;
                 // Cloned before the lock is taken: cloning runs foreign code.
                 let mut waker = Some(cx.waker().clone());
                 // Set before the place is linked: if `enter` panics, drop unlinks the place.
                 *this.stage = Stage::Queued(Since::now());
-                match this.driver.enter(place, permits, max_wait, &mut waker) {
+                match this.driver.enter(place, ask, &mut waker) {
                     Ok(None) => {}
                     Ok(Some(grant)) => *this.stage = Stage::Held(grant),
                     Err(denied) => {
@@ -263,12 +251,8 @@ macro_rules! futures {
         }
 
         impl<$($life,)? C: Clock> $name<$($life,)? C> {
-            pub(crate) fn new(
-                driver: $driver,
-                permits: Result<Permits, InvalidPermits>,
-                max_wait: Option<Duration>,
-            ) -> Self {
-                Self { waiter: Waiter::new(driver, permits, max_wait) }
+            pub(crate) fn new(driver: $driver, ask: Result<Ask, InvalidPermits>) -> Self {
+                Self { waiter: Waiter::new(driver, ask) }
             }
         }
 

@@ -6,7 +6,8 @@ use std::task::{Context, Wake, Waker};
 use proptest::prelude::*;
 
 use super::{
-    AllOf, Arc, AtomicU64, Clock, Denied, Future, Limiter, ManualClock, Ordering, Pin, Poll, limiter, ms,
+    AllOf, Arc, AtomicU64, Clock, Denied, Future, Lane, Limiter, ManualClock, Ordering, Pin, Poll, limiter,
+    ms,
 };
 
 type Boxed = Pin<Box<dyn Future<Output = Result<(), Denied>>>>;
@@ -49,37 +50,44 @@ impl Waiting {
     }
 }
 
+/// By limit.
+type Lanes = [Lane; 3];
+
 #[derive(Clone, Debug)]
 enum Step {
     Advance(u64),
-    Try([u64; 3]),
-    TryOne(usize, u64),
+    Try([u64; 3], Lanes),
+    TryOne(usize, u64, Lane),
     /// With a longest wait, in milliseconds, or without.
-    Join([u64; 3], Option<u64>),
-    JoinOne(usize, u64),
+    Join([u64; 3], Lanes, Option<u64>),
+    JoinOne(usize, u64, Lane),
     Poll(usize),
     Drop(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let amounts = || prop::array::uniform3(prop_oneof![2 => Just(0u64), 3 => 1u64..4]);
+    // Mostly the normal lane.
+    let lane = || prop_oneof![1 => Just(Lane::Urgent), 4 => Just(Lane::Normal), 1 => Just(Lane::Background)];
+    let lanes = || prop::array::uniform3(lane());
     let step = prop_oneof![
         3 => prop_oneof![0u64..400, 0u64..3_000].prop_map(Step::Advance),
-        2 => amounts().prop_map(Step::Try),
-        2 => (0usize..3, 1u64..4).prop_map(|(i, n)| Step::TryOne(i, n)),
-        5 => (amounts(), prop::option::weighted(0.4, 0u64..4_000))
-            .prop_map(|(amounts, most)| Step::Join(amounts, most)),
-        3 => (0usize..3, 1u64..4).prop_map(|(i, n)| Step::JoinOne(i, n)),
+        2 => (amounts(), lanes()).prop_map(|(amounts, lanes)| Step::Try(amounts, lanes)),
+        2 => (0usize..3, 1u64..4, lane()).prop_map(|(i, n, lane)| Step::TryOne(i, n, lane)),
+        5 => (amounts(), lanes(), prop::option::weighted(0.4, 0u64..4_000))
+            .prop_map(|(amounts, lanes, most)| Step::Join(amounts, lanes, most)),
+        3 => (0usize..3, 1u64..4, lane()).prop_map(|(i, n, lane)| Step::JoinOne(i, n, lane)),
         2 => any::<usize>().prop_map(Step::Poll),
         2 => any::<usize>().prop_map(Step::Drop),
     ];
     prop::collection::vec(step, 1..60)
 }
 
-fn all_of(limiters: &[Limiter; 3], amounts: [u64; 3]) -> AllOf {
+fn all_of(limiters: &[Limiter; 3], amounts: [u64; 3], lanes: Lanes) -> AllOf {
     // In an order of its own.
     let from = amounts[0] as usize;
-    (0..3).fold(AllOf::new(), |all, i| all.and(&limiters[(i + from) % 3], amounts[(i + from) % 3]))
+    let order = [0, 1, 2].map(|i| (i + from) % 3);
+    order.into_iter().fold(AllOf::new(), |all, i| all.and(&limiters[i].lane(lanes[i]), amounts[i]))
 }
 
 /// What was used at once and when, in milliseconds; what waiters have kept; and how many waited to the end.
@@ -106,28 +114,31 @@ fn run(limiters: &[Limiter; 3], clock: &ManualClock, steps: &[Step]) -> Run {
         };
         match *step {
             Step::Advance(by) => clock.advance(ms(by)),
-            Step::Try(amounts) => {
+            Step::Try(amounts, lanes) => {
                 let before = limiters.each_ref().map(Limiter::available);
-                let took = all_of(limiters, amounts).try_acquire().is_ok();
+                let waits = limiters.iter().any(|limiter| limiter.waiting() > 0);
+                let took = all_of(limiters, amounts, lanes).try_acquire().is_ok();
                 let after = limiters.each_ref().map(Limiter::available);
                 for i in 0..3 {
-                    assert_eq!(before[i] - after[i], if took { amounts[i] as i64 } else { 0 });
+                    let (taken, due) = (before[i] - after[i], if took { amounts[i] as i64 } else { 0 });
+                    // A waiter of a lower lane that is too late now is refused, and those behind it may be granted.
+                    assert!(taken == due || (took && waits && taken > due), "{taken}, not {due}");
                 }
                 if took {
                     run.at_once.push((now_ms, amounts));
                 }
             }
-            Step::TryOne(i, n) if limiters[i].try_acquire_n(n).is_ok() => {
+            Step::TryOne(i, n, lane) if limiters[i].lane(lane).try_acquire_n(n).is_ok() => {
                 run.at_once.push((now_ms, only(i, n)));
             }
-            Step::Join(amounts, most) => {
-                let all = all_of(limiters, amounts);
+            Step::Join(amounts, lanes, most) => {
+                let all = all_of(limiters, amounts, lanes);
                 let all = most.map_or_else(|| all.acquire(), |most| all.acquire_within(ms(most)));
                 let future = async { all.await.map_err(|denied| denied.denied()) };
                 join(amounts, Box::pin(future), most.is_some(), &mut waiters);
             }
-            Step::JoinOne(i, n) => {
-                let one = limiters[i].acquire_n_owned(n);
+            Step::JoinOne(i, n, lane) => {
+                let one = limiters[i].lane(lane).acquire_n_owned(n);
                 let future = async { one.await.map_err(Denied::from) };
                 join(only(i, n), Box::pin(future), false, &mut waiters);
             }

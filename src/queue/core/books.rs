@@ -3,7 +3,7 @@
 use super::{Caller, Core, MOST_PARKED};
 use crate::{
     error::{Denied, TooMany},
-    gcra::{Decision, MAX_TAT},
+    gcra::MAX_TAT,
     meter::charged,
     permits::Permits,
     queue::{entry::Grant, ledger::Receipt},
@@ -21,15 +21,14 @@ impl Core {
         }
     }
 
-    /// Takes `cost` ticks, or returns from which tick on they conform. The caller makes sure that no waiter comes
-    /// first.
+    /// Takes `cost` ticks for a newcomer, or returns from which tick on they conform.
     pub(crate) fn take(&mut self, cost: u64, caller: Caller) -> Result<Grant, u64> {
-        // Zero ticks always conform, and are compared with no time.
-        if cost > 0 {
-            let floor = self.floor_of(caller);
-            match self.decide(floor, cost) {
-                Decision::Admit(tat) => self.admit(tat, floor),
-                Decision::NotBefore(tick) => return Err(tick),
+        if let Some(tat) = self.admission(cost, caller)? {
+            self.admit(tat, self.floor_of(caller));
+            if !self.list.is_empty() {
+                // Waiters of lower lanes are due later.
+                self.recheck = true;
+                self.alarm_is_void |= self.has_dependent_times();
             }
         }
         Ok(self.grant(cost))

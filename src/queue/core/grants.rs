@@ -2,11 +2,12 @@
 
 use core::{pin::Pin, task::Waker};
 
-use super::{Caller, Core, not_yet};
+use super::{Core, not_yet};
 use crate::{
     gcra::Decision,
+    lane::Lane,
     queue::{
-        entry::{Entry, Grant, Kind, NEVER, Outcome, Place, Sum},
+        entry::{Entry, Grant, Kind, NEVER, Outcome, Place, Sums},
         list::Verdict,
         wake_batch::WakeBatch,
     },
@@ -38,7 +39,7 @@ impl Core {
             if batch.is_full() {
                 return Next::More;
             }
-            let (cost, deadline_ns) = (front.cost, front.deadline_ns);
+            let (cost, deadline_ns, lane) = (front.cost, front.deadline_ns, front.lane);
             let decision = self.decide(self.floor, cost);
             let Some(front) = self.list.front_mut() else { break };
             if let Kind::FinalPart { woken } = &mut front.kind {
@@ -47,7 +48,9 @@ impl Core {
                 // (`keep_final_part` raises `final_due_ns`, which ends this).
                 let later = match decision {
                     Decision::Admit(_) => false,
-                    Decision::NotBefore(tick) => self.frame.reading_at(tick) > self.final_due_ns,
+                    Decision::NotBefore(tick) => {
+                        self.frame.reading_at(tick) > self.final_due_ns[lane.index()]
+                    }
                 };
                 if later || (due && !*woken) {
                     batch.push(front.waker.clone());
@@ -71,7 +74,7 @@ impl Core {
                 }
             };
             if let Some(entry) = self.list.settle_front(outcome) {
-                self.sum.subtract(&entry);
+                self.sums.subtract(&entry);
                 batch.push(entry.waker);
             }
             if self.list.is_empty() {
@@ -83,14 +86,19 @@ impl Core {
 
     /// Refuses the waiters that will miss their deadlines, if some may. Returns whether the batch had room for all.
     fn refuse_late(&mut self, batch: &mut WakeBatch) -> bool {
-        if !self.recheck || self.sum.deadlines == 0 {
+        if !self.recheck || self.sums.all().deadlines == 0 {
             self.recheck = false;
             return true;
         }
         let frame = self.frame;
         let mut all = true;
-        let mut ahead = self.first_base();
+        let final_ticks = Lane::ALL.map(|lane| self.final_tick(lane));
+        let mut lane = None;
+        let mut ahead = u128::from(self.tat.max(self.floor));
         self.sweep(|entry| {
+            if lane.replace(entry.lane) != Some(entry.lane) {
+                ahead = ahead.max(final_ticks[entry.lane.index()]);
+            }
             let tat = ahead + u128::from(entry.cost);
             let due_ns = if entry.deadline_ns == NEVER { 0 } else { frame.conforms_at(tat) };
             if due_ns > entry.deadline_ns {
@@ -110,15 +118,15 @@ impl Core {
     /// Shows all entries to `judge`, from front to back, and settles those for which it returns an outcome. `judge` may
     /// change the cost of an entry, and takes the waker of an entry that it settles.
     pub(super) fn sweep(&mut self, mut judge: impl FnMut(&mut Entry) -> Option<Outcome>) {
-        let mut sum = Sum::default();
+        let mut sums = Sums::default();
         self.list.sweep(|entry| {
             if let Some(outcome) = judge(entry) {
                 return Verdict::Go(outcome);
             }
-            sum.add(entry);
+            sums.add(entry);
             Verdict::Stay
         });
-        self.sum = sum;
+        self.sums = sums;
     }
 
     /// The queue has become empty. A late alarm leaves credit for a while, an alarm in time leaves none.
@@ -154,14 +162,16 @@ impl Core {
 
     /// Takes the permits of a final part that is due, and removes the part from the queue.
     pub(crate) fn take_final_part(&mut self, place: Pin<&Place>) -> Option<(Grant, Option<Waker>)> {
+        let cost = self.list.entry_mut(place)?.cost;
+        let Decision::Admit(tat) = self.decide(self.floor, cost) else { return None };
         let entry = self.leave(place)?;
         // As in `grant_due`.
         self.recheck |= self.tat < self.floor;
-        let grant = self.take(entry.cost, Caller::Waiter).ok();
+        self.admit(tat, self.floor);
         if self.list.is_empty() {
             self.drained();
         }
-        grant.map(|grant| (grant, entry.waker))
+        Some((self.grant(cost), entry.waker))
     }
 
     /// The clock reading at which a final part conforms here, after the final parts ahead of it.
@@ -178,15 +188,15 @@ impl Core {
     /// The final round has looked at this part, which stays, and is taken at `all_due_ns` at the earliest. If the part
     /// is not due here, its round is woken again when it is.
     pub(crate) fn keep_final_part(&mut self, place: Pin<&Place>, all_due_ns: u64) {
-        let due = self.is_final_part_due(place);
-        if let Some(entry) = self.list.entry_mut(place) {
-            entry.kind = Kind::FinalPart { woken: due };
-        }
+        let woken = self.is_final_part_due(place);
+        let Some(entry) = self.list.entry_mut(place) else { return };
+        entry.kind = Kind::FinalPart { woken };
+        let lane = entry.lane;
+        let known_ns = &mut self.final_due_ns[lane.index()];
         // The only final part may also be taken earlier than was thought.
-        let known_ns = if self.sum.final_parts == 1 { 0 } else { self.final_due_ns };
-        let due_ns = all_due_ns.max(known_ns);
+        let due_ns = if self.sums.of(lane).final_parts == 1 { all_due_ns } else { all_due_ns.max(*known_ns) };
         // If later, all waiters behind it are due later, too.
-        self.recheck |= due_ns > self.final_due_ns;
-        self.final_due_ns = due_ns;
+        self.recheck |= due_ns > *known_ns;
+        *known_ns = due_ns;
     }
 }

@@ -9,11 +9,13 @@ mod random;
 mod requota;
 mod step_back;
 
-use core::pin::Pin;
+use core::{pin::Pin, task::Waker};
 
 use super::*;
 use crate::{
     gcra::SKEW_NS,
+    meter::UNTOLD,
+    permits::Permits,
     queue::{entry::Grant, wake_batch::WakeBatch},
 };
 
@@ -73,18 +75,23 @@ impl Rig {
     fn check(&mut self, thaw: &Thaw) {
         // Calls without the lock may have raised it.
         self.highest = self.highest.max(self.word.tat());
-        let Core { list, sum, frame, highest, .. } = &mut self.core;
+        let Core { list, sums, frame, highest, .. } = &mut self.core;
         assert_eq!(thaw.state.is_owned(), !list.is_empty(), "OWNED exactly while there are waiters");
-        assert_eq!(thaw.queued == 0, list.is_empty());
-        let (mut all, mut entries, mut final_parts_lead) = (Sum::default(), 0, true);
+        let (mut all, mut final_parts_lead, mut last) = (Sums::default(), true, Lane::Urgent);
         list.visit(|entry| {
-            final_parts_lead &= !entry.kind.is_final() || all.final_parts == entries;
+            let lane = all.of(entry.lane);
+            final_parts_lead &= !entry.kind.is_final() || lane.final_parts == lane.entries;
+            assert!(last <= entry.lane, "the lanes ascend");
+            last = entry.lane;
             all.add(entry);
-            entries += 1;
             true
         });
-        assert_eq!((sum.ticks, sum.deadlines, sum.final_parts), (all.ticks, all.deadlines, all.final_parts));
-        assert!(final_parts_lead, "final parts stand before all other entries");
+        assert_eq!(*sums, all);
+        assert!(final_parts_lead, "final parts stand before all other entries of their lane");
+        for lane in Lane::ALL {
+            let (told, waits) = (thaw.queued[lane.index()], all.up_to(lane).entries > 0);
+            assert!((told > 0) == waits || (told == UNTOLD && !list.is_empty()), "{lane:?}: {told}");
+        }
         if let Some(published) = &thaw.frame {
             assert_eq!(published, frame);
             if published.base() > 0 {
@@ -125,8 +132,8 @@ impl Rig {
     pub(super) fn take(&mut self, permits: u64) -> Result<Grant, u64> {
         self.step(|core| {
             let cost = core.cost(permits.into()).unwrap();
-            core.look(cost, Caller::Try)
-                .and_then(|()| core.take(cost, Caller::Try))
+            core.look(cost, Caller::Try(Lane::Normal))
+                .and_then(|()| core.take(cost, Caller::Try(Lane::Normal)))
                 .map_err(|tick| core.frame().reading_at(tick))
         })
     }
@@ -135,16 +142,20 @@ impl Rig {
     pub(super) fn take_as_waiter(&mut self, permits: u64) -> Result<Grant, u64> {
         self.step(|core| {
             let cost = core.cost(permits.into()).unwrap();
-            core.take(cost, Caller::Waiter).map_err(|tick| core.frame().reading_at(tick))
+            core.take(cost, Caller::Waiter(Lane::Normal)).map_err(|tick| core.frame().reading_at(tick))
         })
     }
 
     /// Puts a waiter into the queue that the caller knows has to wait.
     pub(super) fn join(&mut self, permits: u64, deadline_ns: u64) -> usize {
+        self.join_lane(Lane::Normal, permits, deadline_ns)
+    }
+
+    pub(super) fn join_lane(&mut self, lane: Lane, permits: u64, deadline_ns: u64) -> usize {
         let place = self.place();
         self.with(place, |core, place| {
             let cost = core.cost(permits.into()).unwrap();
-            core.join(place, permits.into(), cost, deadline_ns, Waker::noop().clone());
+            core.join(place, permits.into(), cost, deadline_ns, lane, Waker::noop().clone());
         });
         place
     }
@@ -153,7 +164,7 @@ impl Rig {
         let place = self.place();
         self.with(place, |core, place| {
             let cost = core.cost(permits.into()).unwrap();
-            core.join_front(place, permits.into(), cost, Waker::noop().clone());
+            core.join_front(place, permits.into(), cost, Lane::Normal, Waker::noop().clone());
         });
         place
     }

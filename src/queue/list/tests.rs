@@ -1,7 +1,7 @@
 //! The intrusive list against `VecDeque`.
 
 use super::{List, Node};
-use crate::queue::deque::against_a_deque;
+use crate::{lane::Lane, queue::deque::against_a_deque};
 
 /// So many bytes of a small generator (`SplitMix64`), so that a failing run can be repeated by its seed.
 fn random(seed: u64, len: usize) -> Vec<u8> {
@@ -48,7 +48,7 @@ fn refuses_a_node_of_another_list() {
     let mut list = List::<u32, u32>::new(super::ListId::unique());
     let other = List::<u32, u32>::new(super::ListId::unique());
     let node = Box::pin(Node::new(other.id()));
-    list.push_back(node.as_ref(), 1);
+    list.push(node.as_ref(), Lane::Normal, 1);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn does_not_remove_a_node_of_another_list() {
     let mut list = List::<u32, u32>::new(super::ListId::unique());
     let mut other = List::<u32, u32>::new(super::ListId::unique());
     let node = Box::pin(Node::new(list.id()));
-    list.push_back(node.as_ref(), 1);
+    list.push(node.as_ref(), Lane::Normal, 1);
     assert_eq!(other.remove(node.as_ref()), None);
     assert_eq!(other.entry_mut(node.as_ref()), None);
     assert_eq!(list.remove(node.as_ref()), Some(1));
@@ -66,8 +66,9 @@ fn does_not_remove_a_node_of_another_list() {
 fn refuses_a_node_twice() {
     let mut list = List::<u32, u32>::new(super::ListId::unique());
     let node = Box::pin(Node::new(list.id()));
-    list.push_back(node.as_ref(), 1);
-    let twice = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| list.push_back(node.as_ref(), 2)));
+    list.push(node.as_ref(), Lane::Normal, 1);
+    let twice =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| list.push(node.as_ref(), Lane::Normal, 2)));
     assert!(twice.is_err());
     assert_eq!(list.remove(node.as_ref()), Some(1));
 }
@@ -86,10 +87,10 @@ fn a_node_is_put_behind_those_that_lead() {
         let mut list = List::<u32, u32>::new(super::ListId::unique());
         let nodes: Vec<_> = numbers.iter().map(|_| Box::pin(Node::new(list.id()))).collect();
         for (node, &number) in nodes.iter().zip(numbers) {
-            list.push_back(node.as_ref(), number);
+            list.push(node.as_ref(), Lane::Normal, number);
         }
         let node = Box::pin(Node::new(list.id()));
-        list.push_after_leading(node.as_ref(), 9, |number| number % 2 == 0);
+        list.push_after_leading(node.as_ref(), Lane::Normal, 9, |number| number % 2 == 0);
         assert_eq!(list.is_front(node.as_ref()), want[0] == 9);
         let granted: Vec<_> = core::iter::from_fn(|| list.settle_front(0)).collect();
         assert_eq!(granted, want);
@@ -104,7 +105,7 @@ fn a_grant_crosses_threads() {
             super::ListId::unique(),
         )));
         let node = Box::pin(Node::new(list.lock().id()));
-        list.lock().push_back(node.as_ref(), round);
+        list.lock().push(node.as_ref(), Lane::Normal, round);
         let granter = {
             let list = list.clone();
             std::thread::spawn(move || assert_eq!(list.lock().settle_front(round + 7), Some(round)))
@@ -130,7 +131,7 @@ fn a_node_that_goes_while_it_is_in_a_list_ends_the_process() {
     if std::env::var_os(CHILD).is_some() {
         let mut list = List::<u32, u32>::new(super::ListId::unique());
         let node = Box::pin(Node::new(list.id()));
-        list.push_back(node.as_ref(), 1);
+        list.push(node.as_ref(), Lane::Normal, 1);
         drop(node);
         std::process::exit(0);
     }

@@ -66,7 +66,7 @@ fn a_queue_that_drains_in_time_leaves_no_credit() {
 #[test]
 fn nothing_dated_anew_changes_nothing() {
     let (mut rig, waiter) = with_waiter();
-    let nothing = rig.step(|core| core.take(0, Caller::Try)).unwrap();
+    let nothing = rig.step(|core| core.take(0, Caller::Try(Lane::Normal))).unwrap();
     let before = rig.word.tat();
     rig.now_ns += SECOND;
     let renewed = rig.step(|core| {

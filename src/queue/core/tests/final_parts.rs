@@ -67,13 +67,13 @@ fn a_part_is_woken_when_it_comes_to_be_due() {
 fn what_a_part_waits_for_counts_for_newcomers() {
     let mut rig = Rig::of("10/s burst 1 initial 0");
     let final_part = rig.join_front(1);
-    assert_eq!(rig.thaw.unwrap().queued, UNTOLD);
+    assert_eq!(rig.thaw.unwrap().queued, [0, UNTOLD, UNTOLD]);
     assert_eq!(rig.take(1), Err(START + SECOND / 5));
     rig.with(final_part, |core, place| core.keep_final_part(place, START + 3 * SECOND));
     assert_eq!(rig.take(1), Err(START + 31 * SECOND / 10));
     rig.leave(final_part);
     rig.step(|_| ());
-    assert_eq!(rig.thaw.unwrap().queued, 0);
+    assert_eq!(rig.thaw.unwrap().queued, [0; Lane::COUNT]);
     let waiter = rig.join(1, NEVER);
     assert_eq!(rig.take(1), Err(START + SECOND / 5), "nothing is left of what the final part waited for");
     rig.leave(waiter);

@@ -25,6 +25,7 @@ pub(super) struct Waiting {
     pub(super) place: usize,
     pub(super) atoms: i128,
     pub(super) deadline_ns: u64,
+    pub(super) lane: Lane,
     /// Of a final part: whether its waker has been woken since it was not due.
     pub(super) final_part: Option<bool>,
     pub(super) unused: bool,
@@ -59,7 +60,8 @@ pub(super) struct Model {
     pub(super) floor: i128,
     pub(super) credit_until_ns: u64,
     pub(super) queue: VecDeque<Waiting>,
-    final_due_ns: u64,
+    /// By lane.
+    final_due_ns: [u64; Lane::COUNT],
     pub(super) held: Vec<Held>,
     history: History,
 }
@@ -85,7 +87,7 @@ impl Model {
             floor: 0,
             credit_until_ns: 0,
             queue: VecDeque::new(),
-            final_due_ns: 0,
+            final_due_ns: [0; Lane::COUNT],
             held: Vec::new(),
             history: History::default(),
         };
@@ -138,6 +140,7 @@ impl Model {
         }
         self.ahead = new + behind;
         self.others(|other| other.max(behind) + atoms);
+        self.note_step_back(now_ns < self.now_ns);
         self.log(now_ns.saturating_sub(self.now_ns), atoms);
         true
     }
@@ -178,13 +181,15 @@ impl Model {
                 waiting.deadline_ns = waiting.deadline_ns.saturating_sub(step_ns);
             }
         }
-        self.final_due_ns = self.final_due_ns.saturating_sub(step_ns);
+        self.final_due_ns = self.final_due_ns.map(|due_ns| due_ns.saturating_sub(step_ns));
     }
 
     pub(super) fn close(&mut self) {
         (self.left, self.left_ahead) = (self.ahead, self.ahead.max(0));
-        if self.final_parts() == 0 {
-            self.final_due_ns = 0;
+        for lane in Lane::ALL {
+            if self.final_parts(lane) == 0 {
+                self.final_due_ns[lane.index()] = 0;
+            }
         }
         // The level is no higher than that of the bucket without what goes unused.
         let floor = self.waiters_floor();
@@ -223,7 +228,13 @@ impl Model {
         if atoms == 0 {
             return Ok(());
         }
-        let floor = if caller == Caller::Try { 0 } else { self.floor };
+        let (floor, lane) = match caller {
+            Caller::Try(lane) => (0, lane),
+            Caller::Waiter(lane) => (self.floor, lane),
+        };
+        if self.has_waiters_before(lane) {
+            return Err(self.turn(atoms, lane));
+        }
         let new = self.ahead.max(floor) + atoms;
         if new > self.limit {
             return Err(self.instant(new - self.limit));

@@ -19,6 +19,8 @@ struct History {
     model: Model,
     /// Whether calls without the lock have changed the word since the last step.
     changed: bool,
+    /// Whether calls are in all lanes, or in the normal one.
+    lanes: bool,
     trace: bool,
 }
 
@@ -39,7 +41,8 @@ impl History {
         if trace {
             println!("{quota} at {now_ns}");
         }
-        Self { random, rig, model: Model::new(quota, now_ns), changed: false, trace }
+        let lanes = random.chance(50);
+        Self { random, rig, model: Model::new(quota, now_ns), changed: false, lanes, trace }
     }
 
     fn run(&mut self, steps: u64) {
@@ -126,6 +129,10 @@ impl History {
         }
     }
 
+    fn lane(&mut self) -> Lane {
+        if self.lanes { self.random.one_of(&Lane::ALL) } else { Lane::Normal }
+    }
+
     fn atoms(permits: Permits) -> i128 {
         i128::from(permits.in_millionths(u64::MAX).unwrap()) * (PERMIT / i128::from(Permits::MILLION))
     }
@@ -181,12 +188,12 @@ impl History {
         self.rig.word = thaw.state;
         let mut order = Vec::new();
         self.rig.core.list.visit(|entry| {
-            order.push((entry.deadline_ns, Self::atoms(entry.permits)));
+            order.push((entry.lane, entry.deadline_ns, Self::atoms(entry.permits)));
             true
         });
-        assert!(
-            order.into_iter().eq(self.model.queue.iter().map(|waiting| (waiting.deadline_ns, waiting.atoms)))
-        );
+        let expected =
+            self.model.queue.iter().map(|waiting| (waiting.lane, waiting.deadline_ns, waiting.atoms));
+        assert!(order.into_iter().eq(expected));
     }
 
     /// A tick of the present frame, from the present, in atoms.
@@ -207,14 +214,10 @@ impl History {
         let permits = self.amount();
         let atoms = Self::atoms(permits);
         let unused = self.random.chance(40);
+        let lane = self.lane();
         let core = &mut self.rig.core;
         let cost = core.cost(permits).unwrap();
-        if !core.is_empty() && cost > 0 {
-            let turn = core.look(cost, Caller::Try).map_err(|tick| core.frame().reading_at(tick));
-            assert_eq!(turn, Err(self.model.turn(atoms)));
-            return;
-        }
-        let caller = self.random.one_of(&[Caller::Try, Caller::Waiter]);
+        let caller = self.random.one_of(&[Caller::Try(lane), Caller::Waiter(lane)]);
         let look = core.look(cost, caller);
         let taken = core.take(cost, caller);
         assert_eq!(look.err(), taken.err());

@@ -41,7 +41,7 @@ fn a_part_of_a_call_is_given_what_is_parked() {
     let due = {
         let mut step = driver.step();
         let cost = step.cost(2.into()).unwrap();
-        step.join_front(place.as_ref(), 2.into(), cost, Waker::noop().clone());
+        step.join_front(place.as_ref(), 2.into(), cost, Lane::Normal, Waker::noop().clone());
         let cost = step.cost_of(place.as_ref()).unwrap();
         assert!(slots_of(driver).reclaim_for(&mut step, cost));
         step.is_final_part_due(place.as_ref())

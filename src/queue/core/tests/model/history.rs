@@ -191,6 +191,10 @@ impl Model {
         if good > 0 {
             self.admit(self.ahead.max(self.floor) + good, self.floor, good, true);
         }
+        if good > self.limit {
+            // It was granted by a quota with a larger burst.
+            self.forget_log();
+        }
     }
 
     // === windows ===
@@ -198,8 +202,12 @@ impl Model {
     /// The clock has passed by so much, forwards or back.
     pub(super) fn pass(&mut self, from_ns: u64, to_ns: u64, atoms: i128) {
         self.history.believed_ns += to_ns.saturating_sub(from_ns);
-        self.history.stepped |= to_ns < from_ns;
+        self.note_step_back(to_ns < from_ns);
         self.history.place += atoms;
+    }
+
+    pub(super) const fn note_step_back(&mut self, is_step_back: bool) {
+        self.history.stepped |= is_step_back;
     }
 
     pub(super) fn log(&mut self, after_ns: u64, atoms: i128) {

@@ -5,31 +5,44 @@ use std::collections::VecDeque;
 use super::{super::*, Fate, Model, Waiting};
 
 impl Model {
-    pub(super) fn final_parts(&self) -> usize {
-        self.queue.iter().filter(|waiting| waiting.final_part.is_some()).count()
+    fn of(&self, lane: Lane) -> impl Iterator<Item = &Waiting> {
+        self.queue.iter().filter(move |waiting| waiting.lane == lane)
     }
 
-    /// From when on the waiters are dated. When the last final part goes, the bucket may have been full for a while.
-    fn first_base(&self) -> i128 {
-        let first = self.ahead.max(self.floor);
-        if self.final_parts() == 0 {
-            return first;
+    pub(super) fn final_parts(&self, lane: Lane) -> usize {
+        self.of(lane).filter(|waiting| waiting.final_part.is_some()).count()
+    }
+
+    pub(in super::super) fn has_waiters_before(&self, lane: Lane) -> bool {
+        self.queue.iter().any(|waiting| waiting.lane <= lane)
+    }
+
+    /// From when on the waiters of a lane are dated, behind other lanes. When its last final part goes, the bucket may have
+    /// been full for a while.
+    fn base_of(&self, lane: Lane, ahead: i128) -> i128 {
+        if self.final_parts(lane) == 0 {
+            return ahead;
         }
-        first.max(self.passed(self.final_due_ns.max(self.origin_ns)))
+        ahead.max(self.passed(self.final_due_ns[lane.index()].max(self.origin_ns)))
     }
 
-    /// The reading at which a request conforms that comes after all waiters.
-    pub(in super::super) fn turn(&self, atoms: i128) -> u64 {
-        let after_all = if self.queue.is_empty() {
-            self.ahead.max(0)
-        } else {
-            self.first_base() + self.queue.iter().map(|waiting| waiting.atoms).sum::<i128>()
-        };
-        self.instant(after_all + atoms - self.limit)
+    /// The reading at which a request conforms that comes after the waiters of its lane and of higher lanes.
+    pub(in super::super) fn turn(&self, atoms: i128, lane: Lane) -> u64 {
+        let mut ahead = self.ahead.max(if self.has_waiters_before(lane) { self.floor } else { 0 });
+        for lane in Lane::ALL.into_iter().filter(|&before| before <= lane) {
+            ahead = self.base_of(lane, ahead) + self.of(lane).map(|waiting| waiting.atoms).sum::<i128>();
+        }
+        self.instant(ahead + atoms - self.limit)
+    }
+
+    pub(in super::super) fn join(&mut self, waiting: Waiting) {
+        let place = self.queue.iter().filter(|before| before.lane <= waiting.lane).count();
+        self.queue.insert(place, waiting);
     }
 
     pub(in super::super) fn join_front(&mut self, waiting: Waiting) {
-        self.queue.insert(self.final_parts(), waiting);
+        let higher = self.queue.iter().filter(|before| before.lane < waiting.lane).count();
+        self.queue.insert(higher + self.final_parts(waiting.lane), waiting);
     }
 
     /// Grants what is due, with so many places in the batch, and refuses all that are late.
@@ -41,7 +54,7 @@ impl Model {
             }
             let new = self.ahead.max(self.floor) + front.atoms;
             let due = new <= self.limit;
-            let later = !due && self.instant(new - self.limit) > self.final_due_ns;
+            let later = !due && self.instant(new - self.limit) > self.final_due_ns[front.lane.index()];
             let front = self.queue.front_mut().unwrap();
             if let Some(woken) = &mut front.final_part {
                 places -= usize::from(later || (due && !*woken));
@@ -75,9 +88,14 @@ impl Model {
 
     fn refuse_late(&mut self, mut places: usize, fates: &mut Vec<(Waiting, Fate)>) -> bool {
         let mut all = true;
-        let mut ahead = self.first_base();
+        let mut ahead = self.ahead.max(self.floor);
+        let mut lane = None;
+        let bases = Lane::ALL.map(|lane| self.base_of(lane, i128::MIN));
         let mut kept = VecDeque::new();
         for waiting in core::mem::take(&mut self.queue) {
+            if lane.replace(waiting.lane) != Some(waiting.lane) {
+                ahead = ahead.max(bases[waiting.lane.index()]);
+            }
             let then = ahead + waiting.atoms;
             let due_ns = self.instant(then - self.limit);
             if due_ns > waiting.deadline_ns && places > 0 {
@@ -116,14 +134,17 @@ impl Model {
         let due = self.is_final_part_due(place);
         let waiting = self.queue.iter_mut().find(|waiting| waiting.place == place).unwrap();
         waiting.final_part = Some(due);
+        let lane = waiting.lane;
         // The only final part may also be taken earlier than was thought.
-        let known_ns = if self.final_parts() == 1 { 0 } else { self.final_due_ns };
-        self.final_due_ns = known_ns.max(due_ns);
+        let known_ns = if self.final_parts(lane) == 1 { 0 } else { self.final_due_ns[lane.index()] };
+        self.final_due_ns[lane.index()] = known_ns.max(due_ns);
     }
 
     pub(in super::super) fn take_final_part(&mut self) -> Waiting {
         let final_part = self.queue.pop_front().unwrap();
-        assert_eq!(self.take(final_part.atoms, Caller::Waiter, final_part.unused), Ok(()));
+        let new = self.ahead.max(self.floor) + final_part.atoms;
+        assert!(new <= self.limit);
+        self.admit(new, self.floor, final_part.atoms, final_part.unused);
         if self.queue.is_empty() {
             self.drained();
         }

@@ -19,27 +19,19 @@ impl History {
             return;
         }
         let unused = self.random.chance(40);
-        let due_ns = if self.rig.core.is_empty() {
-            let taken = self.rig.core.take(cost, Caller::Waiter);
-            let expected = self.model.take(atoms, Caller::Waiter, unused);
-            match taken {
-                Ok(grant) => {
-                    assert_eq!(expected, Ok(()));
-                    if unused {
-                        self.model.name_latest(grant);
-                    }
-                    return;
+        let lane = self.lane();
+        let caller = Caller::Waiter(lane);
+        let taken = self.rig.core.take(cost, caller);
+        let taken = taken.map_err(|tick| self.rig.core.frame().reading_at(tick));
+        assert_eq!(taken.map(drop), self.model.take(atoms, caller, unused));
+        let due_ns = match taken {
+            Ok(grant) => {
+                if unused {
+                    self.model.name_latest(grant);
                 }
-                Err(tick) => {
-                    let due_ns = self.rig.core.frame().reading_at(tick);
-                    assert_eq!(expected, Err(due_ns));
-                    due_ns
-                }
+                return;
             }
-        } else {
-            let due_ns = self.rig.core.frame().reading_at(self.rig.core.turn(cost));
-            assert_eq!(due_ns, self.model.turn(atoms));
-            due_ns
+            Err(due_ns) => due_ns,
         };
         let permit_ns = SECOND / self.rig.core.quota().permits();
         let wait_ns = self.random.one_of(&[NEVER, NEVER, 0, permit_ns, 3 * permit_ns, 10 * permit_ns]);
@@ -49,9 +41,10 @@ impl History {
         }
         let place = self.rig.place();
         let places = core::mem::take(&mut self.rig.places);
-        self.rig.core.join(places[place].as_ref(), permits, cost, deadline_ns, Waker::noop().clone());
+        let (core, at, waker) = (&mut self.rig.core, places[place].as_ref(), Waker::noop().clone());
+        core.join(at, permits, cost, deadline_ns, lane, waker);
         self.rig.places = places;
-        self.model.queue.push_back(Waiting { place, atoms, deadline_ns, final_part: None, unused });
+        self.model.join(Waiting { place, atoms, deadline_ns, lane, final_part: None, unused });
     }
 
     /// One of the waiters leaves, between two steps.
@@ -64,7 +57,8 @@ impl History {
         assert_eq!(self.rig.core.is_front(self.rig.places[waiting.place].as_ref()), which == 0);
         assert!(self.rig.leave(waiting.place));
         assert!(!self.rig.leave(waiting.place));
-        assert_eq!(self.rig.core.queued() == 0, self.model.queue.is_empty());
+        let queued = self.rig.core.queued();
+        assert_eq!(queued.map(|ticks| ticks > 0), Lane::ALL.map(|lane| self.model.has_waiters_before(lane)));
     }
 
     pub(super) fn grant_due(&mut self) -> Next {
@@ -102,19 +96,22 @@ impl History {
         let place = self.rig.place();
         let places = core::mem::take(&mut self.rig.places);
         let cost = self.rig.core.cost(permits.into()).unwrap();
-        self.rig.core.join_front(places[place].as_ref(), permits.into(), cost, Waker::noop().clone());
+        let lane = self.lane();
+        self.rig.core.join_front(places[place].as_ref(), permits.into(), cost, lane, Waker::noop().clone());
         self.rig.places = places;
         let unused = self.random.chance(40);
         let atoms = i128::from(permits) * PERMIT;
-        self.model.join_front(Waiting { place, atoms, deadline_ns: NEVER, final_part: Some(true), unused });
+        let final_part = Some(true);
+        self.model.join_front(Waiting { place, atoms, deadline_ns: NEVER, lane, final_part, unused });
     }
 
     pub(super) fn look_at_final_parts(&mut self) {
-        let final_parts = self.model.queue.iter().filter(|waiting| waiting.final_part.is_some()).count();
-        if final_parts == 0 {
+        let is_final = |&place: &usize| self.model.queue[place].final_part.is_some();
+        let final_parts: Vec<_> = (0..self.model.queue.len()).filter(is_final).collect();
+        if final_parts.is_empty() {
             return;
         }
-        let which = self.random.below(final_parts as u64) as usize;
+        let which = self.random.one_of(&final_parts);
         let Waiting { place, .. } = self.model.queue[which];
         let places = core::mem::take(&mut self.rig.places);
         let (core, at) = (&mut self.rig.core, places[place].as_ref());
