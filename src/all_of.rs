@@ -16,7 +16,7 @@ pub use self::{
     limit::{AcquireAny, Limit},
 };
 use self::{
-    denied::Refusals,
+    denied::{Refusals, Which},
     members::{Member, Members},
 };
 use crate::{
@@ -50,13 +50,33 @@ use crate::{
 /// assert_eq!(denied.retry_after(), Some(Duration::from_millis(200)));
 /// assert_eq!((requests.available(), bytes.available()), (9, 400));
 /// ```
+///
+/// A key of a [`Keyed`](crate::Keyed), with limits of all users and of the machine, each on a clock of its own:
+/// ```
+/// # #[cfg(feature = "keyed")] {
+/// use tidegate::{AllOf, Keyed, ManualClock, PerCore, Quota, RateLimiter};
+///
+/// let users = Keyed::<String>::builder(Quota::per_minute(60)).clock(ManualClock::new()).build().unwrap();
+/// let all_users = RateLimiter::new(Quota::per_second(1000));
+/// let machine = PerCore::new(&RateLimiter::new(Quota::per_second(1_000_000)));
+/// let everybody = AllOf::new().and_named("all users", &all_users, 1).and_named("machine", &machine, 1);
+///
+/// let call = |user: &str, n: u32| {
+///     let user = users.limiter(user).expect("the table evicts");
+///     AllOf::new().and_named("user", &user, n).and(&everybody, n)
+/// };
+/// call("ada", 60).try_acquire().unwrap();
+/// assert_eq!(call("ada", 1).try_acquire().unwrap_err().to_string(), "user: rate limited: retry after 1s");
+/// call("ben", 1).try_acquire().unwrap();
+/// # }
+/// ```
 #[must_use = "nothing is taken before `try_acquire` or `acquire`"]
 #[derive(Clone)]
 pub struct AllOf {
     members: Members,
     /// How often [`and`](Self::and) was called.
     named: usize,
-    invalid: Option<(usize, InvalidPermits)>,
+    invalid: Option<(Which, InvalidPermits)>,
 }
 
 impl AllOf {
@@ -68,13 +88,35 @@ impl AllOf {
     /// Adds `n` permits of `limit`. If the same limiter is added again, also inside an `AllOf`, the amounts add up. Of an
     /// `AllOf`, all amounts are added `n` times. An invalid amount, such as a negative one, is reported by the acquiring call. See the
     /// example of [`AllOf`].
-    pub fn and(mut self, limit: &(impl Limit + ?Sized), n: impl Amount) -> Self {
-        let index = self.named;
+    pub fn and(self, limit: &(impl Limit + ?Sized), n: impl Amount) -> Self {
+        self.add(None, limit, n)
+    }
+
+    /// As [`and`](Self::and), with a name for refusals: [`AllOfDenied::name`]. In an `AllOf` that is added to another one, the
+    /// name of the outer one counts first. A name that is known only at run time can be found by
+    /// [`AllOfDenied::limit`] instead.
+    ///
+    /// ```
+    /// use tidegate::{AllOf, Quota, RateLimiter};
+    /// let requests = RateLimiter::new(Quota::per_hour(60));
+    /// let tokens = RateLimiter::new(Quota::per_hour(1_000));
+    /// let call = |n: u64| AllOf::new().and_named("requests", &requests, 1).and_named("tokens", &tokens, n);
+    /// let denied = call(1_001).try_acquire().unwrap_err();
+    /// assert_eq!(denied.name(), Some("tokens"));
+    /// assert!(denied.to_string().starts_with("tokens: rate limited: a request for 1001 permits"));
+    /// ```
+    pub fn and_named(self, name: &'static str, limit: &(impl Limit + ?Sized), n: impl Amount) -> Self {
+        self.add(Some(name), limit, n)
+    }
+
+    fn add(mut self, name: Option<&'static str>, limit: &(impl Limit + ?Sized), n: impl Amount) -> Self {
+        let which = Which { index: self.named, name };
         self.named += 1;
-        let added =
-            n.permits().and_then(|n| limit.add_to(&mut Parts { members: &mut self.members, index }, n));
+        let mut parts = Parts { members: &mut self.members, which };
+        let added = n.permits().and_then(|n| limit.add_to(&mut parts, n));
         if let Err(invalid) = added {
-            self.invalid = self.invalid.or(Some((index, invalid)));
+            let which = parts.which;
+            self.invalid = self.invalid.or(Some((which, invalid)));
         }
         self
     }
@@ -94,7 +136,7 @@ impl AllOf {
         let mut refusals = Refusals(None);
         for member in self.members.iter() {
             if let Some(denied) = member.driver.refusal(member.permits, lane, member.driver.clock().now()) {
-                refusals.note(member.index, denied);
+                refusals.note(member.which, denied);
             }
         }
         refusals.result()?;
@@ -204,7 +246,7 @@ impl AllOf {
 
     fn check(&self) -> Result<(), AllOfDenied> {
         match self.invalid {
-            Some((index, invalid)) => Err(AllOfDenied::new(index, invalid.into())),
+            Some((which, invalid)) => Err(AllOfDenied::new(which, invalid.into())),
             None => Ok(()),
         }
     }
@@ -220,12 +262,12 @@ fn take_all(members: &[Member], lane: Lane, refusals: &mut Refusals, look: &mut 
             member.driver.reclaim_parked(&mut step, cost, lane);
             if let Err(tick) = step.look(cost, Caller::Try(lane)) {
                 let due_ns = step.frame().reading_at(tick);
-                refusals.note(member.index, not_yet(due_ns, step.now_ns()));
+                refusals.note(member.which, not_yet(due_ns, step.now_ns()));
             }
             cost
         }
         Err(denied) => {
-            refusals.note(member.index, denied);
+            refusals.note(member.which, denied);
             0
         }
     };
@@ -245,12 +287,14 @@ impl Limit for AllOf {
 
 impl Whole for AllOf {
     fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits> {
-        if let Some((_, invalid)) = self.invalid {
+        if let Some((which, invalid)) = self.invalid {
+            parts.which = parts.which.or_named(which.name);
             return Err(invalid);
         }
         for member in self.members.iter() {
+            let which = parts.which.or_named(member.which.name);
             let permits = member.permits.times(n)?;
-            parts.members.add(Arc::clone(&member.driver), permits, self.members.lane(), parts.index)?;
+            parts.members.add(Arc::clone(&member.driver), permits, self.members.lane(), which)?;
         }
         Ok(())
     }

@@ -78,7 +78,7 @@ impl AcquireAll {
             let due_ns = look.map_or_else(|tick| step.frame().reading_at(tick), |()| 0);
             let deadline_ns = self.max_wait.map_or(NEVER, |wait| after(step.now_ns(), wait));
             if due_ns > deadline_ns {
-                refusals.note(member.index, not_yet(due_ns, deadline_ns));
+                refusals.note(member.which, not_yet(due_ns, deadline_ns));
             }
             waits.push((due_ns.saturating_sub(step.now_ns()), cost, deadline_ns));
         }
@@ -120,7 +120,7 @@ impl AcquireAll {
         let mut refusals = Refusals(None);
         for member in &self.members {
             let wait = member.driver.time_until(member.permits, self.lane);
-            refusals.note(member.index, wait.map_or_else(|denied| denied, |wait| NotYet::after(wait).into()));
+            refusals.note(member.which, wait.map_or_else(|denied| denied, |wait| NotYet::after(wait).into()));
         }
         refusals.result()
     }

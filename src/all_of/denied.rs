@@ -4,14 +4,38 @@ use core::{error::Error, fmt, time::Duration};
 
 use crate::error::Denied;
 
+/// One limit of a call, as refusals show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Which {
+    /// The number of its [`AllOf::and`](super::AllOf::and) call, from 0.
+    pub(super) index: usize,
+    pub(super) name: Option<&'static str>,
+}
+
+impl Which {
+    /// With this name, if it has none.
+    pub(super) fn or_named(self, name: Option<&'static str>) -> Self {
+        Self { name: self.name.or(name), ..self }
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name {
+            Some(name) => f.write_str(name),
+            None => write!(f, "refused by limit {} (counted from 0)", self.index),
+        }
+    }
+}
+
 /// The refusal to report: one that is for ever, or else the longest.
 pub(super) struct Refusals(pub(super) Option<AllOfDenied>);
 
 impl Refusals {
-    pub(super) fn note(&mut self, index: usize, denied: Denied) {
+    pub(super) fn note(&mut self, which: Which, denied: Denied) {
         let rank = |denied: &Denied| denied.retry_after().unwrap_or(Duration::MAX);
         if self.0.is_none_or(|known| rank(&known.denied) < rank(&denied)) {
-            self.0 = Some(AllOfDenied { index, denied });
+            self.0 = Some(AllOfDenied { which, denied });
         }
     }
 
@@ -26,19 +50,24 @@ impl Refusals {
 /// Which of several limits refused a call, and why. Nothing was taken. See the example of [`AllOf`](super::AllOf).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllOfDenied {
-    index: usize,
+    which: Which,
     denied: Denied,
 }
 
 impl AllOfDenied {
-    pub(super) const fn new(index: usize, denied: Denied) -> Self {
-        Self { index, denied }
+    pub(super) const fn new(which: Which, denied: Denied) -> Self {
+        Self { which, denied }
     }
 
     /// The number of the limit that refused, in the order of the [`AllOf::and`](super::AllOf::and) calls, from 0. For a limiter that was
     /// added several times, the first of them.
     pub const fn limit(&self) -> usize {
-        self.index
+        self.which.index
+    }
+
+    /// The name of the limit, if it was added by [`AllOf::and_named`](super::AllOf::and_named); see the example there.
+    pub const fn name(&self) -> Option<&'static str> {
+        self.which.name
     }
 
     /// Why that limit refused.
@@ -59,7 +88,7 @@ impl AllOfDenied {
 
 impl fmt::Display for AllOfDenied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "refused by limit {} (counted from 0): {}", self.index, self.denied)
+        write!(f, "{}: {}", self.which, self.denied)
     }
 }
 

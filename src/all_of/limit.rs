@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use pin_project_lite::pin_project;
 
-use super::{acquire::AcquireAll, members::Members};
+use super::{acquire::AcquireAll, denied::Which, members::Members};
 use crate::{
     clock::Clock,
     error::Denied,
@@ -119,11 +119,11 @@ pub trait Whole {
     fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny;
 }
 
-/// The queues of an `AllOf`, and the number of the limit whose queues are being added.
+/// The queues of an `AllOf`, and the limit whose queues are being added.
 #[derive(Debug)]
 pub struct Parts<'a> {
     pub(super) members: &'a mut Members,
-    pub(super) index: usize,
+    pub(super) which: Which,
 }
 
 impl<C: Clock> Limit for RateLimiter<C> {
@@ -135,7 +135,7 @@ impl<C: Clock> Limit for RateLimiter<C> {
 impl<C: Clock> Whole for RateLimiter<C> {
     fn add_to(&self, parts: &mut Parts<'_>, n: Permits) -> Result<(), InvalidPermits> {
         let driver = Arc::<Driver<C>>::clone(self.driver());
-        parts.members.add(driver, n, self.lane_of_calls(), parts.index)
+        parts.members.add(driver, n, self.lane_of_calls(), parts.which)
     }
 
     fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::denied::AllOfDenied;
+use super::denied::{AllOfDenied, Which};
 use crate::{
     error::Denied,
     lane::Lane,
@@ -18,15 +18,14 @@ use crate::{
 pub(super) struct Member {
     pub(super) driver: Arc<AnyDriver>,
     pub(super) permits: Permits,
-    /// The number of its [`AllOf::and`](super::AllOf::and) call, from 0.
-    pub(super) index: usize,
+    pub(super) which: Which,
     /// The latest acceptable reading of its clock, or `NEVER`.
     pub(super) deadline_ns: u64,
 }
 
 impl Member {
     pub(super) const fn denied(&self, denied: Denied) -> AllOfDenied {
-        AllOfDenied::new(self.index, denied)
+        AllOfDenied::new(self.which, denied)
     }
 }
 
@@ -48,16 +47,20 @@ impl Members {
         driver: Arc<AnyDriver>,
         n: Permits,
         lane: Lane,
-        index: usize,
+        which: Which,
     ) -> Result<(), InvalidPermits> {
         let place = self.all.binary_search_by_key(&driver.list_id(), |member| member.driver.list_id());
         let before = place.map_or(Permits::ZERO, |place| self.all[place].permits);
         let permits = before.plus(n)?;
         self.lane = self.lane.max(lane);
         match place {
-            Ok(place) => self.all[place].permits = permits,
+            Ok(place) => {
+                let member = &mut self.all[place];
+                member.permits = permits;
+                member.which = member.which.or_named(which.name);
+            }
             Err(_) if permits == Permits::ZERO => {}
-            Err(place) => self.all.insert(place, Member { driver, permits, index, deadline_ns: NEVER }),
+            Err(place) => self.all.insert(place, Member { driver, permits, which, deadline_ns: NEVER }),
         }
         Ok(())
     }

@@ -46,6 +46,37 @@ fn a_refusal_says_so_in_words() {
 }
 
 #[test]
+fn a_refusal_says_the_name_of_the_limit() {
+    let clock = ManualClock::new();
+    let (a, b) = (limiter(&clock, 1, 5, 0), limiter(&clock, 1, 5, 5));
+    let pair = |n: i64, m: i64| AllOf::new().and_named("first", &a, n).and_named("second", &b, m);
+    let denied = pair(1, 1).try_acquire().unwrap_err();
+    assert_eq!((denied.name(), denied.limit()), (Some("first"), 0));
+    assert_eq!(denied.to_string(), "first: rate limited: retry after 1s");
+    let invalid = pair(1, -1).try_acquire().unwrap_err();
+    assert_eq!(
+        invalid.to_string(),
+        "second: invalid amount of -1 permits: write a number from 0 to below 2^64"
+    );
+    // A call that waits says it, too.
+    assert_eq!(pair(6, 1).blocking_acquire().unwrap_err().name(), Some("first"));
+    assert_eq!(pair(1, 1).blocking_acquire_within(ms(999)).unwrap_err().name(), Some("first"));
+
+    // Of nested limits the outer name counts, or else the inner one. Numbers are those of the outer calls.
+    let name = |all: AllOf| {
+        let denied = all.try_acquire().unwrap_err();
+        (denied.name(), denied.limit())
+    };
+    assert_eq!(name(AllOf::new().and(&b, 0).and(&pair(1, 1), 2)), (Some("first"), 1));
+    assert_eq!(name(AllOf::new().and(&b, 0).and_named("pair", &pair(1, 1), 2)), (Some("pair"), 1));
+    assert_eq!(name(AllOf::new().and(&pair(-1, 1), 1)), (Some("first"), 0));
+    assert_eq!(name(AllOf::new().and_named("pair", &pair(-1, 1), 1)), (Some("pair"), 0));
+    // Of a limiter that is added several times, the first name.
+    let twice = AllOf::new().and(&a, 1).and_named("one", &a, 1).and_named("two", &a, 1);
+    assert_eq!(name(twice), (Some("one"), 0));
+}
+
+#[test]
 fn amounts_that_are_none_and_limits_too_small_are_errors_at_once() {
     let clock = ManualClock::new();
     let (a, b) = (limiter(&clock, 1, 5, 0), limiter(&clock, 1, 5, 0));
