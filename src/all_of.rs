@@ -1,6 +1,7 @@
 //! Several limits at once, all or nothing.
 
 mod acquire;
+mod calls;
 mod denied;
 mod final_round;
 mod limit;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 pub(crate) use self::limit::{Parts, Whole};
 pub use self::{
     acquire::AcquireAll,
-    denied::AllOfDenied,
+    denied::{AllOfChargeError, AllOfDenied},
     limit::{AcquireAny, Limit},
 };
 use self::{

@@ -27,7 +27,7 @@ mod word;
 mod models;
 
 pub use self::{
-    all_of::{AcquireAll, AcquireAny, AllOf, AllOfDenied, Limit},
+    all_of::{AcquireAll, AcquireAny, AllOf, AllOfChargeError, AllOfDenied, Limit},
     clock::{Clock, ManualClock, Monotonic, QuantaClock},
     error::{AcquireError, ChargeError, Denied, NotYet, QueueFull, QuotaError, TooMany},
     lane::Lane,

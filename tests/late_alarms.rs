@@ -13,7 +13,7 @@ use std::{
 };
 
 use late_clock::LateClock;
-use tidegate::{AcquireOwned, Denied, Inherit, NotYet, Quota, RateLimiter};
+use tidegate::{AcquireOwned, AllOf, Denied, Inherit, NotYet, Quota, RateLimiter};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -50,8 +50,7 @@ fn a_waiter_that_is_due_when_the_quota_starts_anew_is_granted_by_the_old_one() {
 }
 
 /// It was due before the charge, and in time.
-#[test]
-fn a_charge_before_a_late_alarm_takes_nothing_from_who_is_due() {
+fn a_charge_takes_nothing_from_who_is_due(charge: impl Fn(&RateLimiter<LateClock>)) {
     let clock = LateClock::default();
     let quota = Quota::per_second(1_000).with_burst(5).with_initial(0);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
@@ -59,8 +58,19 @@ fn a_charge_before_a_late_alarm_takes_nothing_from_who_is_due() {
     let mut waiter = Box::pin(limiter.acquire_within_owned(1, 2 * MILLI));
     assert!(waiter.as_mut().poll(&mut cx).is_pending());
     clock.now.store(1_500_000, Relaxed);
-    limiter.charge(100).unwrap();
+    charge(&limiter);
     assert_eq!(waiter.as_mut().poll(&mut cx), Poll::Ready(Ok(())));
+    assert_eq!(limiter.available(), -100);
+}
+
+#[test]
+fn a_charge_before_a_late_alarm_takes_nothing_from_who_is_due() {
+    a_charge_takes_nothing_from_who_is_due(|limiter| assert!(limiter.charge(100).is_ok()));
+    // Of several limits, too.
+    let other = RateLimiter::new(Quota::per_second(1_000));
+    a_charge_takes_nothing_from_who_is_due(|limiter| {
+        assert!(AllOf::new().and(&other, 1).and(limiter, 100).charge().is_ok());
+    });
 }
 
 /// An alarm that is later than the catch-up has cost some of the time.

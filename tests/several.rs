@@ -19,6 +19,8 @@ use tidegate::{
 
 #[path = "several/chains.rs"]
 mod chains;
+#[path = "several/charges.rs"]
+mod charges;
 #[path = "several/front.rs"]
 mod front;
 #[path = "several/leaving.rs"]

@@ -187,7 +187,7 @@ impl AcquireAll {
 }
 
 /// Locks all limits, in order.
-fn lock_all(members: &[Member]) -> Vec<Step<'_>> {
+pub(super) fn lock_all(members: &[Member]) -> Vec<Step<'_>> {
     members.iter().map(|member| member.driver.step()).collect()
 }
 

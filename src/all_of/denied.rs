@@ -2,7 +2,7 @@
 
 use core::{error::Error, fmt, time::Duration};
 
-use crate::error::Denied;
+use crate::error::{ChargeError, Denied};
 
 /// One limit of a call, as refusals show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,5 +101,56 @@ impl Error for AllOfDenied {
 impl From<AllOfDenied> for Denied {
     fn from(refusal: AllOfDenied) -> Self {
         refusal.denied
+    }
+}
+
+/// Which of several limits refused a charge, and why. See the example of [`AllOf::charge`](super::AllOf::charge).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllOfChargeError {
+    which: Which,
+    error: ChargeError,
+}
+
+impl AllOfChargeError {
+    pub(super) const fn new(which: Which, error: ChargeError) -> Self {
+        Self { which, error }
+    }
+
+    /// Of two errors the one of the limit that was added first.
+    pub(super) fn first(known: Option<Self>, error: Self) -> Option<Self> {
+        known.filter(|known| known.limit() <= error.limit()).or(Some(error))
+    }
+
+    /// As [`AllOfDenied::limit`].
+    pub const fn limit(&self) -> usize {
+        self.which.index
+    }
+
+    /// As [`AllOfDenied::name`].
+    pub const fn name(&self) -> Option<&'static str> {
+        self.which.name
+    }
+
+    /// Why that limit refused.
+    pub const fn error(&self) -> ChargeError {
+        self.error
+    }
+}
+
+impl fmt::Display for AllOfChargeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.which, self.error)
+    }
+}
+
+impl Error for AllOfChargeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<AllOfChargeError> for ChargeError {
+    fn from(refusal: AllOfChargeError) -> Self {
+        refusal.error
     }
 }

@@ -184,21 +184,23 @@ impl<C: Clock + ?Sized> Driver<C> {
         }
         self.drive_if_waiters();
         let paid = self.with(|core| {
-            let per_permit = core.frame().scale().per_permit;
-            let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
-            let charged = core.charge(cost);
-            // Parked permits pay a debt first.
-            if let (Ok(()), Some(shares)) = (&charged, self.shares()) {
-                shares.reclaim_for(core, 0);
-            }
-            match charged {
-                Ok(()) => Ok(nanos(core.paid_ns().saturating_sub(core.now_ns()))),
-                Err(most) => Err(ChargeError::DebtTooDeep { requested: permits, most: most / per_permit }),
-            }
+            let cost = core.cost_of_charge(permits)?;
+            Ok(self.charge_in(core, cost))
         });
         // The charge goes ahead of the waiters: some may be too late now.
         self.drive_if_waiters();
         paid
+    }
+
+    /// Charges `cost` ticks, for which there is room, in a step. Returns how long it takes to pay off the debt.
+    pub(crate) fn charge_in(&self, core: &mut Core, cost: u64) -> Duration {
+        let charged = core.charge(cost);
+        debug_assert!(charged.is_ok(), "`cost_of_charge` has found room, and the lock was held since");
+        // Parked permits pay a debt first.
+        if let Some(shares) = self.shares() {
+            shares.reclaim_for(core, 0);
+        }
+        nanos(core.paid_ns().saturating_sub(core.now_ns()))
     }
 
     /// Gives permits back, up to a full burst. Waiters get them first.

@@ -108,3 +108,43 @@ fn a_final_round_that_was_granted_and_is_left_loses_one_part_at_most() {
         true
     });
 }
+
+/// A limit of ten that is full, and one of twenty with half of it.
+fn filled(clock: &Fragile) -> (Limiter, Limiter) {
+    let (a, b) = (limiter(clock, 1, 10), limiter(clock, 1, 20));
+    clock.clock.advance(ms(10_000));
+    assert_eq!((a.available(), b.available()), (10, 10));
+    (a, b)
+}
+
+#[test]
+fn a_charge_that_fails_has_charged_all_or_none() {
+    at_each_reading(|reading| {
+        let clock = Fragile::default();
+        let (a, b) = filled(&clock);
+        let mut waiting = Box::pin(b.acquire_n_owned(15));
+        assert!(poll(&mut waiting).is_pending());
+        let call = AllOf::new().and(&a, 12).and(&b, 3);
+        let panicked = clock.panics_in(reading, || assert!(call.charge().is_ok()));
+        let left = (a.available(), b.available());
+        assert!(left == (-2, 7) || (panicked && left == (10, 10)), "reading {reading}: {left:?}");
+        panicked
+    });
+}
+
+#[test]
+fn a_refund_that_fails_misses_one_part_at_most() {
+    at_each_reading(|reading| {
+        let clock = Fragile::default();
+        let (a, b) = filled(&clock);
+        let call = AllOf::new().and(&a, 3).and(&b, 4);
+        call.try_acquire().unwrap();
+        let panicked = clock.panics_in(reading, || call.refund().unwrap());
+        let left = (a.available(), b.available());
+        assert!(
+            left == (10, 10) || (panicked && (left.0 == 10 || left.1 == 10)),
+            "reading {reading}: {left:?}"
+        );
+        panicked
+    });
+}

@@ -58,6 +58,7 @@ fn a_refusal_says_the_name_of_the_limit() {
         invalid.to_string(),
         "second: invalid amount of -1 permits: write a number from 0 to below 2^64"
     );
+    assert_eq!(pair(1, -1).charge().unwrap_err().to_string(), invalid.to_string());
     // A call that waits says it, too.
     assert_eq!(pair(6, 1).blocking_acquire().unwrap_err().name(), Some("first"));
     assert_eq!(pair(1, 1).blocking_acquire_within(ms(999)).unwrap_err().name(), Some("first"));

@@ -2,7 +2,7 @@
 
 use super::{Caller, Core, MOST_PARKED};
 use crate::{
-    error::{Denied, TooMany},
+    error::{ChargeError, Denied, TooMany},
     gcra::MAX_TAT,
     meter::charged,
     permits::Permits,
@@ -47,19 +47,34 @@ impl Core {
         self.ledger.receipt(self.frame.scale().per_permit)
     }
 
+    /// The cost of a charge in ticks, if the word can take it.
+    pub(crate) fn cost_of_charge(&self, permits: Permits) -> Result<u64, ChargeError> {
+        let per_permit = self.frame.scale().per_permit;
+        let cost = u64::try_from(permits.ticks(per_permit)).unwrap_or(u64::MAX);
+        let too_deep = |most| ChargeError::DebtTooDeep { requested: permits, most: most / per_permit };
+        self.has_room_for(cost).map(|()| cost).map_err(too_deep)
+    }
+
+    /// Whether the word can take `cost` ticks. The error is the most that it can.
+    fn has_room_for(&self, cost: u64) -> Result<(), u64> {
+        if charged(self.tat, self.now, cost).is_some() {
+            return Ok(());
+        }
+        // A new frame with base zero has the most room.
+        let ahead = self.tat.saturating_sub(self.now);
+        let (_, fresh) = self.next_frame(*self.frame.scale(), MAX_TAT, 0);
+        let most = (MAX_TAT - fresh).saturating_sub(ahead);
+        if cost > most { Err(most) } else { Ok(()) }
+    }
+
     /// Adds `cost` ticks even if they do not conform. The error is the most ticks that the word can take.
     pub(crate) fn charge(&mut self, cost: u64) -> Result<(), u64> {
         if cost == 0 {
             return Ok(());
         }
+        self.has_room_for(cost)?;
         if charged(self.tat, self.now, cost).is_none() {
-            // A new frame with base zero has the most room.
             let ahead = self.tat.saturating_sub(self.now);
-            let (_, fresh) = self.next_frame(*self.frame.scale(), MAX_TAT, 0);
-            let most = (MAX_TAT - fresh).saturating_sub(ahead);
-            if cost > most {
-                return Err(most);
-            }
             self.highest = MAX_TAT;
             self.reframe(*self.frame.scale(), ahead.into());
         }
