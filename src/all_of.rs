@@ -6,6 +6,8 @@ mod denied;
 mod final_round;
 mod limit;
 mod members;
+mod reservation;
+mod reserving;
 
 use core::{fmt, time::Duration};
 use std::sync::Arc;
@@ -15,6 +17,7 @@ pub use self::{
     acquire::AcquireAll,
     denied::{AllOfChargeError, AllOfDenied},
     limit::{AcquireAny, Limit},
+    reservation::{ReservationAll, ReserveAll},
 };
 use self::{
     denied::{Refusals, Which},
@@ -24,7 +27,7 @@ use crate::{
     error::Denied,
     lane::Lane,
     permits::{Amount, InvalidPermits, Permits},
-    queue::{Ask, Caller, block_on, not_yet},
+    queue::{Ask, Caller, Grant, block_on, not_yet},
 };
 
 /// Several limits for one call, such as requests and bytes: either all limits admit the call, or nothing is taken.
@@ -33,6 +36,8 @@ use crate::{
 /// used on its own as well. A clone uses the same limiters. An empty `AllOf` admits every call.
 ///
 /// A call waits in the same [lane](crate::RateLimiter::lane) for all limits: the lowest of those that were added.
+///
+/// What a call costs may be known only after it: [`reserve`](Self::reserve) an estimate, and settle it with the real amounts.
 ///
 /// # Examples
 /// ```
@@ -133,25 +138,17 @@ impl AllOf {
     /// [`RateLimiter::try_acquire_n`](crate::RateLimiter::try_acquire_n).
     pub fn try_acquire(&self) -> Result<(), AllOfDenied> {
         self.check()?;
-        let lane = self.members.lane();
-        let mut refusals = Refusals(None);
-        for member in self.members.iter() {
-            if let Some(denied) = member.driver.refusal(member.permits, lane, member.driver.clock().now()) {
-                refusals.note(member.which, denied);
-            }
-        }
-        refusals.result()?;
-        self.members.iter().for_each(|member| member.driver.drive_if_waiters());
-        let mut look = false;
-        take_all(&self.members, lane, &mut refusals, &mut look);
+        self.refusal()?;
+        let (mut refusals, mut look) = (Refusals(None), false);
+        take_all(&self.members, self.members.lane(), &mut refusals, &mut look, &mut |_| ());
         if look {
-            self.members.iter().for_each(|member| member.driver.drive());
+            self.drive();
         }
         refusals.result()
     }
 
     /// Waits until all limits admit the call, and takes the permits of all. It joins a queue when it is first polled,
-    /// and allocates memory. Timers, paused time and panics as [`RateLimiter::acquire`](crate::RateLimiter::acquire).
+    /// and allocates memory. The future is owned: it can be spawned. Timers, paused time and panics as [`RateLimiter::acquire`](crate::RateLimiter::acquire).
     ///
     /// ```
     /// use tidegate::{AllOf, Quota, RateLimiter};
@@ -245,6 +242,26 @@ impl AllOf {
         AcquireAll::new(self.check().map(|()| self.members.clone()), max_wait)
     }
 
+    /// Refuses a call that does not wait, as far as no lock is needed. Otherwise the waiters that are due are granted.
+    #[inline]
+    fn refusal(&self) -> Result<(), AllOfDenied> {
+        let mut refusals = Refusals(None);
+        for member in self.members.iter() {
+            if let Some(denied) =
+                member.driver.refusal(member.permits, self.members.lane(), member.driver.clock().now())
+            {
+                refusals.note(member.which, denied);
+            }
+        }
+        refusals.result()?;
+        self.members.iter().for_each(|member| member.driver.drive_if_waiters());
+        Ok(())
+    }
+
+    fn drive(&self) {
+        self.members.iter().for_each(|member| member.driver.drive());
+    }
+
     fn check(&self) -> Result<(), AllOfDenied> {
         match self.invalid {
             Some((which, invalid)) => Err(AllOfDenied::new(which, invalid.into())),
@@ -253,9 +270,15 @@ impl AllOf {
     }
 }
 
-/// Locks all limits in order, and takes from all if none refuses. Sets `look` if a queue has to be driven afterwards,
-/// when no lock is held.
-fn take_all(members: &[Member], lane: Lane, refusals: &mut Refusals, look: &mut bool) {
+/// Locks all limits in order, and takes from all if none refuses. `keep` gets the grants, from the last limit to the
+/// first. Sets `look` if a queue has to be driven afterwards, when no lock is held.
+fn take_all(
+    members: &[Member],
+    lane: Lane,
+    refusals: &mut Refusals,
+    look: &mut bool,
+    keep: &mut impl FnMut(Grant),
+) {
     let Some((member, rest)) = members.split_first() else { return };
     let mut step = member.driver.step();
     let cost = match step.cost(member.permits) {
@@ -272,10 +295,11 @@ fn take_all(members: &[Member], lane: Lane, refusals: &mut Refusals, look: &mut 
             0
         }
     };
-    take_all(rest, lane, refusals, look);
+    take_all(rest, lane, refusals, look, keep);
     if refusals.0.is_none() {
         let taken = step.take(cost, Caller::Try(lane));
         debug_assert!(taken.is_ok(), "it conformed, and the lock was held since");
+        taken.into_iter().for_each(&mut *keep);
     }
     *look |= step.is_alarm_void();
 }

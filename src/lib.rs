@@ -27,7 +27,9 @@ mod word;
 mod models;
 
 pub use self::{
-    all_of::{AcquireAll, AcquireAny, AllOf, AllOfChargeError, AllOfDenied, Limit},
+    all_of::{
+        AcquireAll, AcquireAny, AllOf, AllOfChargeError, AllOfDenied, Limit, ReservationAll, ReserveAll,
+    },
     clock::{Clock, ManualClock, Monotonic, QuantaClock},
     error::{AcquireError, ChargeError, Denied, NotYet, QueueFull, QuotaError, TooMany},
     lane::Lane,

@@ -23,14 +23,20 @@ mod chains;
 mod charges;
 #[path = "several/front.rs"]
 mod front;
+#[path = "several/kinds.rs"]
+mod kinds;
 #[path = "several/leaving.rs"]
 mod leaving;
 #[path = "several/real_time.rs"]
 mod real_time;
 #[path = "several/refusals.rs"]
 mod refusals;
+#[path = "several/reserving.rs"]
+mod reserving;
 #[path = "several/schedules.rs"]
 mod schedules;
+#[path = "several/singly.rs"]
+mod singly;
 #[path = "several/within.rs"]
 mod within;
 

@@ -8,7 +8,7 @@
 //! | Collected  | grants                                             | all grants go back                     |
 //! | Final      | a place at the front of all queues, or all permits | leaves all queues, or all go back      |
 //! | Held       | all permits, not yet reported                      | all go back                            |
-//! | Done       | nothing                                            |                                        |
+//! | Done       | nothing, or all permits until they are taken       | all go back                            |
 //!
 //! This cannot deadlock: permits come from time, not from the caller that holds those of another limit.
 
@@ -33,7 +33,8 @@ use crate::{
     queue::{AnyDriver, Ask, Caller, Grant, NEVER, Step, Waiter, after, not_yet, poll_proceed},
 };
 
-/// The future of [`AllOf::acquire`](crate::AllOf::acquire), with the output `Result<(), AllOfDenied>`.
+/// The future of [`AllOf::acquire`](crate::AllOf::acquire), with the output `Result<(), AllOfDenied>`. It is owned: it can
+/// outlive the [`AllOf`](crate::AllOf), and be spawned.
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct AcquireAll {
     members: Vec<Member>,
@@ -191,73 +192,87 @@ pub(super) fn lock_all(members: &[Member]) -> Vec<Step<'_>> {
     members.iter().map(|member| member.driver.step()).collect()
 }
 
-impl Future for AcquireAll {
-    type Output = Result<(), AllOfDenied>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
+impl AcquireAll {
+    /// After success, the caller takes all permits by [`take_parts`](Self::take_parts), or clears `held`.
+    pub(super) fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AllOfDenied>> {
         loop {
             // The stage changes only after the step has succeeded: a clock may panic in the step.
-            match &mut this.stage {
+            match &mut self.stage {
                 Stage::Start(Err(denied)) => {
                     let denied = *denied;
-                    this.stage = Stage::Done;
+                    self.stage = Stage::Done;
                     return Poll::Ready(Err(denied));
                 }
                 Stage::Start(Ok(())) => {
-                    let started = this.start();
-                    let started = started.map(|stage| this.stage = stage);
+                    let started = self.start();
+                    let started = started.map(|stage| self.stage = stage);
                     // A step may have found that a clock has stepped back.
-                    this.members.iter().for_each(|member| member.driver.drive_if_alarm_void());
+                    self.members.iter().for_each(|member| member.driver.drive_if_alarm_void());
                     if let Err(denied) = started {
-                        this.stage = Stage::Done;
+                        self.stage = Stage::Done;
                         return Poll::Ready(Err(denied));
                     }
                 }
                 Stage::Collecting(waiting, waiter) => match ready!(waiter.as_mut().poll_grant(cx, true)) {
                     Ok(grant) => {
-                        this.held[*waiting] = grant;
-                        this.stage = Stage::Collected;
+                        self.held[*waiting] = grant;
+                        self.stage = Stage::Collected;
                     }
                     Err(denied) => {
-                        let denied = this.members[*waiting].denied(denied);
-                        this.stage = Stage::Done;
-                        this.give_back();
+                        let denied = self.members[*waiting].denied(denied);
+                        self.stage = Stage::Done;
+                        self.give_back();
                         return Poll::Ready(Err(denied));
                     }
                 },
                 Stage::Collected => {
-                    if this.is_late() {
-                        this.stage = Stage::Done;
-                        this.give_back();
-                        return Poll::Ready(this.refusal());
+                    if self.is_late() {
+                        self.stage = Stage::Done;
+                        self.give_back();
+                        return Poll::Ready(self.refusal());
                     }
-                    this.stage = this.collected();
-                    if let Stage::Final(round) = &this.stage {
+                    self.stage = self.collected();
+                    if let Stage::Final(round) = &self.stage {
                         round.begin();
                     }
                 }
                 Stage::Final(round) => {
                     let outcome = ready!(round.poll(cx));
-                    this.stage = Stage::Done;
+                    self.stage = Stage::Done;
                     match outcome {
                         Ok(Some(grants)) => {
-                            this.held = grants.into_iter().map(Some).collect();
-                            this.stage = Stage::Held;
+                            self.held = grants.into_iter().map(Some).collect();
+                            self.stage = Stage::Held;
                         }
-                        Ok(None) => this.stage = this.begin_again(),
-                        Err((i, denied)) => return Poll::Ready(Err(this.members[i].denied(denied))),
+                        Ok(None) => self.stage = self.begin_again(),
+                        Err((i, denied)) => return Poll::Ready(Err(self.members[i].denied(denied))),
                     }
                 }
                 Stage::Held => {
                     ready!(poll_proceed(cx)).made_progress();
-                    this.held.clear();
-                    this.stage = Stage::Done;
+                    self.stage = Stage::Done;
                     return Poll::Ready(Ok(()));
                 }
                 Stage::Done => panic!("polled after completion"),
             }
         }
+    }
+
+    /// The limits with their grants, once all are held.
+    pub(super) fn take_parts(&mut self) -> Vec<(Member, Grant)> {
+        let held = core::mem::take(&mut self.held);
+        core::mem::take(&mut self.members).into_iter().zip(held.into_iter().flatten()).collect()
+    }
+}
+
+impl Future for AcquireAll {
+    type Output = Result<(), AllOfDenied>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(self.poll_held(cx));
+        // They are used from now on.
+        self.held.clear();
+        Poll::Ready(outcome)
     }
 }
 

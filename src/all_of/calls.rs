@@ -66,7 +66,7 @@ impl AllOf {
         Ok(paid.max().unwrap_or_default())
     }
 
-    fn check_charge(&self) -> Result<(), AllOfChargeError> {
+    pub(super) fn check_charge(&self) -> Result<(), AllOfChargeError> {
         match self.invalid {
             Some((which, invalid)) => Err(AllOfChargeError::new(which, invalid.into())),
             None => Ok(()),
@@ -74,7 +74,8 @@ impl AllOf {
     }
 
     /// Gives the permits back to all limits, one after the other, each as
-    /// [`RateLimiter::refund`](crate::RateLimiter::refund) does: nothing checks that they were taken.
+    /// [`RateLimiter::refund`](crate::RateLimiter::refund) does: nothing checks that they were taken. To give back what a call
+    /// has not used, a [`ReservationAll`](super::ReservationAll) is the safer way.
     ///
     /// # Errors
     /// [`Denied::Invalid`](crate::Denied::Invalid) of the first limit with an invalid amount. Nothing is given back then.

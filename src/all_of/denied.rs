@@ -121,7 +121,7 @@ impl AllOfChargeError {
         known.filter(|known| known.limit() <= error.limit()).or(Some(error))
     }
 
-    /// As [`AllOfDenied::limit`].
+    /// As [`AllOfDenied::limit`]. For [`ReservationAll::settle`](super::ReservationAll::settle) it counts in the costs.
     pub const fn limit(&self) -> usize {
         self.which.index
     }

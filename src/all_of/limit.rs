@@ -29,6 +29,9 @@ use crate::{
 ///
 /// The trait is sealed: a limit joins others by its queue, which is private.
 ///
+/// What else a limit can do, it does in an [`AllOf`](crate::AllOf): `AllOf::new().and(&limit, n)` reserves, charges, refunds and
+/// pauses a limit of any kind.
+///
 /// # Examples
 /// ```
 /// use tidegate::{AllOf, Limit, PerCore, Quota, RateLimiter};

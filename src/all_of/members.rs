@@ -24,6 +24,11 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// Whether it is a part of the same limiter.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.driver.list_id() == other.driver.list_id()
+    }
+
     pub(super) const fn denied(&self, denied: Denied) -> AllOfDenied {
         AllOfDenied::new(self.which, denied)
     }

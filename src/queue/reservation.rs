@@ -93,16 +93,7 @@ impl<C: Clock> Reservation<C> {
     pub fn settle(mut self, cost: impl Amount) -> Result<(), ChargeError> {
         let grant = self.grant.take();
         let cost = cost.permits()?;
-        match cost.minus(self.permits) {
-            Some(Permits::ZERO) => Ok(()),
-            Some(more) => self.driver.charge(more).map(drop),
-            None => {
-                if let Some(grant) = grant {
-                    self.driver.give_back(grant.without(cost));
-                }
-                Ok(())
-            }
-        }
+        grant.map_or(Ok(()), |grant| self.driver.settle(grant, self.permits, cost))
     }
 
     /// The permits reserved.
@@ -114,6 +105,20 @@ impl<C: Clock> Reservation<C> {
     /// ```
     pub const fn permits(&self) -> Permits {
         self.permits
+    }
+}
+
+impl<C: Clock + ?Sized> Driver<C> {
+    /// Ends a grant of `permits` for a call that has cost `cost`: gives back what is left, or charges what is missing.
+    pub(crate) fn settle(&self, grant: Grant, permits: Permits, cost: Permits) -> Result<(), ChargeError> {
+        match cost.minus(permits) {
+            Some(Permits::ZERO) => Ok(()),
+            Some(more) => self.charge(more).map(drop),
+            None => {
+                self.give_back(grant.without(cost));
+                Ok(())
+            }
+        }
     }
 }
 

@@ -118,6 +118,42 @@ fn filled(clock: &Fragile) -> (Limiter, Limiter) {
 }
 
 #[test]
+fn a_reservation_that_fails_keeps_nothing() {
+    at_each_reading(|reading| {
+        let clock = Fragile::default();
+        let (a, b) = filled(&clock);
+        let call = AllOf::new().and(&a, 3).and(&b, 4);
+        let mut reserved = None;
+        let panicked = clock.panics_in(reading, || reserved = call.try_reserve().ok());
+        assert_eq!(reserved.is_none(), panicked, "reading {reading}");
+        let left = if panicked { (10, 10) } else { (7, 6) };
+        assert_eq!((a.available(), b.available()), left, "reading {reading}");
+        panicked
+    });
+}
+
+/// The limit whose clock panics may lose its part. The other is settled or given back.
+#[test]
+fn a_reservation_that_ends_loses_one_part_at_most() {
+    let end = |reading, by_drop: bool| {
+        let clock = Fragile::default();
+        let (a, b) = filled(&clock);
+        let reservation = AllOf::new().and(&a, 3).and(&b, 4).try_reserve().unwrap();
+        let cost = AllOf::new().and(&a, 1).and(&b, 6);
+        let panicked = clock.panics_in(reading, || {
+            if by_drop { drop(reservation) } else { reservation.settle(&cost).unwrap() }
+        });
+        let right = if by_drop { (10, 10) } else { (9, 4) };
+        let left = (a.available(), b.available());
+        assert!(left.0 == right.0 || left.1 == right.1, "reading {reading}: {left:?}");
+        assert!(panicked || left == right, "{left:?}");
+        panicked
+    };
+    at_each_reading(|reading| end(reading, true));
+    at_each_reading(|reading| end(reading, false));
+}
+
+#[test]
 fn a_charge_that_fails_has_charged_all_or_none() {
     at_each_reading(|reading| {
         let clock = Fragile::default();
@@ -145,6 +181,32 @@ fn a_refund_that_fails_misses_one_part_at_most() {
             left == (10, 10) || (panicked && (left.0 == 10 || left.1 == 10)),
             "reading {reading}: {left:?}"
         );
+        panicked
+    });
+}
+
+/// A reservation that waits: what it was granted goes back at any reading of its polls.
+#[test]
+fn a_reservation_that_waits_keeps_nothing_after_a_panic() {
+    at_each_reading(|reading| {
+        let clock = Fragile::default();
+        let (a, b) = (limiter(&clock, 1, 100), limiter(&clock, 1, 100));
+        let mut group = Box::pin(AllOf::new().and(&a, 3).and(&b, 2).reserve());
+        assert!(poll(&mut group).is_pending());
+        clock.clock.advance(ms(3_000));
+        let mut reserved = None;
+        let panicked = clock.panics_in(reading, || {
+            if let Poll::Ready(reservation) = poll(&mut group) {
+                reserved = Some(reservation.unwrap());
+            }
+        });
+        assert_eq!(reserved.is_none(), panicked, "reading {reading}");
+        drop(group);
+        let held = if panicked { (3, 3, 0, 0) } else { (0, 1, 0, 0) };
+        let left = (a.available(), b.available(), a.waiting(), b.waiting());
+        assert_eq!(left, held, "reading {reading}");
+        drop(reserved);
+        assert_eq!((a.available(), b.available()), (3, 3));
         panicked
     });
 }

@@ -1,4 +1,8 @@
-//! A call that is dropped takes nothing along, and lets the others go, at whatever stage it is.
+//! A call that is dropped takes nothing along, and lets the others go, at whatever stage it is: one that acquires, and one that
+//! reserves.
+
+use futures_util::TryFutureExt;
+use tidegate::{AllOfDenied, ReservationAll};
 
 use super::*;
 
@@ -17,13 +21,19 @@ enum Stage {
 const STAGES: [Stage; 5] =
     [Stage::NotPolled, Stage::Waiting, Stage::Granted, Stage::Holding, Stage::GrantedBoth];
 
-/// Limits whose buckets never fill, so that all of a grant goes back: what is left is as if the call had not been.
 #[test]
 fn nothing_is_lost_at_any_stage() {
+    nothing_is_lost_by(|all| all.acquire());
+    nothing_is_lost_by(|all| all.reserve());
+    nothing_is_lost_by(|all| all.reserve_within(ms(60_000)));
+}
+
+/// Limits whose buckets never fill, so that all of a grant goes back: what is left is as if the call had not been.
+fn nothing_is_lost_by<F: Future>(begin: impl Fn(AllOf) -> F) {
     for stage in STAGES {
         let clock = ManualClock::new();
         let (a, b) = (limiter(&clock, 1, 1_000, 0), limiter(&clock, 2, 1_000, 0));
-        let mut future = Box::pin(AllOf::new().and(&a, 3).and(&b, 3).acquire());
+        let mut future = Box::pin(begin(AllOf::new().and(&a, 3).and(&b, 3)));
         let mut poll = || future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
         if stage != Stage::NotPolled {
             assert!(poll());
@@ -74,13 +84,18 @@ fn what_has_overflowed_since_does_not_come_back() {
     assert_eq!((a.available(), b.available()), (3, 3));
 }
 
-/// In its last round: it stands at the front of both queues, or has been granted all.
 #[test]
 fn the_last_round_is_left_and_all_comes_back() {
+    the_last_round_is_left_by(|all| all.acquire());
+    the_last_round_is_left_by(|all| all.reserve().map_ok(ReservationAll::spend));
+}
+
+/// In its last round: it stands at the front of both queues, or has been granted all.
+fn the_last_round_is_left_by<F: Future<Output = Result<(), AllOfDenied>>>(begin: impl Fn(AllOf) -> F) {
     for is_granted in [false, true] {
         let clock = ManualClock::new();
         let (a, b) = (limiter(&clock, 1, 2, 0), limiter(&clock, 1, 2, 0));
-        let mut group = Group::new(AllOf::new().and(&a, 2).and(&b, 2).acquire());
+        let mut group = Waiter::new(begin(AllOf::new().and(&a, 2).and(&b, 2)));
         let (first, second) = if a.waiting() == 1 { (&a, &b) } else { (&b, &a) };
         second.charge(4).unwrap();
         let mut singles: Vec<_> = (0..4).map(|_| Single::new(first.acquire_n_owned(1))).collect();

@@ -61,7 +61,7 @@ fn a_refusal_says_the_name_of_the_limit() {
     assert_eq!(pair(1, -1).charge().unwrap_err().to_string(), invalid.to_string());
     // A call that waits says it, too.
     assert_eq!(pair(6, 1).blocking_acquire().unwrap_err().name(), Some("first"));
-    assert_eq!(pair(1, 1).blocking_acquire_within(ms(999)).unwrap_err().name(), Some("first"));
+    assert_eq!(pair(1, 1).blocking_reserve_within(ms(999)).unwrap_err().name(), Some("first"));
 
     // Of nested limits the outer name counts, or else the inner one. Numbers are those of the outer calls.
     let name = |all: AllOf| {
