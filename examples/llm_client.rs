@@ -6,7 +6,7 @@
 use std::{cell::Cell, time::Duration};
 
 use futures_util::future::join_all;
-use tidegate::{Quota, RateLimiter, TokioClock};
+use tidegate::{AllOf, Quota, RateLimiter, TokioClock};
 use tokio::time::{Instant, sleep};
 
 const MINUTES: u64 = 10;
@@ -30,19 +30,19 @@ async fn main() {
     let requests = RateLimiter::with_clock(quota(300, 10), TokioClock::new());
     let tokens = RateLimiter::with_clock(quota(TOKENS, BURST), TokioClock::new());
     let end = Instant::now() + Duration::from_secs(60 * MINUTES);
+    let call = |n: u64| AllOf::new().and_named("requests", &requests, 1).and_named("tokens", &tokens, n);
     let (calls, used) = (Cell::new(0), Cell::new(0));
 
     let worker = async |number: u64| {
         for prompt in number * 1_000.. {
-            // The scarcer limit first: a request that waits for tokens does not use up requests.
-            let reservation = tokens.reserve(ESTIMATE).await.expect("an estimate within the burst");
-            requests.acquire().await;
+            // Both or none. What is left at the end goes back when the reservation is dropped.
+            let reservation = call(ESTIMATE).reserve().await.expect("an estimate within the burst");
             if Instant::now() > end {
                 break;
             }
             let cost = complete(prompt).await;
-            // What was not used goes back. What was used beyond the estimate is charged.
-            reservation.settle(cost).expect("a debt that the limiter can hold");
+            // Tokens that were not used go back. What was used beyond the estimate is charged.
+            reservation.settle(&call(cost)).expect("a debt that the limiter can hold");
             calls.set(calls.get() + 1);
             used.set(used.get() + cost);
         }
