@@ -9,11 +9,14 @@
 //! 3. then all the rest in one step, in which all are locked and nothing changes: it takes from all; or, if any of them
 //!    does not admit it, nothing from any. Such a refusal is one step, too, and tells the longest of the waits.
 //!
+//! `AllOf::try_reserve` is the same call. `AllOf::charge` does not look: it has the last two points, and tells how long it is
+//! until the last debt is paid.
+//!
 //! No caller waits here, and no clock steps back. Calls that wait for all limits are in `groups.rs`.
 
 use std::time::Duration;
 
-use tidegate::{AllOf, ManualClock, Quota, RateLimiter};
+use tidegate::{AllOf, ManualClock, Quota, RateLimiter, ReservationAll};
 
 use super::{
     checker::{self, Entry, History, Then, Turn},
@@ -30,6 +33,8 @@ pub(crate) const MOST: usize = 3;
 pub(crate) enum Call {
     /// So many permits of each limit, and none of the limits that are not named.
     All([u64; MOST]),
+    /// A charge of the same.
+    ChargeAll([u64; MOST]),
     /// A call of that limiter; to move the clock is one of the first.
     Of(usize, spec::Call),
 }
@@ -86,6 +91,19 @@ impl Spec {
         longest.map_or((Answer::Done, then), |ns| (Answer::Wait(ns), tats.to_vec()))
     }
 
+    /// The answer to a charge of several, by a reading for each, and the arrival times after it.
+    fn charged(&self, tats: &[i64], read_ns: [u64; MOST], amounts: [u64; MOST]) -> (Answer, Vec<i64>) {
+        let mut then = tats.to_vec();
+        let mut longest = 0;
+        for (i, scale) in self.scales.iter().enumerate().filter(|&(i, _)| amounts[i] > 0) {
+            let (answer, tat) = scale.step(tats[i], read_ns[i], spec::Call::Charge(amounts[i]));
+            let Answer::Wait(ns) = answer else { unreachable!("the time until it is paid") };
+            longest = longest.max(ns);
+            then[i] = tat;
+        }
+        (Answer::Wait(longest), then)
+    }
+
     /// What may come of a look at one limit after others have refused for so long, by that reading.
     fn look(&self, state: &State, i: usize, n: u64, read_ns: u64, refused: Option<u64>) -> Option<u64> {
         match self.scales[i].step(state.tats[i], read_ns, spec::Call::Try(n)).0 {
@@ -105,7 +123,9 @@ impl Spec {
         let now_ns = state.now_ns;
         let to = |stage| (state.clone(), Some(stage));
         let next = |done: usize| (done..MOST).find(|&i| amounts[i] > 0);
+        let charges = matches!(turn.call, Call::ChargeAll(_));
         let (done, refused) = match turn.stage {
+            None if charges => return vec![to(Stage::ReadFor(0, [0; MOST]))],
             Some(Stage::Looking(i, refused, read_ns)) => {
                 let looked = self.look(state, i, amounts[i], read_ns, refused);
                 let locked = (!turn.alone).then_some(refused);
@@ -120,7 +140,8 @@ impl Spec {
                     read_ns[i] = now_ns;
                     return vec![to(Stage::ReadFor(i + 1, read_ns))];
                 }
-                let (right, tats) = self.all(&state.tats, read_ns, amounts);
+                let decide = if charges { Self::charged } else { Self::all };
+                let (right, tats) = decide(self, &state.tats, read_ns, amounts);
                 let over = (State { now_ns, tats }, None);
                 return (right == turn.answer).then_some(over).into_iter().collect();
             }
@@ -167,7 +188,7 @@ impl checker::Spec for Spec {
                 (read_ns < now_ns).then(read).into_iter().chain(over).collect()
             }
             (Call::Of(..), _) => vec![read()],
-            (Call::All(amounts), _) => self.all_points(state, turn, amounts),
+            (Call::All(amounts) | Call::ChargeAll(amounts), _) => self.all_points(state, turn, amounts),
         }
     }
 }
@@ -194,8 +215,17 @@ impl Actor for Caller<'_> {
         let call = self.plan.next()?;
         Some(tickets.note(call, || match call {
             Call::All(amounts) => {
-                let taken = all_of(self.limiters, amounts, self.backwards).try_acquire();
+                let all = all_of(self.limiters, amounts, self.backwards);
+                let taken = if self.backwards {
+                    all.try_reserve().map(ReservationAll::spend)
+                } else {
+                    all.try_acquire()
+                };
                 told(taken.map_err(|denied| denied.denied()))
+            }
+            Call::ChargeAll(amounts) => {
+                let paid = all_of(self.limiters, amounts, self.backwards).charge();
+                Answer::Wait(paid.expect("a small debt").as_nanos() as u64)
             }
             Call::Of(i, call) => ask(&self.limiters[i], call),
         }))
@@ -220,7 +250,8 @@ fn plan(random: &mut Random, thread: usize, one_ns: u64, count: usize) -> Vec<Ca
         }
         let (i, n) = (random.below(count as u64) as usize, 1 + random.below(3));
         match random.below(12) {
-            0..=5 => Call::All(amounts(random, count)),
+            0..=4 => Call::All(amounts(random, count)),
+            5 => Call::ChargeAll(amounts(random, count)),
             6 | 7 => Call::Of(i, spec::Call::Try(n)),
             8 => Call::Of(i, spec::Call::Charge(n)),
             9 | 10 => Call::Of(i, spec::Call::Refund(n)),

@@ -72,6 +72,22 @@ fn it_takes_what_was_never_there_at_once() {
 }
 
 #[test]
+fn some_of_all_is_charged() {
+    for (counts, paid, after, meanwhile) in [
+        ([-2, 1], 2_000, true, true),
+        ([-2, 1], 300, false, false),
+        ([-2, 2], 2_000, false, false),
+        ([1, 1], 2_000, false, true),
+        ([1, 2], 2_000, false, true),
+    ] {
+        let [first, second] = left(counts, 2);
+        let charge = Call::ChargeAll([3, 1, 0]);
+        assert_order([1, 2], [&[(charge, Answer::Wait(paid), 0, 1), first, second]], after);
+        assert_order([1, 2], [&[(charge, Answer::Wait(paid), 0, 6)], &[first, second]], meanwhile);
+    }
+}
+
+#[test]
 fn it_is_told_another_wait_than_the_longest() {
     for (amounts, wait, right) in [
         ([1, 1], 1_000, true),
