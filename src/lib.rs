@@ -1,3 +1,5 @@
+// First, so that it is where the README's link to the guide leads on these pages.
+//! [guide]: crate::guide
 #![doc = include_str!("../README.md")]
 
 mod all_of;
@@ -5,6 +7,8 @@ mod clock;
 mod error;
 mod frame;
 mod gcra;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 #[cfg(feature = "keyed")]
 mod keyed;
 mod lane;
@@ -47,11 +51,6 @@ pub use self::keyed::{Keyed, KeyedBuilder, Lookup, WhenFull};
 
 #[cfg(feature = "tokio")]
 pub use self::clock::TokioClock;
-
-/// The examples of the guide, as tests.
-#[cfg(all(doctest, feature = "tokio"))]
-#[doc = include_str!("../docs/GUIDE.md")]
-struct Guide;
 
 /// The target of the fuzzer for the list of waiters, which is private.
 #[cfg(fuzzing)]

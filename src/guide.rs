@@ -1,0 +1,42 @@
+//! The guide: what a limiter does, one page for each task.
+//!
+//! Every example is compiled and run as a test. The documentation of each method has its errors, panics, fairness and cancel
+//! safety.
+
+#[doc = include_str!("../docs/guide/waiting.md")]
+pub mod waiting {}
+
+#[doc = include_str!("../docs/guide/bursts.md")]
+pub mod bursts {}
+
+#[doc = include_str!("../docs/guide/quotas.md")]
+pub mod quotas {}
+
+#[doc = include_str!("../docs/guide/estimates.md")]
+pub mod estimates {}
+
+#[doc = include_str!("../docs/guide/pauses.md")]
+pub mod pauses {}
+
+#[doc = include_str!("../docs/guide/several_limits.md")]
+pub mod several_limits {}
+
+#[cfg(feature = "keyed")]
+#[doc = include_str!("../docs/guide/keys.md")]
+pub mod keys {}
+
+#[cfg(feature = "tower")]
+#[doc = include_str!("../docs/guide/http_servers.md")]
+pub mod http_servers {}
+
+#[doc = include_str!("../docs/guide/shares.md")]
+pub mod shares {}
+
+#[doc = include_str!("../docs/guide/streams.md")]
+pub mod streams {}
+
+#[doc = include_str!("../docs/guide/testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("../docs/guide/migrating.md")]
+pub mod migrating {}
