@@ -21,6 +21,9 @@ pub mod pauses {}
 #[doc = include_str!("../docs/guide/several_limits.md")]
 pub mod several_limits {}
 
+#[doc = include_str!("../docs/guide/lanes.md")]
+pub mod lanes {}
+
 #[cfg(feature = "keyed")]
 #[doc = include_str!("../docs/guide/keys.md")]
 pub mod keys {}

@@ -7,13 +7,12 @@
 /// caller waits in the same or a higher lane; callers that wait in lower lanes do not matter to it.
 ///
 /// # Starvation
-/// If the higher lanes ask for as much as the rate, the lower lanes get nothing for as long as that lasts. So give the higher
-/// lanes a limiter of their own as well, below the shared rate, if they could ask for that much: see the example.
+/// If the higher lanes ask for the whole rate, the lower lanes get nothing for as long as that lasts. So give the higher lanes a
+/// limit of their own as well, below the shared rate, if they could ask for that much: see the example.
 ///
-/// # Waiting in a higher lane
-/// Waiters of a lower lane are granted whatever is available, so a hungry lower lane leaves an empty bucket to the others. A call
-/// of a higher lane should then wait for its permits, with [`acquire_within`](crate::RateLimiter::acquire_within), rather than
-/// only try: it gets the next ones.
+/// A lower lane takes whatever is available. If callers always wait there for few permits, the bucket is always nearly empty. A
+/// call of a higher lane should then wait, with [`acquire_within`](crate::RateLimiter::acquire_within), rather than only try: it
+/// gets the next permits.
 ///
 /// # Examples
 /// ```
