@@ -46,6 +46,12 @@ impl Frame {
         Self::at(scale, now_ns, 0)
     }
 
+    /// As [`first`](Self::first), with ticks up to `most` rather than [`MAX_TAT`].
+    #[cfg(feature = "keyed")]
+    pub(crate) fn within(scale: Scale, now_ns: u64, most: u64) -> (Self, u64) {
+        Self::up_to(scale, now_ns, 0, most)
+    }
+
     /// The frame after one without a number above `highest`, with room for a TAT `ahead` ticks after now if possible.
     pub(crate) fn next(scale: Scale, now_ns: u64, highest: u64, ahead: u64) -> (Self, u64) {
         let room = scale.span(MIN_HORIZON_NS.saturating_add(Self::room_ns(&scale)));
@@ -58,7 +64,11 @@ impl Frame {
     /// The origin lies before `now_ns`, so that late grants can be dated before now, and slightly older readings of
     /// other threads do not look like a step back.
     fn at(scale: Scale, now_ns: u64, base: u64) -> (Self, u64) {
-        let horizon_ns = scale.longest(MAX_TAT - 2 * scale.limit - base);
+        Self::up_to(scale, now_ns, base, MAX_TAT)
+    }
+
+    fn up_to(scale: Scale, now_ns: u64, base: u64, most: u64) -> (Self, u64) {
+        let horizon_ns = scale.longest(most - 2 * scale.limit - base);
         let room_ns = Self::room_ns(&scale).min(horizon_ns / 2).min(now_ns);
         let frame = Self { origin_ns: now_ns - room_ns, base, horizon_ns, scale, resumes_ns: 0 };
         (frame, base + scale.tick(room_ns))

@@ -2,10 +2,12 @@
 
 mod builder;
 mod calls;
+mod quotas;
 mod shard;
 
 use core::{
     borrow::Borrow,
+    cell::Cell,
     fmt,
     hash::{BuildHasher, Hash},
 };
@@ -13,17 +15,16 @@ use std::{hash::RandomState, sync::Arc};
 
 use crossbeam_utils::CachePadded;
 
-use self::shard::{At, NoRoom, Seen, Shard};
+use self::shard::{At, NoRoom, PROMOTED as MOST_CLASSES, Seen, Shard, scale_of};
 pub use self::{builder::KeyedBuilder, shard::WhenFull};
 use crate::{
     clock::{Clock, QuantaClock},
     error::{Denied, QuotaError},
-    gcra::Scale,
     limiter::{Level, RateLimiter},
     permits::Permits,
     queue::LevelAt,
-    quota::{Inherit, Quota},
-    sync::plain::{Mutex, RwLock},
+    quota::Quota,
+    sync::plain::{Mutex, RwLock, RwLockReadGuard},
 };
 
 /// A limiter for each key, such as a user or an address, each with the same quota.
@@ -43,6 +44,12 @@ use crate::{
 /// it is a word again from the next call for it or for a few new keys on, and other settings of its limiter are lost. To end a
 /// quota of its own, set that of the table: `users.limiter(&key)?.set_quota(users.quota())`.
 ///
+/// # Classes of keys
+/// Keys may be of a few classes, such as plans, each with a quota of its own: see [`KeyedBuilder::classes`]. A function tells the
+/// class of a key. It is asked at each call. When its answer changes, the key keeps its permits, up to the burst of the new class, and a
+/// full bucket is full again, as by [`set_quota`](Self::set_quota). A class costs no memory for each key. A key with a quota of
+/// its own keeps that, in whatever class it is.
+///
 /// # Fairness and cancel safety
 /// By key, as [`RateLimiter::acquire`].
 ///
@@ -51,8 +58,9 @@ use crate::{
 /// for such keys. Watch [`evicted_live`](Self::evicted_live): it grows when somebody sends more keys than there is room for.
 ///
 /// # Panics
-/// A panic of the key's `Hash`, `Eq` or `Clone`, or of the clock, reaches the caller. The table can be used afterwards. None of
-/// them, nor the key's `Drop`, may call the table: it holds a lock meanwhile.
+/// A panic of the key's `Hash`, `Eq` or `Clone`, of the clock, or of the function for the class, reaches the caller. The table can be
+/// used afterwards. None of them but the function for the class, nor the key's `Drop`, may call the table: it holds a lock
+/// meanwhile.
 ///
 /// # Examples
 /// ```
@@ -78,15 +86,24 @@ struct Table<K, S, C: Clock> {
     max_keys_of_shard: usize,
     when_full: WhenFull,
     max_waiters: usize,
-    /// For new keys when the table is full, with [`WhenFull::ShareOverflow`].
-    overflow: RateLimiter<C>,
-    /// Held while the quota is replaced.
+    /// The class of a key; without it all keys are of class 0.
+    class_of: Option<Box<ClassOf<K>>>,
+    /// For new keys of each class when the table is full, with [`WhenFull::ShareOverflow`].
+    overflow: Box<[RateLimiter<C>]>,
+    /// Held while a quota is replaced.
     change: Mutex<()>,
 }
 
+/// Tells the class of a key.
+type ClassOf<K> = dyn Fn(&K) -> usize + Send + Sync;
+
 /// What a table is made from.
-struct Setup<S, C> {
+struct Setup<K, S, C> {
+    /// Of class 0.
     quota: Quota,
+    /// Of the other classes.
+    others: Vec<Quota>,
+    class_of: Option<Box<ClassOf<K>>>,
     max_keys: usize,
     when_full: WhenFull,
     max_waiters: usize,
@@ -130,13 +147,19 @@ where
     S: BuildHasher,
     C: Clock + Clone,
 {
-    fn build(setup: Setup<S, C>) -> Result<Self, QuotaError> {
-        let Setup { quota, max_keys, when_full, max_waiters, hasher, clock } = setup;
-        let scale = scale_of(&quota)?;
-        let overflow = RateLimiter::try_with_clock(quota, clock.clone())?;
+    fn build(setup: Setup<K, S, C>) -> Result<Self, QuotaError> {
+        let Setup { quota, others, class_of, max_keys, when_full, max_waiters, hasher, clock } = setup;
+        let quotas: Vec<Quota> = core::iter::once(quota).chain(others).collect();
+        if quotas.len() > MOST_CLASSES {
+            return Err(QuotaError::TooManyClasses { classes: quotas.len(), max: MOST_CLASSES });
+        }
+        let with_scale = |quota: &Quota| Ok((*quota, scale_of(quota)?));
+        let classes = quotas.iter().map(with_scale).collect::<Result<Vec<_>, QuotaError>>()?;
+        let overflow = |quota: &Quota| RateLimiter::try_with_clock(*quota, clock.clone());
+        let overflow = quotas.iter().map(overflow).collect::<Result<_, _>>()?;
         let shards = shards_for(max_keys);
         let now_ns = clock.now();
-        let shard = |_| CachePadded::new(RwLock::new(Shard::new(quota, scale, now_ns)));
+        let shard = |_| CachePadded::new(RwLock::new(Shard::new(&classes, now_ns)));
         let table = Table {
             shards: (0..shards).map(shard).collect(),
             hasher,
@@ -144,10 +167,19 @@ where
             max_keys_of_shard: max_keys / shards,
             when_full,
             max_waiters,
+            class_of,
             overflow,
             change: Mutex::new(()),
         };
         Ok(Self { table: Arc::new(table) })
+    }
+
+    /// The class of a key. No lock is held: the function may take one of its own.
+    fn class<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> usize {
+        let Some(class_of) = &self.table.class_of else { return 0 };
+        let (class, classes) = (class_of(&key.to_key()), self.table.overflow.len());
+        assert!(class < classes, "a key is of class {class}: the table has classes 0 to {}", classes - 1);
+        class
     }
 
     fn shard(&self, hash: u64) -> &RwLock<Shard<K, C>> {
@@ -176,19 +208,20 @@ where
         report: impl Fn(LevelAt) -> R,
     ) -> Result<Looked<C, R>, Denied> {
         let table = &*self.table;
+        let class = self.class(key);
         let hash = table.hasher.hash_one(key);
         let now_ns = table.clock.now();
         let is_key = |known: &K| key.is(known);
-        let seen = self.shard(hash).read().take(hash, is_key, permits, now_ns, &report);
+        let seen = self.shard(hash).read().take((hash, class), is_key, permits, now_ns, &report);
         let seen = match seen {
-            Seen::Unknown => self.take_or_add(hash, key, permits, report),
+            Seen::Unknown => self.take_or_add((hash, class), key, permits, report),
             seen => Ok(seen),
         };
         match seen {
             Ok(Seen::Admitted(answer)) => Ok(Looked::Taken(answer)),
             Ok(Seen::Refused(denied)) => Err(denied),
             Ok(Seen::Promoted(limiter)) => Ok(Looked::Limiter(limiter)),
-            Err(NoRoom::Overflow) => Ok(Looked::Limiter(table.overflow.clone())),
+            Err(NoRoom::Overflow) => Ok(Looked::Limiter(table.overflow[class].clone())),
             Ok(Seen::Unknown) | Err(NoRoom::Refused) => Err(Denied::TooManyKeys),
         }
     }
@@ -196,12 +229,12 @@ where
     #[cold]
     fn take_or_add<Q: Lookup<K> + ?Sized, R>(
         &self,
-        hash: u64,
+        (hash, class): (u64, usize),
         key: &Q,
         permits: Permits,
         report: impl Fn(LevelAt) -> R,
     ) -> Result<Seen<C, R>, NoRoom> {
-        self.write(self.shard(hash), hash, |shard, at| {
+        self.write(self.shard(hash), (hash, class), |shard, at| {
             let add = |shard: &mut Shard<K, C>| self.room(shard, at, key);
             shard.take_or_add(at, |known| key.is(known), permits, add, report)
         })
@@ -211,19 +244,21 @@ where
     fn write<R>(
         &self,
         shard: &RwLock<Shard<K, C>>,
-        hash: u64,
-        change: impl FnOnce(&mut Shard<K, C>, &At<'_, K>) -> R,
+        (hash, class): (u64, usize),
+        change: impl FnOnce(&mut Shard<K, C>, &At<'_, K, C>) -> R,
     ) -> R {
         let hasher = |key: &K| self.table.hasher.hash_one(key);
+        // Before the lock, so that it is dropped after it: that may wake waiters.
+        let later = Cell::new(None);
         let mut shard = shard.write();
-        let at = At { hash, now_ns: self.table.clock.now(), hasher: &hasher };
+        let at = At { hash, class, now_ns: self.table.clock.now(), hasher: &hasher, later: &later };
         change(&mut shard, &at)
     }
 
     fn room<Q: Lookup<K> + ?Sized>(
         &self,
         shard: &mut Shard<K, C>,
-        at: &At<'_, K>,
+        at: &At<'_, K, C>,
         key: &Q,
     ) -> Result<K, NoRoom> {
         shard.make_room(at, self.table.max_keys_of_shard, self.table.when_full)?;
@@ -250,107 +285,83 @@ where
     /// ```
     pub fn limiter<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<RateLimiter<C>, Denied> {
         // What is done to one key must not be done to all new keys.
-        self.promote(key).map_err(|_| Denied::TooManyKeys)
+        self.promote(key, self.class(key)).map_err(|_| Denied::TooManyKeys)
     }
 
     /// The limiter on which a caller waits for a key, which may be that of all new keys.
     fn limiter_to_wait<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<RateLimiter<C>, Denied> {
-        match self.promote(key) {
+        let class = self.class(key);
+        match self.promote(key, class) {
             Ok(limiter) => Ok(limiter),
-            Err(NoRoom::Overflow) => Ok(self.table.overflow.clone()),
+            Err(NoRoom::Overflow) => Ok(self.table.overflow[class].clone()),
             Err(NoRoom::Refused) => Err(Denied::TooManyKeys),
         }
     }
 
-    fn promote<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Result<RateLimiter<C>, NoRoom> {
+    fn promote<Q>(&self, key: &Q, class: usize) -> Result<RateLimiter<C>, NoRoom>
+    where
+        Q: Lookup<K> + ?Sized,
+    {
         let table = &*self.table;
         let hash = table.hasher.hash_one(key);
-        self.write(self.shard(hash), hash, |shard, at| {
+        self.write(self.shard(hash), (hash, class), |shard, at| {
             let add = |shard: &mut Shard<K, C>| self.room(shard, at, key);
             shard.promote(at, |known| key.is(known), &table.clock, table.max_waiters, add)
         })
     }
 
-    /// Replaces the quota of all keys but those with a quota of their own. Each key keeps its permits, up to the new burst, as
-    /// by [`RateLimiter::set_quota`]. A key with a full bucket, known or not, has a full bucket by the new quota.
-    ///
-    /// The table is converted part by part, each in less than a millisecond. Meanwhile a key is decided by the old quota or by
-    /// the new one. A new key is decided by the quota of its part.
-    ///
-    /// # Errors
-    /// If no limiter can have this quota, or it has an initial level. Nothing changes then. A key in so deep a debt that its
-    /// limiter cannot follow keeps the old quota as its own.
-    ///
-    /// ```
-    /// use tidegate::{Keyed, Quota};
-    /// let users: Keyed<u64> = Keyed::new(Quota::per_hour(10));
-    /// users.try_acquire_n(&7, 4).unwrap();
-    /// users.set_quota(Quota::per_hour(100)).unwrap();
-    /// assert_eq!(users.level(&7).available(), 6);
-    /// assert_eq!(users.level(&8).available(), 100);
-    /// ```
-    pub fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
-        let scale = scale_of(&quota)?;
-        let _change = self.table.change.lock();
-        // First, since it may fail: the shared bucket may be in a deep debt.
-        self.table.overflow.set_quota(quota)?;
-        for shard in &self.table.shards {
-            let follow = {
-                let mut shard = shard.write();
-                shard.set_quota(quota, scale, self.table.clock.now())
-            };
-            // Without the lock: it may wake waiters.
-            for limiter in follow {
-                let is_full = limiter.driver().level().is_full();
-                let _ = limiter.set_quota_with(quota, if is_full { Inherit::Reset } else { Inherit::AsIs });
-            }
-        }
-        Ok(())
-    }
-
-    /// The quota of all keys but those with a quota of their own. See the example of [`set_quota`](Self::set_quota).
-    pub fn quota(&self) -> Quota {
-        self.table.shards[0].read().quota()
-    }
-
-    /// The quota of a key: its own, or that of the table.
-    ///
-    /// ```
-    /// use tidegate::{Keyed, Quota};
-    /// let users: Keyed<u64> = Keyed::new(Quota::per_hour(10));
-    /// users.limiter(&7).unwrap().set_quota(Quota::per_hour(1_000)).unwrap();
-    /// assert_eq!((users.quota_of(&7), users.quota_of(&8)), (Quota::per_hour(1_000), Quota::per_hour(10)));
-    /// ```
-    pub fn quota_of<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Quota {
-        let hash = self.table.hasher.hash_one(key);
-        let shard = self.shard(hash).read();
-        shard.limiter(hash, |known| key.is(known)).map_or_else(|| shard.quota(), RateLimiter::quota)
-    }
-
     /// The level of a key; a full bucket if it is not in the table. Takes nothing. See the example of
     /// [`set_quota`](Self::set_quota).
     pub fn level<Q: Lookup<K> + ?Sized>(&self, key: &Q) -> Level {
-        let hash = self.table.hasher.hash_one(key);
+        let table = &*self.table;
+        let class = self.class(key);
+        let hash = table.hasher.hash_one(key);
         let is_key = |known: &K| key.is(known);
-        let mut shard = self.shard(hash).read();
-        let mut now_ns = self.table.clock.now();
-        if !shard.is_current(now_ns) {
-            drop(shard);
-            self.shard(hash).write().catch_up(now_ns);
-            shard = self.shard(hash).read();
-            now_ns = self.table.clock.now();
-        }
+        let (shard, now_ns) = self.settled((hash, class), is_key);
         if self.is_overflow(&shard, hash, is_key) {
             // Without the lock: a report may wake waiters.
             drop(shard);
-            return self.table.overflow.level();
+            return table.overflow[class].level();
         }
-        if let Some(level) = shard.level(hash, is_key, now_ns) {
+        if let Some(level) = shard.level((hash, class), is_key, now_ns) {
             return Level::new(level);
         }
         let limiter = shard.limiter(hash, is_key).cloned();
         drop(shard);
-        limiter.map_or_else(|| self.table.overflow.level(), |limiter| limiter.level())
+        limiter.map_or_else(|| table.overflow[class].level(), |limiter| limiter.level())
+    }
+
+    /// The read lock of the shard of a key, which is of this class.
+    fn of_class(
+        &self,
+        (hash, class): (u64, usize),
+        is_key: impl Fn(&K) -> bool + Copy,
+    ) -> RwLockReadGuard<'_, Shard<K, C>> {
+        loop {
+            let shard = self.shard(hash).read();
+            if !shard.is_of_other_class(hash, is_key, class) {
+                return shard;
+            }
+            drop(shard);
+            self.write(self.shard(hash), (hash, class), |shard, at| shard.settle(at, is_key));
+        }
+    }
+
+    /// As [`of_class`](Self::of_class), with a clock reading for which the class has a tick.
+    fn settled(
+        &self,
+        (hash, class): (u64, usize),
+        is_key: impl Fn(&K) -> bool + Copy,
+    ) -> (RwLockReadGuard<'_, Shard<K, C>>, u64) {
+        loop {
+            let shard = self.of_class((hash, class), is_key);
+            let now_ns = self.table.clock.now();
+            if shard.is_current(class, now_ns) {
+                return (shard, now_ns);
+            }
+            drop(shard);
+            self.write(self.shard(hash), (hash, class), |shard, at| shard.settle(at, is_key));
+        }
     }
 
     /// Whether calls of this key take from the bucket that new keys share.
@@ -359,14 +370,6 @@ where
             && shard.len() >= self.table.max_keys_of_shard
             && !shard.has(hash, is_key)
     }
-}
-
-/// The scale of a quota for keys.
-fn scale_of(quota: &Quota) -> Result<Scale, QuotaError> {
-    if quota.initial() != quota.burst() && !quota.is_blocked() {
-        return Err(QuotaError::InitialOfKeys { initial: quota.initial() });
-    }
-    Scale::new(quota)
 }
 
 /// How many shards: enough that threads seldom meet, and that the table of one grows in well under a millisecond.
@@ -388,6 +391,9 @@ impl<K, S, C: Clock> Clone for Keyed<K, S, C> {
 /// Without the keys, which may be secret.
 impl<K, S, C: Clock> fmt::Debug for Keyed<K, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyed").field("shards", &self.table.shards.len()).finish_non_exhaustive()
+        let quotas: Vec<String> =
+            self.table.overflow.iter().map(|shared| shared.quota().to_string()).collect();
+        let shards = self.table.shards.len();
+        f.debug_struct("Keyed").field("quotas", &quotas).field("shards", &shards).finish_non_exhaustive()
     }
 }

@@ -31,6 +31,9 @@ mod waiter;
 mod wake_batch;
 pub(crate) mod work;
 
+#[cfg(feature = "keyed")]
+pub(crate) use self::requota::Later;
+
 #[cfg(fuzzing)]
 pub(crate) use self::deque::against_a_deque;
 pub(crate) use self::{

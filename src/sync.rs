@@ -37,7 +37,7 @@ pub(crate) mod plain {
     unpoisoned!(std::sync);
 
     #[cfg(feature = "keyed")]
-    pub(crate) use parking_lot::RwLock;
+    pub(crate) use parking_lot::{RwLock, RwLockReadGuard};
 }
 
 #[cfg(not(all(test, tidegate_loom)))]

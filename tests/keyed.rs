@@ -2,6 +2,8 @@
 
 #![cfg(feature = "keyed")]
 
+#[path = "keyed/classes.rs"]
+mod classes;
 #[path = "keyed/histories.rs"]
 mod histories;
 #[path = "keyed/memory.rs"]

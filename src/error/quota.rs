@@ -55,7 +55,21 @@ pub enum QuotaError {
         /// The initial level asked for.
         initial: u64,
     },
-    /// The burst is too large for the 62 bits of the limiter's word.
+    /// More classes than a `Keyed` can have.
+    TooManyClasses {
+        /// The classes asked for, with class 0.
+        classes: usize,
+        /// The most classes.
+        max: usize,
+    },
+    /// A `Keyed` has no class of this number.
+    NoSuchClass {
+        /// The number.
+        class: usize,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// The burst is too large for the 62 bits of the limiter's word, or the 61 of a key's in a `Keyed`.
     BurstTooDeep {
         /// The burst asked for.
         burst: u64,
@@ -110,6 +124,12 @@ impl fmt::Display for QuotaError {
                     "an initial level of {initial} permits cannot be that of all keys, of which those that are not in the \
                      table are full: leave it out, or set the level of single keys"
                 )
+            }
+            Self::TooManyClasses { classes, max } => {
+                write!(f, "{classes} classes of keys, with class 0, are too many: write at most {max}")
+            }
+            Self::NoSuchClass { class, classes } => {
+                write!(f, "there is no class {class} of keys: write 0 to {}", classes - 1)
             }
             Self::PeriodTooLong { period } => {
                 write!(f, "a period, window or catch-up of {period:?} is too long: write at most 2^64 - 2 ns")

@@ -87,12 +87,13 @@ where
     /// ```
     pub fn refund<Q: Lookup<K> + ?Sized>(&self, key: &Q, n: impl Amount) -> Result<(), InvalidPermits> {
         let permits = n.permits()?;
+        let class = self.class(key);
         let hash = self.table.hasher.hash_one(key);
         let is_key = |known: &K| key.is(known);
-        let shard = self.shard(hash).read();
+        let (shard, now_ns) = self.settled((hash, class), is_key);
         let limiter = if self.is_overflow(&shard, hash, is_key) {
-            Some(self.table.overflow.clone())
-        } else if shard.refund(hash, is_key, permits, self.table.clock.now()) {
+            Some(self.table.overflow[class].clone())
+        } else if shard.refund((hash, class), is_key, permits, now_ns) {
             None
         } else {
             shard.limiter(hash, is_key).cloned()
@@ -269,7 +270,7 @@ where
     }
 
     /// Removes the keys for which `keep` returns `false`. Their buckets are full from then on. Keys that
-    /// [`remove`](Self::remove) would not remove stay. It holds the lock of one part of the table at a time; `keep` must not use the
+    /// [`remove`](Self::remove) would not remove stay. The level is by the class that the key had at its last call. It holds the lock of one part of the table at a time; `keep` must not use the
     /// table.
     ///
     /// ```
@@ -282,7 +283,9 @@ where
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, Level) -> bool) {
         for shard in &self.table.shards {
-            self.write(shard, 0, |shard, at| shard.retain(at, |key, level| keep(key, Level::new(level))));
+            self.write(shard, (0, 0), |shard, at| {
+                shard.retain(at, |key, level| keep(key, Level::new(level)));
+            });
         }
     }
 }

@@ -33,6 +33,15 @@ impl<C: Clock + ?Sized> Driver<C> {
         self.change_pause(|core, _| core.block());
     }
 
+    /// A part of a step that blocks the limiter.
+    #[cfg(feature = "keyed")]
+    pub(super) fn block_in(&self, core: &mut Core) {
+        if core.block() {
+            self.level_changes().count();
+            self.return_parked(core);
+        }
+    }
+
     pub(crate) fn close(&self) {
         self.change_pause(|core, refused| {
             core.refuse_all(refused);

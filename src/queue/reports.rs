@@ -51,11 +51,6 @@ impl LevelAt {
         };
         nanos(then_ns.saturating_sub(self.now_ns))
     }
-
-    #[cfg(feature = "keyed")]
-    pub(crate) const fn is_full(&self) -> bool {
-        self.snapshot.tat <= self.snapshot.now
-    }
 }
 
 impl<C: Clock + ?Sized> Driver<C> {

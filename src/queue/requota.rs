@@ -30,22 +30,31 @@ impl<C: Clock + ?Sized> Driver<C> {
             self.block();
             return Ok(());
         }
-        self.change_after_grants(|core, refused| {
-            let before = core.quota();
-            let inherit = match inherit {
-                _ if quota.is_unlimited() => Inherit::Reset,
-                // What is missing from such a burst means nothing.
-                Inherit::Additively | Inherit::Proportionally if before.is_fixed() => Inherit::AsIs,
-                inherit => inherit,
-            };
-            let set_aside = self.capacity_of(core, &quota);
-            self.replace(core, quota, set_aside, inherit, refused)?;
-            if core.unblock() || before.is_fixed() {
-                // What a `Local` drew before is too much now.
-                self.level_changes().count();
-            }
-            Ok(())
-        })
+        self.change_after_grants(|core, refused| self.set_quota_in(core, quota, inherit, refused))
+    }
+
+    /// A part of a step that sets another quota than [`Quota::BLOCKED`].
+    fn set_quota_in(
+        &self,
+        core: &mut Core,
+        quota: Quota,
+        inherit: Inherit,
+        refused: &mut Vec<Waker>,
+    ) -> Result<(), QuotaError> {
+        let before = core.quota();
+        let inherit = match inherit {
+            _ if quota.is_unlimited() => Inherit::Reset,
+            // What is missing from such a burst means nothing.
+            Inherit::Additively | Inherit::Proportionally if before.is_fixed() => Inherit::AsIs,
+            inherit => inherit,
+        };
+        let set_aside = self.capacity_of(core, &quota);
+        self.replace(core, quota, set_aside, inherit, refused)?;
+        if core.unblock() || before.is_fixed() {
+            // What a `Local` drew before is too much now.
+            self.level_changes().count();
+        }
+        Ok(())
     }
 
     /// Registers a handle that parks permits. Returns the slots, which the first call makes with `make`.
@@ -150,5 +159,61 @@ impl<C: Clock + ?Sized> Driver<C> {
         };
         core.refund(core.frame().scale().parked(parked));
         Ok(())
+    }
+}
+
+#[cfg(feature = "keyed")]
+impl<C: Clock> Driver<C> {
+    /// As [`set_quota`](Self::set_quota), for a caller with a lock of its own: nobody is woken before the result is dropped.
+    /// `None` if `old` is not the quota in force. A full bucket is full by the new quota, too. With `blocked`, the limiter is
+    /// blocked afterwards. In a debt that is too deep for the new quota, the limiter keeps the old one.
+    pub(crate) fn follow_quota(
+        self: &Arc<Self>,
+        old: &Quota,
+        quota: Quota,
+        blocked: bool,
+    ) -> Option<Later<C>> {
+        let mut later = Later { driver: Arc::clone(self), wakers: Vec::new() };
+        let (mut batch, mut step) = (WakeBatch::new(), self.step());
+        if step.quota_in_force() != *old {
+            return None;
+        }
+        while self.grant_due_and_reclaim(&mut step, &mut batch) == Next::More {
+            batch.move_to(&mut later.wakers);
+        }
+        batch.move_to(&mut later.wakers);
+        let (tat, now) = step.level();
+        let inherit = if tat <= now { Inherit::Reset } else { Inherit::AsIs };
+        let is_set = quota.is_blocked() || (blocked && step.quota() == quota);
+        let set =
+            if is_set { Ok(()) } else { self.set_quota_in(&mut step, quota, inherit, &mut later.wakers) };
+        if blocked && set.is_ok() {
+            self.block_in(&mut step);
+        }
+        drop(step);
+        Some(later)
+    }
+}
+
+/// What a change of quota leaves for the time when no lock is held: the wakes, and the alarm. It is done on drop.
+#[cfg(feature = "keyed")]
+#[derive(Debug)]
+pub(crate) struct Later<C: Clock> {
+    driver: Arc<Driver<C>>,
+    wakers: Vec<Waker>,
+}
+
+#[cfg(feature = "keyed")]
+impl<C: Clock> Drop for Later<C> {
+    fn drop(&mut self) {
+        let mut batch = WakeBatch::new();
+        for waker in self.wakers.drain(..) {
+            batch.push(Some(waker));
+            batch.wake();
+        }
+        // After a panic the next caller drives.
+        if !std::thread::panicking() {
+            self.driver.drive();
+        }
     }
 }

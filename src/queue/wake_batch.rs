@@ -27,6 +27,12 @@ impl WakeBatch {
         }
     }
 
+    /// Moves them to a list, for a caller that holds a lock and wakes them later.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn move_to(&mut self, later: &mut Vec<Waker>) {
+        later.extend(self.0.drain(..));
+    }
+
     /// Wakes them all, in order. The caller holds no lock.
     ///
     /// A waker that panics does not keep the others from being woken. The panic hook has reported the panic, and it
