@@ -2,8 +2,14 @@
 
 #![cfg(feature = "tower")]
 
+#[path = "tower/outcomes.rs"]
+mod outcomes;
 #[path = "tower/server.rs"]
 mod server;
+#[path = "tower/shadows.rs"]
+mod shadows;
+#[path = "tower/waits.rs"]
+mod waits;
 
 use std::{
     convert::Infallible,
@@ -173,7 +179,7 @@ fn other_functions_that_panic_lose_no_permits_and_no_response() {
         |_: &Parts| Some(Fragile),
     ));
     assert_eq!((rig(&layer).status("/", None), limiter.available(), layer.counts().refused), (500, 10, 1));
-    let layer = LimitLayer::new().policy(Policy::global("all", &limiter)).refund_if(|_| panic!("no refund"));
+    let layer = LimitLayer::new().policy(Policy::global("all", &limiter).refund_if(|_| panic!("no refund")));
     assert_eq!((rig(&layer).status("/", None), limiter.available()), (200, 9));
 }
 
@@ -244,30 +250,6 @@ fn some_requests_are_skipped() {
 }
 
 #[test]
-fn a_shadow_admits_and_counts() {
-    let (limiter, _) = limiter("1/h");
-    let layer = LimitLayer::new().policy(Policy::global("all", &limiter)).shadow();
-    let rig = rig(&layer);
-    assert!((0..5).all(|_| rig.status("/", None) == 200));
-    let counts = layer.counts();
-    assert_eq!((counts.admitted, counts.shadowed, counts.refused, rig.calls()), (1, 4, 0, 5));
-}
-
-#[test]
-fn requests_are_limited_by_their_outcome() {
-    let clock = ManualClock::new();
-    let users = users("2/h", &clock);
-    let layer = LimitLayer::new()
-        .policy(Policy::keyed("failed logins", &users, user))
-        .refund_if(|response| response.status.is_success());
-    let rig = rig(&layer);
-    assert!((0..10).all(|_| rig.status("/200", Some("ada")) == 200));
-    assert_eq!([(); 3].map(|()| rig.status("/401", Some("ada"))), [401, 401, 429]);
-    assert_eq!(rig.status("/200", Some("ada")), 429);
-    assert_eq!(layer.counts().refunded, 10);
-}
-
-#[test]
 fn grpc_is_told_in_its_own_way() {
     let (limiter, _) = limiter("1/h");
     let rig = rig(&LimitLayer::new().policy(Policy::global("all", &limiter)));
@@ -306,68 +288,6 @@ fn a_closed_limiter_and_a_full_table_are_503() {
 }
 
 #[test]
-fn requests_wait_for_all_policies_in_order() {
-    let (all, clock) = limiter("1/s burst 1 catch-up 0s");
-    let users = users("10/s burst 2 catch-up 0s", &clock);
-    let layer = LimitLayer::new()
-        .policy(Policy::keyed("user", &users, user))
-        .policy(Policy::global("all", &all))
-        .wait_up_to(2 * SECOND);
-    let rig = rig(&layer);
-    assert_eq!(rig.status("/", Some("ada")), 200);
-    let send = |name| rig.service.clone().oneshot(get("/", Some(name)));
-    let (mut first, mut second) = (pin!(send("ada")), pin!(send("grace")));
-    assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
-    // The third would wait for three seconds.
-    let response = rig.send(get("/", Some("alan")));
-    assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (429, "1"));
-    assert_eq!(rig.calls(), 1);
-
-    clock.advance(SECOND);
-    let Poll::Ready(response) = poll(&mut first) else { panic!("it was its turn") };
-    assert_eq!(response.unwrap().status(), 200);
-    assert!(poll(&mut second).is_pending());
-    clock.advance(SECOND);
-    let Poll::Ready(response) = poll(&mut second) else { panic!("it was its turn") };
-    assert_eq!(response.unwrap().status(), 200);
-    assert_eq!((rig.calls(), layer.counts().admitted, layer.counts().refused), (3, 3, 1));
-}
-
-#[test]
-fn a_request_that_is_dropped_while_it_waits_costs_nothing() {
-    let (all, clock) = limiter("1/s burst 1");
-    let users = users("5/s", &clock);
-    let layer = LimitLayer::new()
-        .policy(Policy::keyed("user", &users, user))
-        .policy(Policy::global("all", &all))
-        .wait_up_to(9 * SECOND);
-    let rig = rig(&layer);
-    assert_eq!(rig.status("/", Some("ada")), 200);
-    {
-        let mut waiting = pin!(rig.service.clone().oneshot(get("/", Some("grace"))));
-        assert!(poll(&mut waiting).is_pending());
-        assert_eq!(all.waiting(), 1);
-    }
-    // One that is never polled takes nothing either.
-    drop(rig.service.clone().oneshot(get("/", Some("grace"))));
-    assert_eq!((all.waiting(), users.level("grace").available(), rig.calls()), (0, 5, 1));
-    clock.advance(SECOND);
-    assert_eq!(rig.status("/", Some("alan")), 200);
-}
-
-#[test]
-fn a_bound_on_waiters_sheds_load() {
-    let (all, _) = limiter("1/h");
-    all.set_max_waiters(1);
-    let layer = LimitLayer::new().policy(Policy::global("all", &all)).wait_up_to(Duration::MAX);
-    let rig = rig(&layer);
-    assert_eq!(rig.status("/", None), 200);
-    let mut waiting = pin!(rig.service.clone().oneshot(get("/", None)));
-    assert!(poll(&mut waiting).is_pending());
-    assert_eq!(rig.status("/", None), 429);
-}
-
-#[test]
 fn a_million_addresses_keep_to_the_size_of_the_table() {
     let addresses: Keyed<IpAddr> = Keyed::builder(Quota::per_hour(10)).max_keys(5_000).build().unwrap();
     let address = |request: &Parts| request.extensions.get::<IpAddr>().copied();
@@ -389,5 +309,5 @@ fn a_million_addresses_keep_to_the_size_of_the_table() {
 fn choices_come_before_use() {
     let layer = LimitLayer::<String>::new();
     let _used = layer.clone();
-    drop(layer.shadow());
+    drop(layer.max_waiting(1));
 }

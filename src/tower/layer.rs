@@ -3,7 +3,7 @@
 use core::{fmt, time::Duration};
 use std::sync::Arc;
 
-use http::{Response, request, response};
+use http::{Response, request};
 use tower_layer::Layer;
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
 /// A refused request gets 429 with `Retry-After`, in whole seconds, rounded up, and an empty body. For gRPC (a content type
 /// of `application/grpc`) it is status 8, `RESOURCE_EXHAUSTED`, in the headers of a response with 200. 503 (gRPC: 14) says that
 /// the limiter is closed or has no room for a new key, 400 (3) that a key is missing that the policy demands, and 500 (13) that a
-/// function of the policy panicked. [`on_refusal`](Self::on_refusal) replaces all of that.
+/// function of the policy panicked. A full queue is 429, too. [`on_refusal`](Self::on_refusal) replaces all of that.
 ///
 /// # Fairness and cancel safety
 /// As [`RateLimiter::try_acquire`](crate::RateLimiter::try_acquire), or with [`wait_up_to`](Self::wait_up_to) as
@@ -74,7 +74,8 @@ impl<B> LimitLayer<B> {
 
     /// Lets a request wait for its permits, in order of arrival, if all policies can admit it within `max_wait`; otherwise it
     /// is refused at once. [`RateLimiter::set_max_waiters`](crate::RateLimiter::set_max_waiters) and
-    /// [`KeyedBuilder::max_waiters`](crate::KeyedBuilder::max_waiters) bound how many wait, for each limiter and each key.
+    /// [`KeyedBuilder::max_waiters`](crate::KeyedBuilder::max_waiters) bound how many wait, for each limiter and each key, and
+    /// [`max_waiting`](Self::max_waiting) in all.
     ///
     /// ```
     /// use std::time::Duration;
@@ -93,34 +94,27 @@ impl<B> LimitLayer<B> {
         self.with(|state| state.style = style)
     }
 
-    /// Admits all requests at once, and [counts](Self::counts) those that would not have been admitted at once: to try limits on
-    /// real traffic. Headers show the levels. Waits are not tried: what [`wait_up_to`](Self::wait_up_to) would have let wait
-    /// counts as refused.
-    pub fn shadow(self) -> Self {
-        self.with(|state| state.is_shadow = true)
+    /// How many requests may wait at a time, over all policies and keys; no bound unless set. A request that would have to
+    /// wait beyond is refused at once, as by [`Denied::QueueFull`](crate::Denied::QueueFull). A request that waits holds its
+    /// connection and its body, so this bounds the memory that waiting takes.
+    ///
+    /// ```
+    /// use std::{net::IpAddr, time::Duration};
+    /// use tidegate::{Keyed, Quota, tower::{LimitLayer, Policy}};
+    /// let addresses: Keyed<IpAddr> = Keyed::builder(Quota::per_second(10)).max_waiters(5).build().unwrap();
+    /// let layer = LimitLayer::<String>::new()
+    ///     .policy(Policy::keyed("address", &addresses, |request| request.extensions.get::<IpAddr>().copied()))
+    ///     .wait_up_to(Duration::from_millis(500))
+    ///     .max_waiting(1_000); // however many addresses there are
+    /// # drop(layer);
+    /// ```
+    pub fn max_waiting(self, most: usize) -> Self {
+        self.with(|state| state.max_waiting = most)
     }
 
     /// Requests to which no policy applies, such as health checks.
     pub fn skip(self, skip: impl Fn(&request::Parts) -> bool + Send + Sync + 'static) -> Self {
         self.with(|state| state.skip = Some(Box::new(skip)))
-    }
-
-    /// Gives the permits of a request back if its response is of a kind, to limit by outcome: only failed logins, say. If the
-    /// inner service fails without a response, nothing goes back. A request holds its permits of all policies until its response:
-    /// with a burst of 3, only three may be under way. Use a layer of its own for a policy of this kind.
-    ///
-    /// ```
-    /// use tidegate::{Keyed, Quota, tower::{LimitLayer, Policy}};
-    /// # use http::request::Parts;
-    /// let logins: Keyed<String> = Keyed::new(Quota::per_hour(10));
-    /// let name = |request: &Parts| request.headers.get("x-name")?.to_str().ok().map(str::to_owned);
-    /// let layer = LimitLayer::<String>::new()
-    ///     .policy(Policy::keyed("failed logins", &logins, name))
-    ///     .refund_if(|response| response.status.is_success());
-    /// # drop(layer);
-    /// ```
-    pub fn refund_if(self, refund_if: impl Fn(&response::Parts) -> bool + Send + Sync + 'static) -> Self {
-        self.with(|state| state.refund_if = Some(Box::new(refund_if)))
     }
 
     /// Another response to refused requests. The headers about limits are added to it.

@@ -7,7 +7,7 @@ use core::{
 };
 use std::borrow::Cow;
 
-use http::request::Parts;
+use http::{request::Parts, response};
 
 use super::headers::Told;
 use crate::{
@@ -35,6 +35,9 @@ pub enum MissingKey {
 /// What a function for the cost of a request is like.
 type CostFn = dyn Fn(&Parts) -> u64 + Send + Sync;
 
+/// What a function that tells whether a response costs nothing is like.
+type RefundIf = dyn Fn(&response::Parts) -> bool + Send + Sync;
+
 /// One policy of a [`LimitLayer`](super::LimitLayer): a limit for all requests, or one for each key.
 ///
 /// # Examples
@@ -56,16 +59,22 @@ pub struct Policy {
     name: Cow<'static, str>,
     limit: Box<dyn PolicyLimit>,
     cost: Option<Box<CostFn>>,
+    refund_if: Option<Box<RefundIf>>,
+    is_shadow: bool,
 }
 
 impl Policy {
     /// One limit for all requests. The name is told to clients, in headers.
     pub fn global<C: Clock>(name: impl Into<Cow<'static, str>>, limiter: &RateLimiter<C>) -> Self {
-        Self { name: name.into(), limit: Box::new(Global(limiter.clone())), cost: None }
+        Self::new(name.into(), Box::new(Global(limiter.clone())))
     }
 
-    /// A limit for each key. For several plans use a table and a policy for each, with [`MissingKey::Admit`], of which each finds
-    /// only its own keys. `key` finds the key of a request; it must not block. If it panics, the request is refused.
+    fn new(name: Cow<'static, str>, limit: Box<dyn PolicyLimit>) -> Self {
+        Self { name, limit, cost: None, refund_if: None, is_shadow: false }
+    }
+
+    /// A limit for each key. Keys of plans with different quotas are [classes](crate::KeyedBuilder::classes) of one table. `key`
+    /// finds the key of a request; it must not block. If it panics, the request is refused.
     pub fn keyed<K, S, C>(
         name: impl Into<Cow<'static, str>>,
         keyed: &Keyed<K, S, C>,
@@ -77,7 +86,7 @@ impl Policy {
         C: Clock + Clone,
     {
         let limit = ByKey { keyed: keyed.clone(), key, missing: MissingKey::default() };
-        Self { name: name.into(), limit: Box::new(limit), cost: None }
+        Self::new(name.into(), Box::new(limit))
     }
 
     /// What becomes of a request without a key: it is refused unless set. See the example of [`Policy`].
@@ -94,6 +103,46 @@ impl Policy {
         self
     }
 
+    /// Gives the permits of a request back if its response is of a kind, to limit by outcome: only failed logins, say. The other
+    /// policies of the layer keep theirs. If the inner service fails without a response, nothing goes back, nor if `refund_if`
+    /// panics. A request holds its permits until its response: with a burst of 3, only three may be under way.
+    ///
+    /// ```
+    /// use http::request::Parts;
+    /// use tidegate::{Keyed, Quota, RateLimiter, tower::{LimitLayer, Policy}};
+    /// let logins: Keyed<String> = Keyed::new(Quota::per_hour(10));
+    /// let name = |request: &Parts| request.headers.get("x-name")?.to_str().ok().map(str::to_owned);
+    /// let all = RateLimiter::new(Quota::per_second(100));
+    /// let layer = LimitLayer::<String>::new()
+    ///     .policy(Policy::keyed("failed logins", &logins, name).refund_if(|response| response.status.is_success()))
+    ///     .policy(Policy::global("all", &all));
+    /// # drop(layer);
+    /// ```
+    #[must_use]
+    pub fn refund_if(mut self, refund_if: impl Fn(&response::Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.refund_if = Some(Box::new(refund_if));
+        self
+    }
+
+    /// Tries the policy on real traffic: it refuses nothing, and [`Counts::shadowed`](super::Counts) counts what it would have
+    /// refused. It sees the requests that the policies which are in force admit, and takes permits as they do. Nothing is
+    /// told to clients. It waits for nothing: what [`wait_up_to`](super::LimitLayer::wait_up_to) would have let wait
+    /// counts as refused.
+    ///
+    /// ```
+    /// use tidegate::{Quota, RateLimiter, tower::{LimitLayer, Policy}};
+    /// let (all, fewer) = (RateLimiter::new(Quota::per_second(100)), RateLimiter::new(Quota::per_second(50)));
+    /// let layer = LimitLayer::<String>::new()
+    ///     .policy(Policy::global("all", &all))
+    ///     .policy(Policy::global("fewer", &fewer).shadow());
+    /// assert_eq!(layer.counts().shadowed, 0);
+    /// ```
+    #[must_use]
+    pub fn shadow(mut self) -> Self {
+        self.is_shadow = true;
+        self
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
@@ -101,6 +150,14 @@ impl Policy {
 
     pub(super) fn cost_of(&self, request: &Parts) -> Permits {
         self.cost.as_ref().map_or(1, |cost| cost(request)).into()
+    }
+
+    pub(super) const fn is_shadow(&self) -> bool {
+        self.is_shadow
+    }
+
+    pub(super) fn refunds(&self, response: &response::Parts) -> bool {
+        self.refund_if.as_ref().is_some_and(|refund_if| refund_if(response))
     }
 
     pub(super) fn subject(&self, request: &Parts) -> Found {

@@ -3,10 +3,13 @@
 use core::{fmt, time::Duration};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request, response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request};
 
 use super::{
     headers::HeaderStyle,
@@ -15,7 +18,7 @@ use super::{
 };
 use crate::{
     all_of::{AcquireAll, AllOf},
-    error::Denied,
+    error::{Denied, QueueFull},
     limiter::Level,
     permits::Permits,
     quota::Quota,
@@ -25,30 +28,29 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Requests that all policies admitted.
+    /// Requests that all policies in force admitted.
     pub admitted: u64,
     /// Requests that were refused.
     pub refused: u64,
-    /// Requests that would have been refused, but for [`shadow`](super::LimitLayer::shadow).
+    /// Of the admitted requests, those that a policy in [`shadow`](super::Policy::shadow) would have refused.
     pub shadowed: u64,
     /// Requests to which no policy applied.
     pub skipped: u64,
-    /// Requests whose permits were given back because of their response.
+    /// Requests of which a policy gave permits back because of their response.
     pub refunded: u64,
 }
 
 type Skip = dyn Fn(&request::Parts) -> bool + Send + Sync;
-type RefundIf = dyn Fn(&response::Parts) -> bool + Send + Sync;
 type OnRefusal<B> = dyn Fn(&Refusal<'_>, &request::Parts) -> Response<B> + Send + Sync;
 
 pub(super) struct State<B> {
     pub(super) policies: Vec<Policy>,
     pub(super) max_wait: Option<Duration>,
     pub(super) style: HeaderStyle,
-    pub(super) is_shadow: bool,
+    pub(super) max_waiting: usize,
     pub(super) skip: Option<Box<Skip>>,
-    pub(super) refund_if: Option<Box<RefundIf>>,
     pub(super) on_refusal: Option<Box<OnRefusal<B>>>,
+    waiting: Arc<AtomicUsize>,
     admitted: AtomicU64,
     refused: AtomicU64,
     shadowed: AtomicU64,
@@ -62,10 +64,10 @@ impl<B> Default for State<B> {
             policies: Vec::new(),
             max_wait: None,
             style: HeaderStyle::default(),
-            is_shadow: false,
+            max_waiting: usize::MAX,
             skip: None,
-            refund_if: None,
             on_refusal: None,
+            waiting: Arc::default(),
             admitted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             shadowed: AtomicU64::new(0),
@@ -80,6 +82,21 @@ pub(super) struct Part {
     policy: usize,
     subject: Box<dyn Subject>,
     cost: Permits,
+}
+
+/// The limits of a request.
+#[derive(Default)]
+struct Limits {
+    in_force: Vec<Part>,
+    shadows: Shadows,
+}
+
+/// The limits of a request that are tried.
+#[derive(Default)]
+struct Shadows {
+    parts: Vec<Part>,
+    /// Whether one would refuse the request for want of a key.
+    refuse: bool,
 }
 
 /// What clients are told of one policy.
@@ -107,6 +124,26 @@ pub(super) enum Decision {
 pub(super) struct Waiting {
     pub(super) all: AcquireAll,
     parts: Vec<Part>,
+    shadows: Shadows,
+    _place: Place,
+}
+
+/// One of the places for requests that wait.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn new(waiting: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let one_more = |waiting: usize| (waiting < most).then(|| waiting + 1);
+        // Relaxed, here and below: the number stands alone.
+        let taken = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        taken.is_ok().then(|| Self(Arc::clone(waiting)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 pub(super) struct Refused {
@@ -135,41 +172,58 @@ impl<B> State<B> {
 
     /// Takes the permits of all policies, or decides that the request has to wait or is refused.
     pub(super) fn decide(&self, request: &request::Parts) -> Decision {
-        let parts = match self.parts(request) {
-            Ok(parts) => parts,
+        let Limits { in_force: parts, shadows } = match self.limits(request) {
+            Ok(limits) => limits,
             Err((policy, reason)) => return self.refused(policy, reason, &[]),
         };
-        if parts.is_empty() {
+        if parts.is_empty() && shadows.parts.is_empty() && !shadows.refuse {
             count(&self.skipped);
             return Decision::Admit(Taken::default());
         }
         let mut seen = Vec::new();
-        let waits = self.max_wait.is_some() && !self.is_shadow;
         for (i, part) in parts.iter().enumerate() {
-            // Unwind safe: a key may panic when it is hashed or compared, and a limiter can be used after a panic.
-            match catch_unwind(AssertUnwindSafe(|| part.subject.take(part.cost, waits))) {
-                Ok(Ok(level)) if self.style.tells_levels() => seen.push(part.seen(level)),
-                Ok(Ok(_)) => {}
-                Err(_) => {
+            match part.take(self.max_wait.is_some()) {
+                Ok(level) if self.style.tells_levels() => seen.push(part.seen(level)),
+                Ok(_) => {}
+                Err(reason) => {
                     parts[..i].iter().for_each(Part::give_back);
-                    return self.refused(part.policy, Reason::Panicked, &[]);
-                }
-                Ok(Err(denied)) => {
-                    parts[..i].iter().for_each(Part::give_back);
-                    return match (self.max_wait, denied) {
-                        (Some(max_wait), Denied::NotYet(_)) if waits => self.wait(parts, max_wait),
-                        _ => self.refused(part.policy, Reason::Denied(denied), &parts),
+                    let policy = part.policy;
+                    return match (self.max_wait, reason) {
+                        (Some(max_wait), Reason::Denied(Denied::NotYet(not_yet))) => {
+                            let place = Place::new(&self.waiting, self.max_waiting);
+                            if let Some(place) = place {
+                                return self.wait(parts, shadows, max_wait, place);
+                            }
+                            let full = QueueFull::new(self.max_waiting, not_yet);
+                            self.refused(policy, Reason::Denied(full.into()), &parts)
+                        }
+                        (_, Reason::Panicked) => self.refused(policy, reason, &[]),
+                        _ => self.refused(policy, reason, &parts),
                     };
                 }
             }
         }
+        self.admit(parts, seen, shadows)
+    }
+
+    /// Admits a request of which the policies in force have taken their permits.
+    fn admit(&self, mut parts: Vec<Part>, seen: Vec<Seen>, shadows: Shadows) -> Decision {
         count(&self.admitted);
+        let Shadows { parts: shadows, refuse } = shadows;
+        let refusing =
+            if refuse { Some(0) } else { shadows.iter().position(|part| part.take(false).is_err()) };
+        if let Some(refusing) = refusing {
+            shadows[..refusing].iter().for_each(Part::give_back);
+            count(&self.shadowed);
+        } else {
+            parts.extend(shadows);
+        }
         Decision::Admit(Taken { parts, seen })
     }
 
     /// The limits that apply to a request. The error is the policy that refuses it without one.
-    fn parts(&self, request: &request::Parts) -> Result<Vec<Part>, (usize, Reason)> {
-        let mut parts = Vec::with_capacity(self.policies.len());
+    fn limits(&self, request: &request::Parts) -> Result<Limits, (usize, Reason)> {
+        let mut limits = Limits::default();
         for (i, policy) in self.policies.iter().enumerate() {
             let found = || {
                 if i == 0 && self.skip.as_ref().is_some_and(|skip| skip(request)) {
@@ -178,18 +232,28 @@ impl<B> State<B> {
                 Some((policy.subject(request), policy.cost_of(request)))
             };
             // Unwind safe: nothing of ours is changed in there.
-            match catch_unwind(AssertUnwindSafe(found)) {
-                Ok(Some((Found::Subject(subject), cost))) => parts.push(Part { policy: i, subject, cost }),
-                Ok(Some((Found::Skipped, _))) => {}
-                Ok(Some((Found::Missing, _))) => return Err((i, Reason::MissingKey)),
+            let reason = match catch_unwind(AssertUnwindSafe(found)) {
+                Ok(Some((Found::Subject(subject), cost))) => {
+                    let part = Part { policy: i, subject, cost };
+                    let parts =
+                        if policy.is_shadow() { &mut limits.shadows.parts } else { &mut limits.in_force };
+                    parts.push(part);
+                    continue;
+                }
+                Ok(Some((Found::Skipped, _))) => continue,
                 Ok(None) => break,
-                Err(_) => return Err((i, Reason::Panicked)),
+                Ok(Some((Found::Missing, _))) => Reason::MissingKey,
+                Err(_) => Reason::Panicked,
+            };
+            if !policy.is_shadow() {
+                return Err((i, reason));
             }
+            limits.shadows.refuse = true;
         }
-        Ok(parts)
+        Ok(limits)
     }
 
-    fn wait(&self, parts: Vec<Part>, max_wait: Duration) -> Decision {
+    fn wait(&self, parts: Vec<Part>, shadows: Shadows, max_wait: Duration, place: Place) -> Decision {
         let mut all = AllOf::new();
         for part in &parts {
             match part.subject.join(all, part.cost) {
@@ -197,20 +261,20 @@ impl<B> State<B> {
                 Err(denied) => return self.refused(part.policy, Reason::Denied(denied), &parts),
             }
         }
-        Decision::Wait(Waiting { all: all.acquire_within(max_wait), parts })
+        Decision::Wait(Waiting { all: all.acquire_within(max_wait), parts, shadows, _place: place })
     }
 
     /// The decision after a wait.
     pub(super) fn decide_after(&self, waiting: Waiting, granted: Result<(), (usize, Denied)>) -> Decision {
+        let Waiting { parts, shadows, .. } = waiting;
         match granted {
             Ok(()) => {
-                count(&self.admitted);
-                let seen = self.levels(&waiting.parts);
-                Decision::Admit(Taken { parts: waiting.parts, seen })
+                let seen = self.levels(&parts);
+                self.admit(parts, seen, shadows)
             }
             Err((i, denied)) => {
-                let policy = waiting.parts.get(i).map_or(0, |part| part.policy);
-                self.refused(policy, Reason::Denied(denied), &waiting.parts)
+                let policy = parts.get(i).map_or(0, |part| part.policy);
+                self.refused(policy, Reason::Denied(denied), &parts)
             }
         }
     }
@@ -223,10 +287,6 @@ impl<B> State<B> {
 
     fn refused(&self, policy: usize, reason: Reason, parts: &[Part]) -> Decision {
         let seen = self.levels(parts);
-        if self.is_shadow {
-            count(&self.shadowed);
-            return Decision::Admit(Taken { parts: Vec::new(), seen });
-        }
         count(&self.refused);
         Decision::Refuse(Refused { policy, reason, seen })
     }
@@ -249,10 +309,16 @@ impl<B> State<B> {
     /// Ends an admitted request: gives its permits back if its response says so, and adds the headers.
     pub(super) fn finish(&self, taken: &Taken, response: Response<B>) -> Response<B> {
         let (mut head, body) = response.into_parts();
-        // Unwind safe: the response is not changed. A function that panics refunds nothing.
-        let refund = || self.refund_if.as_ref().is_some_and(|refund_if| refund_if(&head));
-        if !taken.parts.is_empty() && catch_unwind(AssertUnwindSafe(refund)).unwrap_or(false) {
-            taken.parts.iter().for_each(Part::give_back);
+        let mut refunded = false;
+        for part in &taken.parts {
+            // Unwind safe: the response is not changed. A function that panics refunds nothing.
+            let refunds = || self.policies[part.policy].refunds(&head);
+            if catch_unwind(AssertUnwindSafe(refunds)).unwrap_or(false) {
+                part.give_back();
+                refunded = true;
+            }
+        }
+        if refunded {
             count(&self.refunded);
         }
         self.write(&mut head.headers, &taken.seen, None);
@@ -269,6 +335,15 @@ impl<B> State<B> {
 }
 
 impl Part {
+    /// With `waits`, for a request that waits if it is refused.
+    fn take(&self, waits: bool) -> Result<Level, Reason> {
+        // Unwind safe: a key may panic when it is hashed or compared, and a limiter can be used after a panic.
+        match catch_unwind(AssertUnwindSafe(|| self.subject.take(self.cost, waits))) {
+            Ok(taken) => taken.map_err(Reason::Denied),
+            Err(_) => Err(Reason::Panicked),
+        }
+    }
+
     fn give_back(&self) {
         self.subject.give_back(self.cost);
     }
