@@ -2,6 +2,8 @@
 
 use core::hash::Hash;
 
+use hashbrown::HashTable;
+
 use super::{
     At, NoRoom, Shard, WhenFull,
     class::{PROMOTED, class_of, tat_of},
@@ -36,9 +38,29 @@ impl<K: Hash + Eq, C: Clock + Clone> Shard<K, C> {
                 }
             }
         }
-        if self.cells.len() < most {
-            return Ok(());
+        let room = if self.cells.len() < most { Ok(()) } else { self.replace_one(at, when_full) };
+        self.tidy(at);
+        room
+    }
+
+    /// Replaces a table whose free buckets are used up by traces of removed keys. It would double, though the number of keys stays
+    /// the same: hashbrown clears the traces in place only if less than half of the table is in use.
+    fn tidy(&mut self, at: &At<'_, K, C>) {
+        let len = self.cells.len();
+        let fits = self.cells.num_buckets() / 8 * 7;
+        // With a sixteenth to spare, so that this is seldom.
+        if self.cells.capacity() > len || len + len / 16 >= fits {
+            return;
         }
+        // All that may panic comes first.
+        let hashes: Vec<u64> = self.cells.iter().map(|cell| (at.hasher)(&cell.key)).collect();
+        let cells = core::mem::replace(&mut self.cells, HashTable::with_capacity(fits));
+        for (hash, cell) in hashes.into_iter().zip(cells) {
+            self.cells.insert_unique(hash, cell, |cell| (at.hasher)(&cell.key));
+        }
+    }
+
+    fn replace_one(&mut self, at: &At<'_, K, C>, when_full: WhenFull) -> Result<(), NoRoom> {
         match when_full {
             WhenFull::EvictFullest => self.evict(at.now_ns).or_else(|_| {
                 // All keys that it saw are promoted. Some may no longer need their limiters.
