@@ -6,7 +6,10 @@ mod network;
 mod tests;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use http::{HeaderMap, HeaderName, header::FORWARDED};
 
@@ -30,6 +33,7 @@ const BLANKS: [char; 2] = [' ', '\t'];
 /// - Addresses of trusted proxies are skipped. The first other address is the client. What is left of it came from the
 ///   client, and is not read.
 /// - If an element is not an address, reading stops. The address to its right counts, or the peer if there is none.
+///   [`malformed`](Self::malformed) counts these.
 /// - If all addresses are those of trusted proxies, the leftmost counts.
 ///
 /// A machine in a trusted network can choose the address that counts for it. So name the proxies and no other machines:
@@ -64,6 +68,7 @@ pub struct ClientAddress {
     trusted: Arc<[Network]>,
     header: HeaderName,
     ipv6_prefix: u8,
+    malformed: Arc<AtomicU64>,
 }
 
 impl ClientAddress {
@@ -96,7 +101,8 @@ impl ClientAddress {
     }
 
     fn trusting(trusted: Arc<[Network]>) -> Self {
-        Self { trusted, header: HeaderName::from_static("x-forwarded-for"), ipv6_prefix: 64 }
+        let (header, malformed) = (HeaderName::from_static("x-forwarded-for"), Arc::default());
+        Self { trusted, header, ipv6_prefix: 64, malformed }
     }
 
     /// Reads this header in place of `X-Forwarded-For`. Each trusted proxy must set it or append to it on every
@@ -154,7 +160,10 @@ impl ClientAddress {
         let mut elements =
             lines.flat_map(|line| FromTheRight { left: Some(line.as_bytes()), quotes: forwarded });
         while self.trusts(client) {
-            let Some(address) = elements.next().and_then(|element| address_in(element, forwarded)) else {
+            let Some(element) = elements.next() else { break };
+            let Some(address) = address_in(element, forwarded) else {
+                // Relaxed: a number for reports.
+                self.malformed.fetch_add(1, Ordering::Relaxed);
                 break;
             };
             client = address;
@@ -163,6 +172,28 @@ impl ClientAddress {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & mask(self.ipv6_prefix)).into(),
             ipv4 @ IpAddr::V4(_) => ipv4,
         })
+    }
+
+    /// How often [`find`](Self::find), of this value and its clones, has stopped at an element that is not an address, such as
+    /// `unknown`. What a client writes is seldom read, so a number that grows points to a proxy: one that passes on the header
+    /// as it came, or writes another form. Requests for which it happens count by the address of a proxy, and so share its limit.
+    ///
+    /// ```
+    /// # use http::HeaderMap;
+    /// # use tidegate::tower::ClientAddress;
+    /// let client = ClientAddress::behind_proxies(["10.0.0.1"]).unwrap();
+    /// // One clone in the function for the key, and one to watch.
+    /// let watched = client.clone();
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert("x-forwarded-for", "203.0.113.9, unknown".parse().unwrap());
+    /// let proxy = Some("10.0.0.1".parse().unwrap());
+    /// assert_eq!(client.find(proxy, &headers), proxy);
+    /// assert_eq!(watched.malformed(), 1);
+    /// ```
+    #[must_use]
+    pub fn malformed(&self) -> u64 {
+        // Relaxed: as above.
+        self.malformed.load(Ordering::Relaxed)
     }
 
     fn trusts(&self, address: IpAddr) -> bool {

@@ -24,7 +24,8 @@ use crate::{
     quota::Quota,
 };
 
-/// How many requests a [`LimitLayer`](super::LimitLayer) has seen.
+/// How many requests a [`LimitLayer`](super::LimitLayer) has seen. Malformed headers of proxies are counted by
+/// [`ClientAddress::malformed`](super::ClientAddress::malformed).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Counts {

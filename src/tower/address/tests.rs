@@ -76,34 +76,36 @@ fn elements_have_ports_and_brackets() {
     }
 }
 
+/// Elements that are no addresses.
+const MALFORMED: [&str; 23] = [
+    "",
+    " ",
+    "unknown",
+    "unix:",
+    "localhost",
+    "203.0.113.9:",
+    "203.0.113.9:65536",
+    "203.0.113.9:+80",
+    "203.0.113.9:_",
+    "203.0.113.9:8 0",
+    "203.0.113.9 203.0.113.9",
+    "203.0.113",
+    "203.0.113.09",
+    "203.0.113.256",
+    "203.0.113.0/24",
+    "[203.0.113.9]",
+    "[2001:db8::9",
+    "[2001:db8::9]80",
+    "2001:db8::9]:80",
+    "[[2001:db8::9]]",
+    "2001:db8::g",
+    "\"203.0.113.9\"",
+    "203.0.113.9;203.0.113.9",
+];
+
 #[test]
 fn after_a_malformed_element_the_last_hop_counts() {
-    let malformed = [
-        "",
-        " ",
-        "unknown",
-        "unix:",
-        "localhost",
-        "203.0.113.9:",
-        "203.0.113.9:65536",
-        "203.0.113.9:+80",
-        "203.0.113.9:_",
-        "203.0.113.9:8 0",
-        "203.0.113.9 203.0.113.9",
-        "203.0.113",
-        "203.0.113.09",
-        "203.0.113.256",
-        "203.0.113.0/24",
-        "[203.0.113.9]",
-        "[2001:db8::9",
-        "[2001:db8::9]80",
-        "2001:db8::9]:80",
-        "[[2001:db8::9]]",
-        "2001:db8::g",
-        "\"203.0.113.9\"",
-        "203.0.113.9;203.0.113.9",
-    ];
-    for element in malformed {
+    for element in MALFORMED {
         let name = x_forwarded_for();
         assert_eq!(found_in(&name, &[element]), "10.0.0.1", "{element}");
         assert_eq!(found_in(&name, &[&format!("6.6.6.6, {element}")]), "10.0.0.1", "{element}");
@@ -121,6 +123,29 @@ fn after_a_malformed_element_the_last_hop_counts() {
     assert_eq!(client.find(Some(ip("10.0.0.1")), &headers), Some(ip("10.0.0.1")));
     let headers = lines(&x_forwarded_for(), &[b"\xff, 203.0.113.9"]);
     assert_eq!(client.find(Some(ip("10.0.0.1")), &headers), Some(ip("203.0.113.9")));
+}
+
+#[test]
+fn malformed_elements_are_counted_where_reading_stops() {
+    let client = ClientAddress::behind_proxies(["10.0.0.0/8"]).unwrap();
+    // A clone, and one with other choices, count together.
+    let other = client.clone().with_ipv6_prefix(48);
+    let find = |client: &ClientAddress, peer: &str, value: &str| {
+        let _ = client.find(Some(ip(peer)), &lines(&x_forwarded_for(), &[value]));
+        client.malformed()
+    };
+    for (i, element) in (1..).zip(MALFORMED) {
+        let which = if i % 2 == 0 { &client } else { &other };
+        assert_eq!(find(which, "10.0.0.1", &format!("6.6.6.6, {element}, 10.0.0.2")), i, "{element}");
+        // Not read: left of the client, or from a peer that is not trusted.
+        assert_eq!(find(which, "10.0.0.1", &format!("{element}, 203.0.113.9")), i, "{element}");
+        assert_eq!(find(which, "203.0.113.9", element), i, "{element}");
+    }
+    // No header, and nothing but proxies, are not malformed.
+    let before = client.malformed();
+    let _ = client.find(Some(ip("10.0.0.1")), &HeaderMap::new());
+    assert_eq!(find(&client, "10.0.0.1", "10.0.0.3, 10.0.0.2"), before);
+    assert_eq!(ClientAddress::of_peer().malformed(), 0);
 }
 
 #[test]
