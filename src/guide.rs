@@ -32,6 +32,10 @@ pub mod keys {}
 #[doc = include_str!("../docs/guide/http_servers.md")]
 pub mod http_servers {}
 
+#[cfg(feature = "client")]
+#[doc = include_str!("../docs/guide/http_clients.md")]
+pub mod http_clients {}
+
 #[doc = include_str!("../docs/guide/shares.md")]
 pub mod shares {}
 

@@ -3,6 +3,8 @@
 #![doc = include_str!("../README.md")]
 
 mod all_of;
+#[cfg(feature = "client")]
+pub mod client;
 mod clock;
 mod error;
 mod frame;
