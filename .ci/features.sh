@@ -5,7 +5,8 @@ source "$(dirname "$0")/lib.sh"
 for features in "" "--no-default-features" "--no-default-features --features serde" \
     "--no-default-features --features tokio" "--no-default-features --features keyed" \
     "--no-default-features --features tower" "--no-default-features --features client" \
-    "--no-default-features --features reqwest" "--all-features"; do
+    "--no-default-features --features reqwest" "--no-default-features --features io" \
+    "--no-default-features --features io-body" "--no-default-features --features io,tokio" "--all-features"; do
     echo "== ${features:-default features}"
     # shellcheck disable=SC2086
     RUSTFLAGS="${RUSTFLAGS:-} -D warnings" cargo check --lib --target-dir "$base/features" $features

@@ -11,6 +11,8 @@ mod frame;
 mod gcra;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+#[cfg(feature = "io")]
+mod io;
 #[cfg(feature = "keyed")]
 mod keyed;
 mod lane;
@@ -47,6 +49,11 @@ pub use self::{
     quota::{Inherit, Quota},
     throttle::{Throttle, throttle},
 };
+
+#[cfg(feature = "io")]
+pub use self::io::Paced;
+#[cfg(feature = "io-body")]
+pub use self::io::PacedBody;
 
 #[cfg(feature = "keyed")]
 pub use self::keyed::{Keyed, KeyedBuilder, Lookup, WhenFull};

@@ -1,0 +1,154 @@
+//! HTTP bodies.
+
+use core::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Buf;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::allowance::{Allowance, QUANTUM};
+use crate::Limit;
+
+pin_project! {
+    /// A body of HTTP whose bytes pass at the pace of a [`Limit`]: one permit is one byte.
+    ///
+    /// Each frame of data waits until all its bytes are granted, and is then passed on as it is. Trailers pass at once. For bytes
+    /// on the wire, with headers and TLS, pace the connection by [`Paced`](crate::Paced) instead.
+    ///
+    /// Permits are taken in quanta of 8 KiB, or [another number](Self::quantum), as by [`Paced`](crate::Paced): so bodies that
+    /// share a limiter share it equally by byte. A large frame waits for one quantum after the other. The rest of the last one
+    /// counts for the next frame, and goes back when the body ends or is dropped.
+    ///
+    /// # Cancel safety
+    /// Dropping the body leaves the queue. What was granted for a frame that did not pass goes back.
+    ///
+    /// # Errors
+    /// Those of the body, and a [`Denied`](crate::Denied) as by [`Paced`](crate::Paced). Both are boxed.
+    ///
+    /// # Panics
+    /// As [`RateLimiter::acquire`](crate::RateLimiter::acquire).
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "tokio")] {
+    /// use http_body_util::{BodyExt, Full};
+    /// use hyper::body::Bytes;
+    /// use tidegate::{PacedBody, Quota, RateLimiter, TokioClock};
+    /// use tokio::time::Instant;
+    ///
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    /// # rt.block_on(async {
+    /// let limiter = RateLimiter::with_clock(Quota::per_second(1_000_000).with_burst(10_000), TokioClock::new());
+    /// let start = Instant::now();
+    /// let body = PacedBody::new(Full::new(Bytes::from(vec![7; 210_000])), &limiter).quantum(1_000);
+    /// assert_eq!(body.collect().await.unwrap().to_bytes().len(), 210_000);
+    /// assert_eq!(start.elapsed().as_millis(), 200);
+    /// # });
+    /// # }
+    /// ```
+    #[must_use = "the body inside is not paced otherwise"]
+    pub struct PacedBody<B: Body> {
+        #[pin]
+        body: B,
+        // A frame that waits for its bytes, and their number.
+        frame: Option<(Frame<B::Data>, usize)>,
+        quantum: usize,
+        allowance: Allowance,
+    }
+}
+
+impl<B: Body> PacedBody<B> {
+    /// Paces the frames of `body`. See the example of [`PacedBody`].
+    pub fn new(body: B, limit: &(impl Limit + ?Sized)) -> Self {
+        Self { body, frame: None, quantum: QUANTUM, allowance: Allowance::new(limit) }
+    }
+
+    /// How many bytes the body takes from its limit at a time; 8 KiB unless set. As
+    /// [`Paced::quantum`](crate::Paced::quantum).
+    ///
+    /// # Panics
+    /// If `bytes` is zero.
+    ///
+    /// See the example of [`PacedBody`].
+    #[track_caller]
+    pub fn quantum(mut self, bytes: usize) -> Self {
+        assert!(bytes > 0, "a quantum of zero bytes would let nothing pass: write 1 or more");
+        self.quantum = bytes;
+        self
+    }
+
+    /// The body inside.
+    pub const fn get_ref(&self) -> &B {
+        &self.body
+    }
+
+    /// The body inside. Frames that are taken from it are not paced.
+    pub const fn get_mut(&mut self) -> &mut B {
+        &mut self.body
+    }
+
+    /// The body inside. A frame that waits for its bytes is lost. Permits that were not used go back.
+    pub fn into_inner(self) -> B {
+        self.body
+    }
+}
+
+impl<B: Body> Body for PacedBody<B>
+where
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Data = B::Data;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, Self::Error>>> {
+        let this = self.project();
+        if this.frame.is_none() {
+            let Some(frame) = ready!(this.body.poll_frame(cx)) else {
+                this.allowance.give_back();
+                return Poll::Ready(None);
+            };
+            let frame = frame.map_err(Into::into)?;
+            let bytes = frame.data_ref().map_or(0, Buf::remaining);
+            *this.frame = Some((frame, bytes));
+        }
+        if let Some((_, bytes)) = this.frame {
+            ready!(this.allowance.poll_at_least(*bytes, *this.quantum, cx))?;
+            this.allowance.spend(*bytes);
+        }
+        Poll::Ready(this.frame.take().map(|(frame, _)| Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frame.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = self.body.size_hint();
+        let waiting = self.frame.as_ref().map_or(0, |(_, bytes)| *bytes as u64);
+        // The upper bound first: the lower one may not be above it.
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(waiting));
+        }
+        hint.set_lower(hint.lower().saturating_add(waiting));
+        hint
+    }
+}
+
+impl<B: Body + fmt::Debug> fmt::Debug for PacedBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PacedBody")
+            .field("body", &self.body)
+            .field("quantum", &self.quantum)
+            .field("held", &self.allowance.left())
+            .field("waits_for", &self.frame.as_ref().map(|(_, bytes)| bytes))
+            .finish_non_exhaustive()
+    }
+}
