@@ -42,6 +42,10 @@ pub mod shares {}
 #[doc = include_str!("../docs/guide/streams.md")]
 pub mod streams {}
 
+#[cfg(all(feature = "io", feature = "tokio"))]
+#[doc = include_str!("../docs/guide/bytes.md")]
+pub mod bytes {}
+
 #[doc = include_str!("../docs/guide/testing.md")]
 pub mod testing {}
 

@@ -31,7 +31,8 @@ pin_project! {
     /// A stream takes its permits in quanta: [8 KiB](Self::quantum), however large or small its reads and writes are. A read
     /// or a write passes at most what is left of the quantum, so large ones are cut, and small ones use it up over several calls.
     /// Only bytes that have passed are debited. The rest of a quantum stays with the stream for its next call. It goes back when the
-    /// stream is dropped, when a read meets the end, and for writes when the stream has been shut down.
+    /// stream is dropped, when a read meets the end, and for writes when the stream has been shut down. A stream may hold a quantum
+    /// for reads and one for writes, also while it waits for the other side: give many idle connections a small quantum.
     ///
     /// If the limit can never grant so much at once, the stream asks for the most that it can grant, also after a
     /// [`set_quota`](crate::RateLimiter::set_quota) with a smaller burst.
@@ -51,7 +52,8 @@ pin_project! {
     /// Those of `T`. If the limit refuses, an [`io::Error`](std::io::Error) that holds the [`Denied`](crate::Denied):
     /// [`Denied::Closed`](crate::Denied::Closed) after [`close`](crate::RateLimiter::close), and
     /// [`Denied::TooMany`](crate::Denied::TooMany) if not even one byte can ever be granted, as by an `AllOf` that asks for more than
-    /// a burst. No byte has passed then.
+    /// a burst, and [`Denied::Invalid`](crate::Denied::Invalid) if a quantum is more permits than 64 bits hold. No byte has passed
+    /// then.
     ///
     /// # Panics
     /// As [`RateLimiter::acquire`](crate::RateLimiter::acquire). The methods of [`std::io`] also panic if they would have to wait

@@ -1,4 +1,4 @@
-//! Bytes through a limit: shares, pace and edges in virtual time; threads; real connections.
+//! Bytes through a limit: shares, pace and edges in virtual time; bodies; real connections.
 
 #![cfg(all(feature = "io", feature = "tokio"))]
 
@@ -9,8 +9,6 @@ mod bodies;
 mod edges;
 #[path = "paced_io/loopback.rs"]
 mod loopback;
-#[path = "paced_io/threads.rs"]
-mod threads;
 
 use std::{sync::Arc, time::Duration};
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate::{AllOf, Denied, Paced, Quota, RateLimiter, TokioClock};
+use tidegate::{AllOf, Denied, Paced, PerCore, Quota, RateLimiter, TokioClock};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, copy, duplex, empty, repeat, split},
     time::Instant,
@@ -255,6 +255,57 @@ async fn a_limit_that_grants_less_than_a_quantum() {
     let error = Paced::new(Vec::new(), &AllOf::new().and(&small, 51)).write(b"x").await.unwrap_err();
     let Some(Denied::TooMany(too_many)) = denied(&error) else { panic!("{error}") };
     assert_eq!((too_many.requested().whole(), too_many.largest()), (51, 50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_several_and_a_part_of_a_burst() {
+    // An eighth of the burst is set aside.
+    let shared = limiter(Quota::per_second(1_000).with_burst(80));
+    let per_core = PerCore::new(&shared);
+    let other = limiter(Quota::per_second(1_000).with_burst(30));
+    let start = Instant::now();
+    Paced::new(Vec::new(), &per_core).write_all(&[0; 560]).await.unwrap();
+    assert_eq!(start.elapsed().as_millis(), 490);
+    Paced::new(Vec::new(), &AllOf::new().and(&per_core, 1).and(&other, 1))
+        .write_all(&[0; 300])
+        .await
+        .unwrap();
+    let took = start.elapsed().as_millis();
+    assert!((770..=830).contains(&took), "{took} ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_amount_beyond_64_bits_is_an_error() {
+    let twice = AllOf::new().and(&hourly(1_000), 2);
+    let error = Paced::new(Vec::new(), &twice).quantum(usize::MAX).write(b"x").await.unwrap_err();
+    assert!(matches!(denied(&error), Some(Denied::Invalid(_))), "{error}");
+    // With one permit for a byte it is the whole burst.
+    let limiter = hourly(1_000);
+    assert_eq!(Paced::new(Vec::new(), &limiter).quantum(usize::MAX).write(&[0; 2_000]).await.unwrap(), 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_holds_permits_outlives_its_limit() {
+    let limiter = hourly(1_000);
+    let mut stream = Paced::new(Vec::new(), &limiter).quantum(100);
+    stream.write_all(&[0; 30]).await.unwrap();
+    limiter.close();
+    // What is held was granted before.
+    stream.write_all(&[0; 70]).await.unwrap();
+    assert_eq!(denied(&stream.write(b"x").await.unwrap_err()), Some(&Denied::Closed));
+
+    let limiter = hourly(1_000);
+    let mut stream = Paced::new(Vec::new(), &limiter).quantum(100);
+    stream.write_all(&[0; 30]).await.unwrap();
+    limiter.close();
+    drop(stream.into_inner());
+}
+
+#[tokio::test]
+#[should_panic(expected = "Cannot block the current thread")]
+async fn a_task_must_not_block() {
+    let limiter = RateLimiter::new(Quota::per_hour(10));
+    drop(std::io::Read::read(&mut Paced::new(std::io::empty(), &limiter).quantum(1), &mut [0]));
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! Threads that read and write by the traits of `std::io`.
+//! Bytes through a limit, for threads that read and write by the traits of `std::io`.
+
+#![cfg(feature = "io")]
 
 use std::{
-    io::{IoSlice, Read, Write, copy, empty, sink},
+    io::{IoSlice, Read, Write, copy, sink},
     thread,
     time::{Duration, Instant},
 };
@@ -61,11 +63,4 @@ fn a_closed_limiter_is_an_error_of_the_stream() {
         let error = waits.join().unwrap();
         assert_eq!(error.get_ref().and_then(|inner| inner.downcast_ref()), Some(&Denied::Closed));
     });
-}
-
-#[tokio::test]
-#[should_panic(expected = "Cannot block the current thread")]
-async fn a_task_must_not_block() {
-    let limiter = RateLimiter::new(Quota::per_hour(10));
-    drop(Paced::new(empty(), &limiter).quantum(1).read(&mut [0]));
 }
