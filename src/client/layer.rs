@@ -33,7 +33,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// as well.
 ///
 /// # Pauses
-/// When a response asks for a pause ([`Feedback`]), the limiter of its server admits nobody until its end, and starts with an empty
+/// When a response asks for a pause ([`Feedback`](super::Feedback)), the limiter of its server admits nobody until its end, and starts with an empty
 /// bucket then, so that waiting requests go at the rate and not all at once. Of several pauses the latest end counts. A pause is cut
 /// to 5 minutes, unless [`max_pause`](Self::max_pause) sets another bound. The limits of [`also`](Self::also) and
 /// [`tokens`](Self::tokens) are not paused, since other servers may share them.
