@@ -19,6 +19,7 @@ mod lane;
 mod limiter;
 mod meter;
 mod paced;
+mod payment;
 mod per_core;
 mod permits;
 mod queue;
@@ -42,12 +43,12 @@ pub use self::{
     error::{AcquireError, ChargeError, Denied, NotYet, QueueFull, QuotaError, TooMany},
     lane::Lane,
     limiter::{InvalidSavedState, Level, RateLimiter, SavedState},
-    paced::{PacedBy, PacedExt},
+    paced::{BlockingPacedBy, PacedBy, PacedExt, PacedIterExt},
     per_core::{Local, PerCore, PerCoreBuilder, PerCoreError, SlotReport},
     permits::{Amount, InvalidPermits, Permits},
     queue::{Acquire, AcquireN, AcquireNOwned, AcquireOwned, AcquireWithin, AcquireWithinOwned, Reservation},
     quota::{Inherit, Quota},
-    throttle::{Throttle, throttle},
+    throttle::{Throttle, throttle, throttle_stream},
 };
 
 #[cfg(feature = "io")]

@@ -67,6 +67,12 @@ impl Permits {
         u128::from(self.whole) * u128::from(MILLION) + u128::from(self.millionths)
     }
 
+    /// Half of the amount, rounded down to a millionth.
+    pub(crate) fn half(self) -> Self {
+        let half = self.all_millionths() / 2;
+        Self { whole: (half / u128::from(MILLION)) as u64, millionths: (half % u128::from(MILLION)) as u32 }
+    }
+
     /// The difference of two amounts; `None` if it is negative.
     pub(crate) fn minus(self, other: Self) -> Option<Self> {
         let [this, other] = [self, other].map(Self::all_millionths);

@@ -1,19 +1,18 @@
-//! A list of futures whose starts are paced.
+//! Futures whose starts are paced, from a list or a stream.
 
 use core::{
     fmt,
     future::Future,
-    iter::Fuse,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 use std::collections::BTreeMap;
 
 use futures_core::Stream;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use pin_project_lite::pin_project;
 
-use crate::{AcquireAny, AllOf, Denied, Limit};
+use crate::{all_of::Limit, payment::Payment};
 
 /// Starts futures in the order of a list, one for each permit of any [`Limit`]. Started futures run concurrently.
 ///
@@ -26,14 +25,14 @@ use crate::{AcquireAny, AllOf, Denied, Limit};
 ///
 /// # Fairness
 /// The stream waits for one permit at a time, as [`RateLimiter::acquire`](crate::RateLimiter::acquire) and
-/// [`AllOf::acquire`].
+/// [`AllOf::acquire`](crate::AllOf::acquire).
 ///
 /// # Cancel safety
 /// Dropping the stream drops the futures that are running. The rest of the list is not started and takes no permits.
 ///
 /// # Panics
 /// As [`RateLimiter::acquire`](crate::RateLimiter::acquire), and if a future or the iterator panics. Also if the limit can never admit a call: an
-/// [`AllOf`] that asks for more than a burst, maybe since a later [`set_quota`](crate::RateLimiter::set_quota).
+/// [`AllOf`](crate::AllOf) that asks for more than a burst, maybe since a later [`set_quota`](crate::RateLimiter::set_quota).
 ///
 /// # Closed limiters
 /// Futures that run are still finished. No other is started, and the stream then stays pending: drop it.
@@ -62,16 +61,58 @@ use crate::{AcquireAny, AllOf, Denied, Limit};
 /// # });
 /// # }
 /// ```
-pub fn throttle<I>(futures: I, limit: &(impl Limit + ?Sized)) -> Throttle<I::IntoIter>
+pub fn throttle<I>(futures: I, limit: &(impl Limit + ?Sized)) -> Throttle<stream::Iter<I::IntoIter>>
 where
     I: IntoIterator,
     I::Item: Future,
 {
+    throttle_stream(stream::iter(futures), limit)
+}
+
+/// Starts the futures of a stream, as [`throttle`] those of a list.
+///
+/// It asks for the next future only when one more may run, and takes a permit only for a future that has come. Besides those
+/// that run, it keeps one future at most. The result is `Unpin` if the stream is.
+///
+/// # Cancel safety
+/// As [`throttle`]; the future that waits for its permit is dropped as well. The futures that the stream has not returned yet
+/// stay in the stream: pass `&mut stream` to use it afterwards.
+///
+/// # Panics
+/// As [`throttle`], and if the stream panics.
+///
+/// # Examples
+/// ```
+/// # #[cfg(feature = "tokio")] {
+/// use futures_util::{StreamExt, stream};
+/// use tidegate::{Quota, RateLimiter, throttle_stream};
+/// use tokio::sync::mpsc;
+///
+/// # async fn fetch(id: u32) -> u32 { id * 10 }
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let limiter = RateLimiter::new(Quota::per_second(1000));
+/// let (sender, mut receiver) = mpsc::channel(8);
+/// for id in 1..=3 {
+///     sender.send(id).await.unwrap();
+/// }
+/// drop(sender);
+///
+/// let ids = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+/// let answers = throttle_stream(ids.map(fetch), &limiter).concurrency(2).in_order();
+/// assert_eq!(answers.collect::<Vec<_>>().await, [10, 20, 30]);
+/// # });
+/// # }
+/// ```
+pub fn throttle_stream<S>(futures: S, limit: &(impl Limit + ?Sized)) -> Throttle<S>
+where
+    S: Stream,
+    S::Item: Future,
+{
     Throttle {
-        // Fused: an iterator may return more items after its first `None`.
-        rest: futures.into_iter().fuse(),
+        rest: futures,
+        is_at_end: false,
         next: None,
-        permit: Permit::new(AllOf::new().and(limit, 1)),
+        payment: Payment::new(limit),
         running: FuturesUnordered::new(),
         most: usize::MAX,
         started: 0,
@@ -79,69 +120,30 @@ where
     }
 }
 
-/// One permit of a limit after the other.
-pub(crate) struct Permit {
-    limit: AllOf,
-    acquire: Pin<Box<Option<AcquireAny>>>,
-    is_closed: bool,
-}
-
-impl Permit {
-    pub(crate) fn new(limit: AllOf) -> Self {
-        Self { limit, acquire: Box::pin(None), is_closed: false }
-    }
-
-    /// Waits for the next permit; for ever if a limiter is closed.
-    ///
-    /// # Panics
-    /// If the limit can never admit a call.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_closed {
-            return Poll::Pending;
-        }
-        if self.acquire.is_none() {
-            self.acquire.set(Some(self.limit.acquire_n(1.into())));
-        }
-        let Some(acquire) = self.acquire.as_mut().as_pin_mut() else { unreachable!("it was just set") };
-        let granted = ready!(acquire.poll(cx));
-        self.acquire.set(None);
-        match granted {
-            Ok(()) => Poll::Ready(()),
-            Err(Denied::Closed) => {
-                self.is_closed = true;
-                Poll::Pending
-            }
-            Err(denied) => panic!("paced by a limit that can never admit a call: {denied}"),
-        }
-    }
-}
-
 /// How many futures are started before the others are polled again: a limiter may have permits without end.
 const STARTED_AT_ONCE: usize = 32;
 
-/// The stream of [`throttle`].
-#[must_use = "streams do nothing unless polled"]
-pub struct Throttle<I>
-where
-    I: Iterator,
-    I::Item: Future,
-{
-    rest: Fuse<I>,
-    next: Option<I::Item>,
-    permit: Permit,
-    running: FuturesUnordered<Numbered<I::Item>>,
-    /// The most futures to run at once.
-    most: usize,
-    started: usize,
-    ordered: Option<Ordered<<I::Item as Future>::Output>>,
-}
-
-// No field is pinned in place.
-impl<I> Unpin for Throttle<I>
-where
-    I: Iterator,
-    I::Item: Future,
-{
+pin_project! {
+    /// The stream of [`throttle`] and [`throttle_stream`].
+    #[must_use = "streams do nothing unless polled"]
+    pub struct Throttle<S>
+    where
+        S: Stream,
+        S::Item: Future,
+    {
+        #[pin]
+        rest: S,
+        // An iterator may return more items after its first `None`; a stream may panic.
+        is_at_end: bool,
+        // A future that waits for its permit.
+        next: Option<S::Item>,
+        payment: Payment,
+        running: FuturesUnordered<Numbered<S::Item>>,
+        // The most futures to run at once.
+        most: usize,
+        started: usize,
+        ordered: Option<Ordered<<S::Item as Future>::Output>>,
+    }
 }
 
 /// Outputs that are returned in the order of the list.
@@ -170,10 +172,10 @@ impl<F: Future> Future for Numbered<F> {
     }
 }
 
-impl<I> Throttle<I>
+impl<S> Throttle<S>
 where
-    I: Iterator,
-    I::Item: Future,
+    S: Stream,
+    S::Item: Future,
 {
     /// Runs at most `most` futures at once. With [`in_order`](Self::in_order) that includes futures whose outputs have
     /// to wait for earlier ones. A permit is acquired only when a future may start.
@@ -196,32 +198,42 @@ where
     }
 
     /// Waits for all futures, and returns their outputs in the order of the list. See the example of [`throttle`].
-    pub async fn all(mut self) -> Vec<<I::Item as Future>::Output> {
-        let mut outputs = Vec::with_capacity(self.rest.size_hint().0);
-        while let Some(output) = core::future::poll_fn(|cx| self.poll_finished(cx)).await {
+    pub async fn all(self) -> Vec<<S::Item as Future>::Output> {
+        let mut this = pin!(self);
+        let mut outputs = Vec::with_capacity(this.rest.size_hint().0);
+        while let Some(output) = core::future::poll_fn(|cx| this.as_mut().poll_finished(cx)).await {
             outputs.push(output);
         }
         outputs.sort_unstable_by_key(|&(number, _)| number);
         outputs.into_iter().map(|(_, output)| output).collect()
     }
 
+    /// Outputs that wait for earlier ones.
+    fn kept(&self) -> usize {
+        self.ordered.as_ref().map_or(0, |ordered| ordered.finished.len())
+    }
+
     /// The next future that finishes: its number, and its output.
-    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, <I::Item as Future>::Output)>> {
-        let kept = self.ordered.as_ref().map_or(0, |ordered| ordered.finished.len());
+    fn poll_finished(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<(usize, <S::Item as Future>::Output)>> {
+        let kept = self.kept();
+        let mut this = self.project();
         let mut started = 0;
-        while self.running.len() + kept < self.most && started < STARTED_AT_ONCE {
-            if self.next.is_none() {
-                self.next = self.rest.next();
-                if self.next.is_none() {
-                    break;
-                }
+        while this.running.len() + kept < *this.most && started < STARTED_AT_ONCE {
+            if this.next.is_none() && !*this.is_at_end {
+                let Poll::Ready(next) = this.rest.as_mut().poll_next(cx) else { break };
+                *this.is_at_end = next.is_none();
+                *this.next = next;
+                this.payment.owe(1.into());
             }
-            if self.permit.poll(cx).is_pending() {
+            if this.next.is_none() || this.payment.poll_open(cx).is_pending() {
                 break;
             }
-            if let Some(future) = self.next.take() {
-                self.running.push(Numbered { number: self.started, future });
-                self.started += 1;
+            if let Some(future) = this.next.take() {
+                this.running.push(Numbered { number: *this.started, future });
+                *this.started += 1;
                 started += 1;
             }
         }
@@ -229,30 +241,32 @@ where
             // There may be more to start, after these have been polled.
             cx.waker().wake_by_ref();
         }
-        match self.running.poll_next_unpin(cx) {
-            Poll::Ready(None) if self.next.is_some() => Poll::Pending,
+        match this.running.poll_next_unpin(cx) {
+            Poll::Ready(None) if this.next.is_some() || !*this.is_at_end => Poll::Pending,
             polled => polled,
         }
     }
 }
 
-impl<I> Stream for Throttle<I>
+impl<S> Stream for Throttle<S>
 where
-    I: Iterator,
-    I::Item: Future,
+    S: Stream,
+    S::Item: Future,
 {
-    type Item = <I::Item as Future>::Output;
+    type Item = <S::Item as Future>::Output;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(ordered) = &mut self.ordered {
+            if let Some(ordered) = self.as_mut().project().ordered {
                 if let Some(output) = ordered.finished.remove(&ordered.returned) {
                     ordered.returned += 1;
                     return Poll::Ready(Some(output));
                 }
             }
-            let Some((number, output)) = ready!(self.poll_finished(cx)) else { return Poll::Ready(None) };
-            match &mut self.ordered {
+            let Some((number, output)) = ready!(self.as_mut().poll_finished(cx)) else {
+                return Poll::Ready(None);
+            };
+            match self.as_mut().project().ordered {
                 Some(ordered) => drop(ordered.finished.insert(number, output)),
                 None => return Poll::Ready(Some(output)),
             }
@@ -260,17 +274,16 @@ where
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let kept = self.ordered.as_ref().map_or(0, |ordered| ordered.finished.len());
-        let here = self.running.len() + kept + usize::from(self.next.is_some());
-        let (low, high) = self.rest.size_hint();
+        let here = self.running.len() + self.kept() + usize::from(self.next.is_some());
+        let (low, high) = if self.is_at_end { (0, Some(0)) } else { self.rest.size_hint() };
         (low.saturating_add(here), high.and_then(|high| high.checked_add(here)))
     }
 }
 
-impl<I> fmt::Debug for Throttle<I>
+impl<S> fmt::Debug for Throttle<S>
 where
-    I: Iterator,
-    I::Item: Future,
+    S: Stream,
+    S::Item: Future,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Throttle")

@@ -2,8 +2,14 @@
 
 use std::{pin::Pin, task::Poll, time::Duration};
 
-use tidegate::{AcquireOwned, QuantaClock, Quota, RateLimiter, TokioClock, throttle};
-use tokio::time::{Instant, sleep};
+use futures_util::{StreamExt, stream};
+use tidegate::{
+    AcquireOwned, PacedExt, QuantaClock, Quota, RateLimiter, TokioClock, throttle, throttle_stream,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, interval, sleep},
+};
 
 fn limiter(quota: Quota) -> RateLimiter<TokioClock> {
     RateLimiter::with_clock(quota, TokioClock::new())
@@ -129,6 +135,50 @@ async fn throttle_stops_at_the_first_end_of_its_list() {
     let list = std::iter::from_fn(move || calls.next().flatten().map(std::future::ready));
     assert_eq!(throttle(list, &limiter).all().await, [1, 2]);
     assert_eq!(limiter.available(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_branch_of_a_select_that_loses_keeps_its_message_and_its_place() {
+    let limiter = limiter("1 per 100ms".parse().unwrap());
+    let (sender, mut receiver) = mpsc::channel(2);
+    tokio::spawn(async move {
+        for message in 0_u32..10 {
+            sender.send(message).await.unwrap();
+            sleep(Duration::from_millis(30)).await;
+        }
+    });
+    let mut messages = stream::poll_fn(move |cx| receiver.poll_recv(cx)).paced_by(&limiter);
+    let mut ticks = interval(Duration::from_millis(7));
+    let start = Instant::now();
+    let (mut received, mut lost) = (Vec::new(), 0);
+    loop {
+        tokio::select! {
+            message = messages.next() => match message {
+                Some(message) => received.push((message, start.elapsed().as_millis())),
+                None => break,
+            },
+            _ = ticks.tick() => lost += 1,
+        }
+    }
+    assert_eq!(received, (0_u32..10).map(|message| (message, u128::from(message) * 100)).collect::<Vec<_>>());
+    assert!(lost > 100, "{lost}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn futures_of_a_stream_are_started_in_turn() {
+    let limiter = limiter("1 per 100ms".parse().unwrap());
+    let start = Instant::now();
+    // They come in pairs.
+    let calls = stream::iter(0..6)
+        .then(|call| async move {
+            if call % 2 == 0 {
+                sleep(Duration::from_millis(150)).await;
+            }
+            call
+        })
+        .map(|call| async move { (call, start.elapsed().as_millis()) });
+    let times = throttle_stream(calls, &limiter).concurrency(2).all().await;
+    assert_eq!(times, [(0, 150), (1, 250), (2, 400), (3, 500), (4, 650), (5, 750)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,113 @@
+//! What an item costs, paid to a limit before the item passes.
+
+use core::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use crate::{
+    all_of::{AcquireAny, AllOf, Limit},
+    error::Denied,
+    permits::Permits,
+    queue::block_on,
+};
+
+/// How many parts are paid before other work of the task gets a turn.
+const PARTS_AT_ONCE: usize = 32;
+
+/// The cost of one item after the other.
+pub(crate) struct Payment {
+    limit: AllOf,
+    acquire: Pin<Box<Option<AcquireAny>>>,
+    /// What is still to pay for the present item.
+    left: Permits,
+    /// The most to ask for at once.
+    part: Permits,
+    in_parts: bool,
+}
+
+/// The limiter has been closed.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+impl Payment {
+    /// Each cost is paid by one call.
+    pub(crate) fn new(limit: &(impl Limit + ?Sized)) -> Self {
+        Self {
+            limit: AllOf::new().and(limit, 1),
+            acquire: Box::pin(None),
+            left: Permits::ZERO,
+            part: Permits::ZERO,
+            in_parts: false,
+        }
+    }
+
+    /// A cost above the largest request is paid by several calls.
+    pub(crate) fn in_parts(self) -> Self {
+        Self { in_parts: true, ..self }
+    }
+
+    /// The cost of the next item. The last one has been paid.
+    pub(crate) const fn owe(&mut self, cost: Permits) {
+        self.left = cost;
+        self.part = cost;
+    }
+
+    /// Waits until all is paid; for ever if a limiter is closed.
+    ///
+    /// # Panics
+    /// If the limit can never admit a call.
+    pub(crate) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(self.poll(cx)) {
+            Ok(()) => Poll::Ready(()),
+            // No waker is needed: a closed limiter stays closed.
+            Err(Closed) => Poll::Pending,
+        }
+    }
+
+    /// Blocks the thread until all is paid. Panics as [`poll_open`](Self::poll_open), and inside a task.
+    #[track_caller]
+    pub(crate) fn block(&mut self) -> Result<(), Closed> {
+        block_on(poll_fn(|cx| self.poll(cx)))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        let mut paid = 0;
+        while self.left > Permits::ZERO {
+            if paid == PARTS_AT_ONCE {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let part = self.part.min(self.left);
+            if self.acquire.is_none() {
+                self.acquire.set(Some(self.limit.acquire_n(part)));
+            }
+            let Some(acquire) = self.acquire.as_mut().as_pin_mut() else { unreachable!("it was just set") };
+            let granted = ready!(acquire.poll(cx));
+            self.acquire.set(None);
+            match granted {
+                // No underflow: the part is at most what is left.
+                Ok(()) => self.left = self.left.minus(part).unwrap_or_default(),
+                Err(Denied::Closed) => return Poll::Ready(Err(Closed)),
+                Err(denied) => self.part = self.smaller(part, denied),
+            }
+            paid += 1;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The part to ask for after `part` was refused for ever.
+    fn smaller(&self, part: Permits, denied: Denied) -> Permits {
+        let smaller = match denied {
+            Denied::TooMany(too_many) if too_many.requested() == part => Permits::from(too_many.largest()),
+            // An `AllOf` takes several permits for one.
+            _ => part.half(),
+        };
+        assert!(
+            self.in_parts && smaller > Permits::ZERO,
+            "paced by a limit that can never admit a call: {denied}"
+        );
+        smaller
+    }
+}
