@@ -3,7 +3,8 @@
 source "$(dirname "$0")/lib.sh"
 
 for features in "" "--no-default-features" "--no-default-features --features serde" \
-    "--no-default-features --features tokio" "--no-default-features --features keyed" \
+    "--no-default-features --features sink" "--no-default-features --features tokio" \
+    "--no-default-features --features keyed" \
     "--no-default-features --features tower" "--no-default-features --features client" \
     "--no-default-features --features reqwest" "--no-default-features --features io" \
     "--no-default-features --features io-body" "--no-default-features --features io,tokio" "--all-features"; do

@@ -59,6 +59,9 @@ pub use self::io::PacedBody;
 #[cfg(feature = "keyed")]
 pub use self::keyed::{Keyed, KeyedBuilder, Lookup, WhenFull};
 
+#[cfg(feature = "sink")]
+pub use self::paced::{PacedSink, PacedSinkExt};
+
 #[cfg(feature = "tokio")]
 pub use self::clock::TokioClock;
 

@@ -1,6 +1,8 @@
-//! Streams and iterators whose items are paced.
+//! Streams, sinks and iterators whose items are paced.
 
 mod iter;
+#[cfg(feature = "sink")]
+mod sink;
 
 use core::{
     fmt,
@@ -12,12 +14,15 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 pub use self::iter::{BlockingPacedBy, PacedIterExt};
+#[cfg(feature = "sink")]
+pub use self::sink::{PacedSink, PacedSinkExt};
 use crate::{all_of::Limit, payment::Payment, permits::Permits};
 
 /// Paces a [`Stream`] by any [`Limit`]. The trait is implemented for all streams.
 ///
 /// For futures that are to be started at a rate and run concurrently, use [`throttle`](crate::throttle()) or
-/// [`throttle_stream`](crate::throttle_stream). For iterators see [`PacedIterExt`].
+/// [`throttle_stream`](crate::throttle_stream). For iterators see [`PacedIterExt`], for sinks `PacedSinkExt` (feature
+/// `sink`).
 ///
 /// # Examples
 /// ```
