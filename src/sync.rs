@@ -29,6 +29,12 @@ macro_rules! unpoisoned {
 }
 
 pub(crate) mod plain {
+    // With a lock where the processor has no such atomics.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) use core::sync::atomic::AtomicU64;
+    #[cfg(not(target_has_atomic = "64"))]
+    pub(crate) use portable_atomic::AtomicU64;
+
     #[cfg(not(miri))]
     #[cfg_attr(tidegate_loom, allow(unused_imports, reason = "the models lock what is loom's"))]
     pub(crate) use parking_lot::{Mutex, MutexGuard};
@@ -42,9 +48,8 @@ pub(crate) mod plain {
 
 #[cfg(not(all(test, tidegate_loom)))]
 mod imp {
-    pub(crate) use core::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
-
-    pub(crate) use super::plain::{Mutex, MutexGuard};
+    pub(crate) use super::plain::{AtomicU64, Mutex, MutexGuard};
+    pub(crate) use core::sync::atomic::{AtomicU8, Ordering, fence};
     pub(crate) use crossbeam_utils::sync::{Parker, Unparker};
     pub(crate) use std::thread_local;
 

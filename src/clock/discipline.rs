@@ -16,9 +16,12 @@
 //! A reading lies further behind the system's clock only if the counter has lost time and by chance shows a time in an
 //! old window. The counter leaves that window within a millisecond.
 //!
-//! There is no lock, so that a fork in the middle of a call leaves nothing locked in the child.
+//! There is no lock, so that a fork in the middle of a call leaves nothing locked in the child. (Where the processor has no
+//! 64-bit atomics, there is one for the time of a single access.)
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
+
+use crate::sync::plain::AtomicU64;
 
 /// How far a reading may lie ahead of the last reading of the system's clock, in nanoseconds.
 pub(super) const WINDOW: u64 = 1_000_000;

@@ -59,7 +59,8 @@ pub(crate) struct ListId(u64);
 impl ListId {
     pub(crate) fn unique() -> Self {
         // Not a modelled atomic: it guards nothing but the numbers.
-        use core::sync::atomic::{AtomicU64, Ordering};
+        use crate::sync::plain::AtomicU64;
+        use core::sync::atomic::Ordering;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         // Relaxed: only the uniqueness of the number matters.
         Self(NEXT.fetch_add(1, Ordering::Relaxed))

@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
@@ -22,6 +22,7 @@ use crate::{
     limiter::Level,
     permits::Permits,
     quota::Quota,
+    sync::plain::AtomicU64,
 };
 
 /// How many requests a [`LimitLayer`](super::LimitLayer) has seen. Malformed headers of proxies are counted by
