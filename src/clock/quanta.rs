@@ -1,7 +1,7 @@
 //! The default clock: a fast counter kept to the system's clock. Only this file uses quanta.
 
 use core::fmt;
-use std::{sync::OnceLock, time::Instant};
+use std::sync::OnceLock;
 
 use crossbeam_utils::CachePadded;
 
@@ -16,7 +16,8 @@ use super::{
 /// the system's clock, about once a millisecond if it is in constant use. A reading lies less than 1 ms ahead of the
 /// system's clock, and less than 1 ms behind any earlier reading on any thread; limiters allow for that. Where the
 /// processor has no steady counter, every reading is one of the system's clock. Time while the machine is suspended
-/// counts as far as it does for [`std::time::Instant`].
+/// counts as far as it does for [`std::time::Instant`]. On `wasm32-unknown-unknown` the system's clock is `performance.now()`, which
+/// browsers round to up to a millisecond.
 ///
 /// All clocks of this type show the same time, in nanoseconds since an origin of the process, not since
 /// [`new`](Self::new). The first `new` of a process calibrates the counter. It blocks the thread for up to 200 ms, and
@@ -49,14 +50,45 @@ struct Machine {
     /// Nanoseconds per tick of the counter, as a fraction of 2^64: one multiplication is faster than quanta's
     /// multiplication and shift. Zero if a tick is a nanosecond or longer.
     per_tick: u64,
-    start: Instant,
+    system: System,
 }
 
 impl Machine {
     fn new() -> Self {
         let counter = quanta::Clock::new();
         let per_tick = per_tick(|ticks| counter.delta_as_nanos(0, ticks));
-        Self { counter, per_tick, start: Instant::now() }
+        let system = System::new(&counter);
+        Self { counter, per_tick, system }
+    }
+}
+
+/// The system's monotonic clock, since the start of the process's clock.
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+struct System(std::time::Instant);
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+impl System {
+    fn new(_counter: &quanta::Clock) -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn elapsed_ns(&self, _counter: &quanta::Clock) -> u64 {
+        self.0.elapsed().as_nanos() as u64
+    }
+}
+
+/// The system's monotonic clock, as a reading of quanta's: std has none here, and panics.
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+struct System(u64);
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+impl System {
+    fn new(counter: &quanta::Clock) -> Self {
+        Self(counter.raw())
+    }
+
+    fn elapsed_ns(&self, counter: &quanta::Clock) -> u64 {
+        counter.delta_as_nanos(self.0, counter.raw())
     }
 }
 
@@ -95,7 +127,7 @@ impl Sources for Machine {
 
     fn system(&self) -> u64 {
         // 2^63 ns are 292 years of uptime.
-        QuantaClock::START + self.start.elapsed().as_nanos() as u64
+        QuantaClock::START + self.system.elapsed_ns(&self.counter)
     }
 }
 

@@ -82,7 +82,14 @@ impl ThreadAlarm {
     }
 
     /// Has the alarm waker woken after `wait`, in place of what was set before.
+    #[allow(clippy::assertions_on_constants, reason = "constant on each target")]
     pub(super) fn set(&mut self, wait: Duration, alarm_waker: &Waker) {
+        // There, `Instant` would panic first, without a remedy.
+        assert!(
+            cfg!(not(all(target_family = "wasm", target_os = "unknown"))),
+            "tidegate has no timer thread on this target: \
+             to wait, give the limiter a clock that sets alarms (`Clock::wake_at`)"
+        );
         let alarm_waker = alarm_waker.clone();
         let now = Instant::now();
         let mut at = now + wait;
