@@ -1,14 +1,11 @@
 //! What all services of a layer share.
 
-use core::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use core::{sync::atomic::Ordering, time::Duration};
 
 use http::{HeaderMap, StatusCode, request::Parts};
 
 use super::{feedback::Feedback, server::Servers};
-use crate::all_of::AllOf;
+use crate::{all_of::AllOf, sync::plain::AtomicU64};
 
 /// A function of a request that tells an amount.
 type Amounts = Box<dyn Fn(&Parts) -> u64 + Send + Sync>;

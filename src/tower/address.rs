@@ -6,16 +6,14 @@ mod network;
 mod tests;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use http::{HeaderMap, HeaderName, header::FORWARDED};
 
 pub use self::network::InvalidNetwork;
 
 use self::network::{Network, mask, number};
+use crate::sync::plain::AtomicU64;
 
 /// The blanks around the elements of a list.
 const BLANKS: [char; 2] = [' ', '\t'];
