@@ -149,8 +149,10 @@ impl<C: Clock + ?Sized> Driver<C> {
     /// Takes as many whole permits as are available, up to `most`.
     pub(crate) fn try_take_up_to(&self, most: u64, lane: Lane) -> u64 {
         let mut count = self.take_up_to(most, lane);
-        let may_steal = count < most && self.meter().queued_ticks(lane) == 0;
-        let Some(shares) = self.shares().filter(|_| may_steal) else { return count };
+        let Some(shares) = self.shares() else { return count };
+        if count == most || self.meter().queued_ticks(lane) > 0 {
+            return count;
+        }
         count += shares.steal_whole(most - count);
         // Each slot holds less than one permit now. Together with the word they may make up whole ones.
         while count < most && shares.parked() > 0 && self.try_take(1.into(), lane).is_ok() {
