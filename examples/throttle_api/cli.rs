@@ -11,8 +11,10 @@ the example), over and over, to an API that enforces a limit.
   --url URL        another server, and not the one on loopback; its answers then decide the verdict
   --limit N        requests that the API admits in a window (4800)
   --window-ms N    the length of that window in milliseconds (24000)
-  --seconds N      how long the limited phase sends (48)
+  --seconds N      how long the limited phase sends (48; 28 with --adaptive)
   --tasks N        tasks that send side by side (64)
+  --adaptive       then send for 25 s more to an API that does not tell its limit, which is the same rate but
+                   in any second; needs the feature `client`, and the server on loopback
   --svg PATH       where to write the picture (target/throttle_api.svg)
   --help           this text";
 
@@ -24,6 +26,7 @@ pub(crate) struct Options {
     pub(crate) window: Duration,
     pub(crate) time: Duration,
     pub(crate) tasks: u64,
+    pub(crate) adaptive: bool,
     pub(crate) svg: PathBuf,
 }
 
@@ -43,10 +46,12 @@ impl Options {
             url: None,
             limit: 4_800,
             window: Duration::from_secs(24),
-            time: Duration::from_secs(48),
+            time: Duration::ZERO,
             tasks: 64,
+            adaptive: false,
             svg: PathBuf::from("target/throttle_api.svg"),
         };
+        let mut time = None;
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             if arg == "--help" || arg == "-h" {
@@ -58,8 +63,9 @@ impl Options {
                 "--url" => options.url = Some(value()?.trim_end_matches('/').to_owned()),
                 "--limit" => options.limit = number(value()?)?,
                 "--window-ms" => options.window = Duration::from_millis(number(value()?)?),
-                "--seconds" => options.time = Duration::from_secs(number(value()?)?),
+                "--seconds" => time = Some(Duration::from_secs(number(value()?)?)),
                 "--tasks" => options.tasks = number(value()?)?,
+                "--adaptive" => options.adaptive = true,
                 "--svg" => options.svg = PathBuf::from(value()?),
                 other if other.starts_with('-') && other != "-" => {
                     return Err(format!("unknown option {other}"));
@@ -70,6 +76,18 @@ impl Options {
                     }
                 }
             }
+        }
+        // Either way the whole run takes less than a minute.
+        options.time = time.unwrap_or(Duration::from_secs(if options.adaptive { 28 } else { 48 }));
+        if options.adaptive && !cfg!(feature = "client") {
+            return Err("--adaptive needs a feature: cargo run --release --features client --example \
+                        throttle_api -- --adaptive"
+                .to_owned());
+        }
+        if options.adaptive && options.url.is_some() {
+            return Err(
+                "--adaptive is judged by the log of the server on loopback: leave out --url".to_owned()
+            );
         }
         Ok(Some(options))
     }

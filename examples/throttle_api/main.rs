@@ -8,9 +8,19 @@
 //! answers further requests with 429. The tasks send twice: first as fast as they can, then by a limiter. The run fails
 //! unless, in the second phase and by the server's own log, the server refused nothing and at least 99 % of the
 //! allowance was used.
+//!
+//! ```sh
+//! cargo run --release --features client --example throttle_api -- --adaptive
+//! ```
+//!
+//! adds a phase in which the client does not know the limit. It learns the rate from the server's refusals. After the
+//! first 10 s, at least 90 % of the allowance has to be used and fewer than 2 % of the requests be refused.
 
+mod charts;
 mod cli;
 mod client;
+#[cfg(feature = "client")]
+mod learn;
 mod report;
 mod server;
 mod svg;
@@ -19,7 +29,12 @@ use std::{error::Error, io::Write, process::ExitCode};
 
 use tidegate::{Quota, QuotaError, RateLimiter};
 
-use crate::{cli::Options, client::Phase, report::Verdict, server::Server};
+use crate::{
+    cli::Options,
+    client::{Pace, Phase},
+    report::Verdict,
+    server::Server,
+};
 
 /// The limiter leaves one part in 160 of the window unused. So 99.4 % of the allowance remain, and a busy machine may
 /// lose another 0.4 % before the run fails.
@@ -57,7 +72,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs both phases. Returns whether the limited phase passed.
+/// Runs the phases. Returns whether those with a limiter passed.
 fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let requests = options.requests()?;
     let cannot_write = |error| format!("cannot write {}: {error}", options.svg.display());
@@ -74,39 +89,45 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     // threads.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 
+    let (limit, window) = (options.limit, options.window);
     let mut phases = Vec::new();
     if options.url.is_none() {
-        let server = Server::start(options.limit, options.window)?;
+        let server = Server::start(limit, window, true)?;
         let phase = Phase {
             name: "without a limiter",
             url: server.url(),
-            limiter: None,
+            pace: Pace::Unlimited,
             // Twice the allowance, so that the server refuses about half.
-            most: 2 * options.limit,
+            most: 2 * limit,
             time: options.time,
         };
         let calls = runtime.block_on(phase.run(&requests, options.tasks))?;
-        phases.push(Verdict::new(&phase, &calls, Some(server.stop()), options));
+        phases.push(Verdict::new(&phase, &calls, Some(server.stop()), limit, window));
     }
 
     let limiter = RateLimiter::try_new(pace(options)?)?;
     let server = match &options.url {
         Some(_) => None,
-        None => Some(Server::start(options.limit, options.window)?),
+        None => Some(Server::start(limit, window, true)?),
     };
     let url = match (&server, &options.url) {
         (Some(server), _) => server.url(),
         (None, url) => url.clone().unwrap_or_default(),
     };
-    let phase =
-        Phase { name: "with tidegate", url, limiter: Some(limiter), most: u64::MAX, time: options.time };
+    let pace = Pace::Limited(limiter);
+    let phase = Phase { name: "with tidegate", url, pace, most: u64::MAX, time: options.time };
     let calls = runtime.block_on(phase.run(&requests, options.tasks))?;
-    phases.push(Verdict::new(&phase, &calls, server.map(Server::stop), options));
+    phases.push(Verdict::new(&phase, &calls, server.map(Server::stop), limit, window));
 
-    report::print(&phases, options);
-    picture.write_all(svg::draw(&phases, options).as_bytes()).map_err(cannot_write)?;
-    println!("picture: {}", options.svg.display());
+    #[cfg(feature = "client")]
+    if options.adaptive {
+        phases.push(learn::run(&runtime, &requests, options)?);
+    }
 
-    let Some(limited) = phases.last() else { return Ok(false) };
-    Ok(limited.judge())
+    report::print(&phases);
+    picture.write_all(charts::draw(&phases).as_bytes()).map_err(cannot_write)?;
+    println!("picture: {}\n", options.svg.display());
+
+    // Each phase prints its verdict, also after one that failed.
+    Ok(phases.iter().fold(true, |passed, phase| phase.judge() && passed))
 }

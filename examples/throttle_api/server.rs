@@ -27,6 +27,8 @@ pub(crate) struct Seen {
 struct Book {
     limit: u64,
     window: Duration,
+    /// Whether responses tell the limit.
+    tells: bool,
     start: Instant,
     /// The times of the requests accepted within the last window.
     recent: VecDeque<Duration>,
@@ -58,12 +60,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free loopback port.
-    pub(crate) fn start(limit: u64, window: Duration) -> io::Result<Self> {
+    /// Starts a server on a free loopback port. Its responses tell the limit if `tells`.
+    pub(crate) fn start(limit: u64, window: Duration, tells: bool) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let book = Book { limit, window, start: Instant::now(), recent: VecDeque::new(), log: Vec::new() };
+        let book =
+            Book { limit, window, tells, start: Instant::now(), recent: VecDeque::new(), log: Vec::new() };
         let book = Arc::new(Mutex::new(book));
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -121,7 +124,10 @@ async fn serve(listener: std::net::TcpListener, book: Arc<Mutex<Book>>) {
 fn answer(request: &Request<Incoming>, book: &Mutex<Book>) -> Response<Full<Bytes>> {
     let (accepted, policy) = {
         let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
-        (book.admit(), format!("\"default\";q={};w={}", book.limit, book.window.as_secs_f64().ceil()))
+        let policy = book
+            .tells
+            .then(|| format!("\"default\";q={};w={}", book.limit, book.window.as_secs_f64().ceil()));
+        (book.admit(), policy)
     };
     let (status, body) = if accepted {
         (StatusCode::OK, format!("{{\"path\":{:?}}}\n", request.uri().path()))
@@ -130,7 +136,7 @@ fn answer(request: &Request<Incoming>, book: &Mutex<Book>) -> Response<Full<Byte
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    if let Ok(policy) = policy.parse() {
+    if let Some(Ok(policy)) = policy.map(|policy| policy.parse()) {
         response.headers_mut().insert("ratelimit-policy", policy);
     }
     response
