@@ -10,6 +10,8 @@ for example in examples/*.rs examples/*/main.rs; do
     echo "== $name"
     timeout 120 cargo run --quiet --release --all-features --example "$name"
 done
+echo "== throttle_api --adaptive"
+timeout 120 cargo run --quiet --release --all-features --example throttle_api -- --adaptive
 # Examples and tests with packages that need a newer Rust than the crate.
 echo "== tonic"
 export CARGO_TARGET_DIR=$base/interop

@@ -12,7 +12,6 @@ const GREEN: &str = "#2e8b57";
 const RED: &str = "#d1495b";
 const BLUE: &str = "#1f5fbf";
 const ORANGE: &str = "#e08a1e";
-const GREY: &str = "#f1f1f1";
 
 /// The points of a curve, and the bars of a chart.
 const POINTS: f64 = 500.0;
@@ -122,7 +121,7 @@ fn learned(phase: &Verdict) -> Panel {
         &Axis { label: "seconds (grey: not judged yet)", most: span },
         &Axis { label: &format!("requests in the last {:?}", phase.window), most: 1.12 * most },
     );
-    panel.area((0.0, 0.0), (LEARNING.as_secs_f64(), 1.12 * most), GREY);
+    panel.shade(LEARNING.as_secs_f64());
     panel.explain(Mark::Line, GREEN, "sent");
     panel.explain(Mark::Line, ORANGE, "learned rate");
     panel.explain(Mark::Dashes, BLUE, "the limit");

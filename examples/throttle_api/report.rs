@@ -15,7 +15,6 @@ pub(crate) const LEARNING: Duration = Duration::from_secs(10);
 pub(crate) enum Kind {
     Unlimited,
     Limited,
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "learning needs the feature"))]
     Learned,
 }
 

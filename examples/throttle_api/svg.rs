@@ -124,6 +124,15 @@ impl Panel {
         }
     }
 
+    /// Shades the time up to `x`.
+    pub(crate) fn shade(&mut self, x: f64) {
+        self.add(format_args!(
+            "<rect x='{LEFT}' y='{TOP}' width='{:.1}' height='{}' fill='#000' fill-opacity='0.06'/>",
+            self.x(x) - LEFT,
+            HEIGHT - TOP - BOTTOM
+        ));
+    }
+
     pub(crate) fn curve(&mut self, points: &[(f64, f64)], colour: &str) {
         let mut text = String::new();
         for &(x, y) in points {
