@@ -92,7 +92,7 @@ fn waits(phase: &Verdict) -> Panel {
         &Axis { label: &format!("callers in {:?}", rounded(width)), most: 1.05 * f64::from(most) },
     );
     let text = format!(
-        "half waited up to {:.0?}, 99 % up to {:.0?}, the longest {:.0?}",
+        "half waited up to {:.1?}, 99 % up to {:.1?}, the longest {:.1?}",
         phase.wait(0.5),
         phase.wait(0.99),
         phase.wait(1.0)
