@@ -2,16 +2,16 @@
 # Runs every example.
 source "$(dirname "$0")/lib.sh"
 
-cargo build --release --all-features --examples
+# All but `reqwest`, which no example uses.
+features=client,io-body,keyed,serde,sink,tower
+cargo build --release --features "$features" --examples
 for example in examples/*.rs examples/*/main.rs; do
     name=${example#examples/}
     name=${name%/main.rs}
     name=${name%.rs}
     echo "== $name"
-    timeout 120 cargo run --quiet --release --all-features --example "$name"
+    timeout 120 cargo run --quiet --release --features "$features" --example "$name"
 done
-echo "== throttle_api --adaptive"
-timeout 120 cargo run --quiet --release --all-features --example throttle_api -- --adaptive
 # Examples and tests with packages that need a newer Rust than the crate.
 echo "== tonic"
 export CARGO_TARGET_DIR=$base/interop

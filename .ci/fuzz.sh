@@ -11,5 +11,5 @@ for target in "${targets[@]}"; do
     build_fuzz_target "$target"
     mkdir -p "fuzz/corpus/$target"
     cargo +nightly fuzz run --sanitizer "$sanitizer" "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-        -max_total_time="${FUZZ_SECONDS:-10}" -max_len=2048 -print_final_stats=1 -verbosity=0
+        -max_total_time="${FUZZ_SECONDS:-5}" -max_len=2048 -print_final_stats=1 -verbosity=0
 done
