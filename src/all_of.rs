@@ -167,7 +167,8 @@ impl AllOf {
     /// If not all limits admit the call at once, it waits in the queue of the scarcest limit as any other waiter, then
     /// in the queue of the next. It holds the permits granted so far as reservations. When every limit has granted its
     /// part, an early part may have lost permits that would have overflowed its bucket meanwhile. Then the call moves
-    /// to the front of all its queues, until all limits admit it at the same instant.
+    /// to the front of its lane in all its queues, until all limits admit it at the same instant. Calls of higher lanes go before
+    /// it in each queue; the waits that callers behind it are told then do not count those in its other queues.
     ///
     /// The waits add up. While all limits are saturated, up to half of a limit's permits can be lost.
     ///
@@ -301,7 +302,7 @@ fn take_all(
         debug_assert!(taken.is_ok(), "it conformed, and the lock was held since");
         taken.into_iter().for_each(&mut *keep);
     }
-    *look |= step.is_alarm_void();
+    *look |= step.needs_hand_off();
 }
 
 impl Limit for AllOf {

@@ -4,6 +4,8 @@
 mod by_hand;
 #[path = "lanes/histories.rs"]
 mod histories;
+#[path = "support/late_clock.rs"]
+mod late_clock;
 
 use std::{
     future::Future,
@@ -18,6 +20,7 @@ use std::{
 };
 
 use by_hand::{limiter, poll};
+use late_clock::LateClock;
 use tidegate::{AllOf, Denied, Lane, Limit, ManualClock, NotYet, PerCore, Quota, RateLimiter};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -149,6 +152,35 @@ fn a_waiter_that_a_higher_lane_makes_too_late_fails_at_once() {
         assert_eq!((wakes.count(), limiter.waiting()), (1, 0));
         let late = Err(Denied::NotYet(NotYet::after(SECOND)));
         assert_eq!(waiter.as_mut().poll(&mut cx), Poll::Ready(late));
+    }
+}
+
+/// It was due in time, and the alarm is late: calls of higher lanes do not go before it.
+#[test]
+fn a_waiter_that_is_due_is_granted_before_a_higher_lane_takes() {
+    for overtake in [
+        (|limiter| assert!(limiter.try_acquire().is_err())) as fn(&RateLimiter<LateClock>),
+        |limiter| assert!(poll(pin!(limiter.acquire())).is_pending()),
+        |limiter| assert!(poll(pin!(limiter.acquire_within(1, Duration::ZERO))).is_ready()),
+        |limiter| assert!(poll(pin!(limiter.reserve(1))).is_pending()),
+        |limiter| assert!(poll(pin!(limiter.acquire_n(5))).is_pending()),
+        |limiter| assert!(AllOf::new().and(limiter, 1).try_acquire().is_err()),
+        |limiter| {
+            let other = RateLimiter::new(Quota::per_second(9));
+            assert!(poll(pin!(AllOf::new().and(limiter, 1).and(&other, 1).acquire())).is_pending());
+        },
+    ] {
+        let clock = LateClock::default();
+        let quota = Quota::per_second(1_000).with_burst(5).with_initial(0);
+        let limiter = RateLimiter::with_clock(quota, clock.clone());
+        let background = limiter.lane(Lane::Background);
+        let mut waiter = pin!(background.acquire_within(1, Duration::from_millis(1)));
+        assert!(poll(waiter.as_mut()).is_pending());
+        // Relaxed: all of it is on one thread.
+        clock.now.store(1_500_000, Ordering::Relaxed);
+        overtake(&limiter);
+        assert_eq!(poll(waiter), Poll::Ready(Ok(())));
+        clock.ring();
     }
 }
 

@@ -67,6 +67,7 @@ impl AcquireAll {
 
     /// Takes all at once if all limits admit the call and no caller waits; otherwise waits for the scarcest first.
     fn start(&mut self) -> Result<Stage, AllOfDenied> {
+        self.members.iter().for_each(|member| member.driver.drive_if_overtaking(self.lane));
         let mut steps = lock_all(&self.members);
         let mut waits = Vec::with_capacity(steps.len());
         let mut all = true;
@@ -207,7 +208,7 @@ impl AcquireAll {
                     let started = self.start();
                     let started = started.map(|stage| self.stage = stage);
                     // A step may have found that a clock has stepped back.
-                    self.members.iter().for_each(|member| member.driver.drive_if_alarm_void());
+                    self.members.iter().for_each(|member| member.driver.drive_if_needed());
                     if let Err(denied) = started {
                         self.stage = Stage::Done;
                         return Poll::Ready(Err(denied));

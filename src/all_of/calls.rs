@@ -39,7 +39,7 @@ impl AllOf {
         let charged = self.charge_locked();
         // The charge goes ahead of the waiters: some may be too late now.
         for_each(self.members.iter(), |member| {
-            member.driver.drive_if_alarm_void();
+            member.driver.drive_if_needed();
             member.driver.drive_if_waiters();
         });
         charged

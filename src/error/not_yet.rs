@@ -47,8 +47,9 @@ impl NotYet {
 
     /// How long until the same call succeeds if no other caller comes, rounded up to a nanosecond.
     ///
-    /// Waiters in the queue count. A waiter that is granted at the same moment may count twice, which makes the time
-    /// too long. The time is never too short. See the example of [`NotYet`].
+    /// Waiters of the same and of higher lanes count. A waiter that is granted at the same moment may count twice, which makes the
+    /// time too long. The time is never too short, unless waiters of a lower [lane](crate::Lane) take permits meanwhile. See the
+    /// example of [`NotYet`].
     pub const fn retry_after(&self) -> Duration {
         Duration::from_nanos(self.wait_ns())
     }

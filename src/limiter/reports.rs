@@ -55,8 +55,8 @@ impl<C: Clock> RateLimiter<C> {
         self.driver.level().available()
     }
 
-    /// How long until `n` permits can be taken behind all present waiters, rounded up to a nanosecond; zero if they can
-    /// be taken now. Takes nothing.
+    /// How long until `n` permits can be taken behind all present waiters of the same and of higher lanes, rounded up to a
+    /// nanosecond; zero if they can be taken now. Takes nothing.
     ///
     /// # Errors
     /// [`AcquireError::TooMany`] and [`AcquireError::Invalid`] as [`try_acquire_n`](Self::try_acquire_n).
@@ -92,7 +92,7 @@ impl<C: Clock> RateLimiter<C> {
     /// Bounds the number of waiters. A call with a longest wait, such as [`acquire_within`](Self::acquire_within), fails
     /// at once with [`Denied::QueueFull`] if it would have to wait behind so many. (If it would also wait too long, it fails
     /// with [`Denied::NotYet`].) Calls without a longest wait are not
-    /// refused: give them one, if need be of `Duration::MAX`. Callers that wait already stay.
+    /// refused: give them one, if need be of `Duration::MAX`. Callers that wait already stay. Waiters of lower [lanes](Self::lane) do not count: each lane may have as many.
     ///
     /// ```
     /// use std::time::Duration;

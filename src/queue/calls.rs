@@ -146,6 +146,14 @@ impl<C: Clock + ?Sized> Driver<C> {
         }
     }
 
+    /// Drives the queue if only waiters of lower lanes wait. A late alarm may have left some of them due: a newcomer goes before
+    /// the others, but not before these.
+    pub(crate) fn drive_if_overtaking(&self, lane: Lane) {
+        if self.meter().has_waiters() && self.meter().queued_ticks(lane) == 0 {
+            self.drive();
+        }
+    }
+
     /// Takes as many whole permits as are available, up to `most`.
     pub(crate) fn try_take_up_to(&self, most: u64, lane: Lane) -> u64 {
         let mut count = self.take_up_to(most, lane);

@@ -83,7 +83,7 @@ impl Caller {
 }
 
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "five facts that do not depend on each other")]
+#[allow(clippy::struct_excessive_bools, reason = "six facts that do not depend on each other")]
 pub(crate) struct Core {
     quota: Quota,
     frame: Frame,
@@ -114,6 +114,9 @@ pub(crate) struct Core {
     /// The alarm cannot be relied on: the clock has stepped back, or the quota has changed. An alarm that is merely too
     /// late is found by `Driver::round`.
     alarm_is_void: bool,
+    /// A newcomer has gone before waiters, and one of their due times matters to somebody now: see
+    /// [`has_dependent_times`](Self::has_dependent_times).
+    is_overtaken: bool,
 
     // Of this step:
     now_ns: u64,
@@ -146,6 +149,7 @@ impl Core {
             credit_until_ns: 0,
             recheck: false,
             alarm_is_void: false,
+            is_overtaken: false,
             now_ns: 0,
             now: 0,
             tat: 0,
@@ -302,11 +306,14 @@ impl Core {
         self.list.entry_mut(place)
     }
 
-    pub(crate) const fn is_alarm_void(&self) -> bool {
-        self.alarm_is_void
+    /// Whether the hand-off has to run after this step.
+    pub(crate) const fn needs_hand_off(&self) -> bool {
+        self.alarm_is_void || self.is_overtaken
     }
 
+    /// The hand-off runs. Returns whether the alarm cannot be relied on.
     pub(super) const fn take_alarm_void(&mut self) -> bool {
+        self.is_overtaken = false;
         core::mem::replace(&mut self.alarm_is_void, false)
     }
 

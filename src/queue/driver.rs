@@ -30,8 +30,9 @@
 //! | `Core::grant_due`       | held | grants due waiters, up to one wake batch                                     |
 //! | `grant_due_and_reclaim` | held | the same, with the parked permits that the first waiter lacks                |
 //! | `drive`                 | free | runs the hand-off, or leaves a note if another thread runs it                |
-//! | `drive_if_alarm_void`   | free | `drive`, if a step made the alarm void; for steps not run by `with`          |
+//! | `drive_if_needed`       | free | `drive`, if a step asked for it; for steps not run by `with`                 |
 //! | `drive_if_waiters`      | free | `drive`, if there are waiters                                                |
+//! | `drive_if_overtaking`   | free | `drive`, if a newcomer in that lane goes before waiters: due ones come first  |
 //! | `serve_due_here`        | free | grants due waiters, also beside a running hand-off; then `drive`             |
 //!
 //! # What runs under the lock
@@ -266,7 +267,7 @@ impl<C: Clock + ?Sized> Driver<C> {
         drop((replaced, spare));
     }
 
-    /// Begins a step. The caller calls [`drive`](Self::drive) afterwards if [`Core::is_alarm_void`] holds.
+    /// Begins a step. The caller calls [`drive`](Self::drive) afterwards if [`Core::needs_hand_off`] holds.
     pub(crate) fn step(&self) -> Step<'_> {
         let guarded = self.lock();
         let state = self.meter.freeze();
@@ -283,7 +284,7 @@ impl<C: Clock + ?Sized> Driver<C> {
     pub(crate) fn with<T>(&self, run: impl FnOnce(&mut Core) -> T) -> T {
         let mut step = self.step();
         let result = run(&mut step);
-        let look = step.is_alarm_void();
+        let look = step.needs_hand_off();
         drop(step);
         if look {
             self.drive();
@@ -304,8 +305,8 @@ impl<C: Clock + ?Sized> Driver<C> {
         self.lock().alarm.is_real()
     }
 
-    pub(crate) fn drive_if_alarm_void(&self) {
-        if self.without_clock(|core| core.is_alarm_void()) {
+    pub(crate) fn drive_if_needed(&self) {
+        if self.without_clock(|core| core.needs_hand_off()) {
             self.drive();
         }
     }

@@ -54,13 +54,14 @@ impl<C: Clock + ?Sized> Driver<C> {
         ask: Ask,
         waker: &mut Option<Waker>,
     ) -> Result<Option<Grant>, Denied> {
+        self.drive_if_overtaking(ask.lane);
         let mut step = self.step();
         let first = step.is_empty();
         let entered = self.take_or_join(&mut step, place, ask, waker);
         let look = match &entered {
-            Ok(None) => step.note_caller(first) || step.is_alarm_void(),
+            Ok(None) => step.note_caller(first) || step.needs_hand_off(),
             // The step may have found that the clock stepped back, or have taken permits before waiters of lower lanes.
-            Ok(Some(_)) | Err(_) => step.is_alarm_void(),
+            Ok(Some(_)) | Err(_) => step.needs_hand_off(),
         };
         drop(step);
         if look {

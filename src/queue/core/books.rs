@@ -28,7 +28,7 @@ impl Core {
             if !self.list.is_empty() {
                 // Waiters of lower lanes are due later.
                 self.recheck = true;
-                self.alarm_is_void |= self.has_dependent_times();
+                self.is_overtaken |= self.has_dependent_times();
             }
         }
         Ok(self.grant(cost))

@@ -300,7 +300,7 @@ impl History {
             let never = matches!(self.rig.granted(place), Some(Outcome::Denied(Denied::TooMany(_))));
             assert!(never, "{:?}", self.rig.granted(place));
         }
-        assert!(self.rig.core.is_alarm_void());
+        assert!(self.rig.core.needs_hand_off());
     }
 }
 

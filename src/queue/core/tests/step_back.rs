@@ -41,7 +41,7 @@ fn readings_that_differ_by_no_more_than_the_skew_are_no_step() {
     let mut rig = empty();
     rig.now_ns -= SKEW_NS;
     assert_eq!(rig.take(1), Err(START + SECOND / 10));
-    assert!(!rig.core.is_alarm_void());
+    assert!(!rig.core.needs_hand_off());
     let mut rig = empty();
     rig.now_ns -= SKEW_NS + 1;
     assert_eq!(rig.take(1), Err(rig.now_ns + SECOND / 10));
@@ -58,11 +58,11 @@ fn a_debt_is_told_from_a_step_and_published() {
     assert!(rig.thaw.unwrap().in_debt);
     rig.now_ns += SECOND;
     assert_eq!(rig.take(1), Err(START + 101 * SECOND / 10));
-    assert!(rig.thaw.unwrap().in_debt && !rig.core.is_alarm_void());
+    assert!(rig.thaw.unwrap().in_debt && !rig.core.needs_hand_off());
     // It moves with the step.
     rig.now_ns -= SECOND / 2;
     assert_eq!(rig.take(1), Err(rig.now_ns + 91 * SECOND / 10));
-    assert!(rig.core.is_alarm_void());
+    assert!(rig.core.needs_hand_off());
 }
 
 /// Point 2: time does not stand still before the origin of the frame.
