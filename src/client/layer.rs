@@ -239,7 +239,7 @@ impl ClientLayer {
     }
 
     #[cfg(feature = "reqwest")]
-    pub(super) const fn state(&self) -> &Arc<State> {
+    pub(super) fn state(&self) -> &State {
         &self.state
     }
 }

@@ -1,6 +1,6 @@
 //! What one request needs, from its permits to its response.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode, request};
 
@@ -8,7 +8,7 @@ use super::{
     adaptive::Epoch,
     feedback::Feedback,
     server::Server,
-    state::State,
+    state::{State, count},
     usage::{Estimate, Usage},
 };
 use crate::{
@@ -55,10 +55,10 @@ impl State {
         reserved: Result<ReservationAll, AllOfDenied>,
     ) -> Result<Sent, Denied> {
         let reservation = reserved.map_err(|denied| {
-            self.counters.count(|counts| &counts.limited);
+            count(&self.counters.limited);
             denied.denied()
         })?;
-        self.counters.count(|counts| &counts.sent);
+        count(&self.counters.sent);
         let epoch =
             plan.server.as_ref().and_then(|server| server.learning.as_ref()).map(|learning| learning.epoch());
         let estimate = if let Some(tokens) = &self.tokens {
@@ -80,12 +80,7 @@ pub(super) struct Sent {
 
 impl Sent {
     /// Learns from the response. Returns the handle by which the tokens are settled, if its headers do not tell them.
-    pub(super) fn respond(
-        self,
-        state: &Arc<State>,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Option<Usage> {
+    pub(super) fn respond(self, state: &State, status: StatusCode, headers: &HeaderMap) -> Option<Usage> {
         let feedback = Feedback::of(status, headers, SystemTime::now());
         state.note(&feedback);
         if let Some(server) = &self.server {

@@ -1,7 +1,5 @@
 //! The middleware for reqwest.
 
-use std::sync::Arc;
-
 use http::{Extensions, Request, Uri};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
@@ -46,7 +44,7 @@ impl Middleware for ClientLayer {
         let reserved = state.reserve(&plan).await;
         let sent = state.send(plan, reserved).map_err(limited)?;
         let mut response = next.run(request, extensions).await?;
-        let usage = sent.respond(&Arc::clone(state), response.status(), response.headers());
+        let usage = sent.respond(state, response.status(), response.headers());
         if let Some(usage) = usage {
             response.extensions_mut().insert(usage);
         }

@@ -33,13 +33,13 @@ pub(super) struct Tokens {
 impl State {
     pub(super) fn note(&self, feedback: &Feedback) {
         if feedback.is_refusal() {
-            self.counters.count(|counts| &counts.refused);
+            count(&self.counters.refused);
         }
         if feedback.pause().is_some() {
-            self.counters.count(|counts| &counts.pauses);
+            count(&self.counters.pauses);
         }
         if feedback.is_malformed() {
-            self.counters.count(|counts| &counts.malformed);
+            count(&self.counters.malformed);
         }
     }
 }
@@ -60,6 +60,11 @@ pub struct ClientCounts {
     pub malformed: u64,
 }
 
+pub(super) fn count(counter: &AtomicU64) {
+    // Relaxed: a number for reports.
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) sent: AtomicU64,
@@ -70,13 +75,8 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn count(&self, which: impl FnOnce(&Self) -> &AtomicU64) {
-        // Relaxed: nothing is read beside it.
-        which(self).fetch_add(1, Ordering::Relaxed);
-    }
-
     pub(super) fn read(&self) -> ClientCounts {
-        // Relaxed, all of them: each number stands alone.
+        // Relaxed: as in `count`.
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ClientCounts {
             sent: read(&self.sent),

@@ -95,7 +95,7 @@ impl<K, S, C> KeyedBuilder<K, S, C> {
     /// use std::{collections::HashSet, sync::{Arc, RwLock}};
     /// use tidegate::{Keyed, Quota};
     ///
-    /// // Free users have 60 a minute, and those who pay 600.
+    /// // Free users have 60 a minute, and paying users 600.
     /// let (free, pro) = (Quota::per_minute(60), Quota::per_minute(600));
     /// let paying: Arc<RwLock<HashSet<String>>> = Arc::default();
     /// let known = Arc::clone(&paying);

@@ -1,4 +1,4 @@
-//! Who goes first: lanes, and the order of arrival within a lane.
+//! The order of the queue: lanes, and the order of arrival within a lane.
 
 use core::{pin::Pin, task::Waker};
 
