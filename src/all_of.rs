@@ -137,6 +137,12 @@ impl AllOf {
     /// The limit that refuses for longest, with the [`Denied`] of
     /// [`RateLimiter::try_acquire_n`](crate::RateLimiter::try_acquire_n).
     pub fn try_acquire(&self) -> Result<(), AllOfDenied> {
+        let decision = self.decide();
+        self.members.tell(&decision);
+        decision
+    }
+
+    fn decide(&self) -> Result<(), AllOfDenied> {
         self.check()?;
         self.refusal()?;
         let (mut refusals, mut look) = (Refusals(None), false);

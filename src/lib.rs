@@ -18,6 +18,8 @@ mod keyed;
 mod lane;
 mod limiter;
 mod meter;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod paced;
 mod payment;
 mod per_core;
@@ -30,6 +32,9 @@ mod sync;
 mod throttle;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(feature = "tracing")]
+mod tracing;
+mod watch;
 mod word;
 
 #[cfg(all(test, tidegate_loom))]
@@ -61,6 +66,15 @@ pub use self::keyed::{Keyed, KeyedBuilder, Lookup, WhenFull};
 
 #[cfg(feature = "sink")]
 pub use self::paced::{PacedSink, PacedSinkExt};
+
+#[cfg(feature = "metrics")]
+pub use self::metrics::{MetricsError, MetricsPublisher};
+
+#[cfg(feature = "tracing")]
+pub use self::tracing::TracingListener;
+
+#[cfg(feature = "stats")]
+pub use self::watch::{Event, Listener, Stats, Waits};
 
 #[cfg(feature = "tokio")]
 pub use self::clock::TokioClock;

@@ -5,6 +5,8 @@ mod pausing;
 mod reports;
 mod saved;
 mod waiting;
+#[cfg(feature = "stats")]
+mod watching;
 
 pub use self::{
     level::Level,

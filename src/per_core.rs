@@ -151,13 +151,21 @@ impl<C: Clock> PerCore<C> {
     #[inline]
     fn try_take(&self, permits: Permits) -> Result<(), Denied> {
         let slot = &self.slots[slot_of_thread() & (self.slots.len() - 1)];
-        draw::take_shared(self.limiter.driver(), &self.shares, slot, permits, self.sizing)
+        let driver = self.limiter.driver();
+        let decision = draw::take_shared(driver, &self.shares, slot, permits, self.sizing);
+        driver.watch().decided(&decision);
+        decision
     }
 
     /// Takes permits without waiting or stealing. Returns whether it took them.
     fn take_at_once(&self, permits: Permits) -> bool {
         let slot = &self.slots[slot_of_thread() & (self.slots.len() - 1)];
-        draw::take_shared_at_once(self.limiter.driver(), &self.shares, slot, permits, self.sizing)
+        let driver = self.limiter.driver();
+        let taken = draw::take_shared_at_once(driver, &self.shares, slot, permits, self.sizing);
+        if taken {
+            driver.watch().admitted();
+        }
+        taken
     }
 
     /// Waits for one permit. Joins the queue of the limiter if neither the slot nor the limiter has a permit. Cancel

@@ -264,6 +264,11 @@ impl Shares for Slots {
         self.all.iter().fold(0, |sum: u64, slot| sum.saturating_add(slot.parked()))
     }
 
+    #[cfg(feature = "stats")]
+    fn stolen(&self) -> u64 {
+        self.all.iter().fold(0, |sum: u64, slot| sum.saturating_add(slot.account().stolen))
+    }
+
     fn steal(&self, permits: Permits) -> Stolen {
         // No slot holds more than `MAX_PARKED`; all slots and the word together may.
         permits.in_millionths(MAX_PARKED).map_or(Stolen::Parts, |millionths| self.steal_from_one(millionths))

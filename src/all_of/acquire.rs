@@ -24,7 +24,7 @@ use std::sync::Arc;
 use super::{
     denied::{AllOfDenied, Refusals},
     final_round::FinalRound,
-    members::{Member, Members, for_each},
+    members::{Member, Members, for_each, tell},
 };
 use crate::{
     clock::Clock,
@@ -209,6 +209,9 @@ impl AcquireAll {
                     let started = started.map(|stage| self.stage = stage);
                     // A step may have found that a clock has stepped back.
                     self.members.iter().for_each(|member| member.driver.drive_if_needed());
+                    if matches!(self.stage, Stage::Held) || started.is_err() {
+                        tell(&self.members, &started);
+                    }
                     if let Err(denied) = started {
                         self.stage = Stage::Done;
                         return Poll::Ready(Err(denied));

@@ -70,6 +70,11 @@ impl Members {
         Ok(())
     }
 
+    /// Tells the watches of a call that was decided at once: of all limits if it was admitted, else of the one that refused.
+    pub(super) fn tell<T>(&self, decision: &Result<T, AllOfDenied>) {
+        tell(&self.all, decision);
+    }
+
     pub(super) fn into_vec(self) -> Vec<Member> {
         self.all
     }
@@ -86,6 +91,18 @@ impl Deref for Members {
 
     fn deref(&self) -> &[Member] {
         &self.all
+    }
+}
+
+/// As [`Members::tell`].
+pub(super) fn tell<T>(members: &[Member], decision: &Result<T, AllOfDenied>) {
+    match decision {
+        Ok(_) => members.iter().for_each(|member| member.driver.watch().admitted()),
+        Err(refusal) => {
+            if let Some(member) = members.iter().find(|member| member.which.index == refusal.limit()) {
+                member.driver.watch().refused(&refusal.denied());
+            }
+        }
     }
 }
 

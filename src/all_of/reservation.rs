@@ -122,7 +122,9 @@ impl ReservationAll {
 
 impl Drop for ReservationAll {
     fn drop(&mut self) {
-        for_each(self.parts.drain(..), |(member, grant)| member.driver.give_back(grant));
+        for_each(self.parts.drain(..), |(member, grant)| {
+            member.driver.give_back_unused(grant, member.permits);
+        });
     }
 }
 

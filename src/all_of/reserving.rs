@@ -18,6 +18,12 @@ impl AllOf {
     /// # Errors
     /// As [`try_acquire`](Self::try_acquire).
     pub fn try_reserve(&self) -> Result<ReservationAll, AllOfDenied> {
+        let reserved = self.decide_reserving();
+        self.members.tell(&reserved);
+        reserved
+    }
+
+    fn decide_reserving(&self) -> Result<ReservationAll, AllOfDenied> {
         self.check()?;
         self.refusal()?;
         let (mut refusals, mut look) = (Refusals(None), false);

@@ -102,6 +102,7 @@ impl<C: Clock + ?Sized> Driver<C> {
     pub(crate) fn wait_blocking(&self, ask: Ask) -> Result<(), Denied> {
         let meter = self.meter();
         if !meter.is_owned_beyond_a_step() && meter.take_as_waiter(ask.permits, self.clock().now()) {
+            self.watch().admitted();
             return Ok(());
         }
         self.hold_blocking(ask).map(drop)
@@ -119,18 +120,28 @@ impl<C: Clock + ?Sized> Driver<C> {
         let place = place.into_ref();
         let deadline_ns = ask.max_wait.map(|wait| after(self.clock().now(), wait));
         let leave = Leave(self, place);
-        let granted = self.enter(place, ask, &mut Some(thread.waker.clone()))?;
-        if let Some(grant) = granted {
-            core::mem::forget(leave);
-            return Ok(grant);
+        let entered = self.enter(place, ask, &mut Some(thread.waker.clone()));
+        if let Some(decision) = entered.transpose() {
+            if decision.is_ok() {
+                core::mem::forget(leave);
+            }
+            self.watch().decided(&decision);
+            return decision;
         }
+        let began = Some(self.watch().joined(self.clock()));
         loop {
             match place.outcome() {
                 Some(outcome) => {
                     core::mem::forget(leave);
                     return match outcome {
-                        Outcome::Granted(grant) => Ok(grant),
-                        Outcome::Denied(denied) => Err(denied),
+                        Outcome::Granted(grant) => {
+                            self.watch().granted(began, self.clock());
+                            Ok(grant)
+                        }
+                        Outcome::Denied(denied) => {
+                            self.watch().too_late(began, &denied, self.clock());
+                            Err(denied)
+                        }
                     };
                 }
                 None => self.park(thread, deadline_ns),
@@ -141,7 +152,10 @@ impl<C: Clock + ?Sized> Driver<C> {
                 self.serve_due_here();
                 if place.outcome().is_none() {
                     // Not due by the deadline: late by at least 1 ns, which `not_yet` makes of equal times.
-                    return Err(not_yet(deadline_ns, deadline_ns));
+                    let denied = not_yet(deadline_ns, deadline_ns);
+                    drop(leave);
+                    self.watch().too_late(began, &denied, self.clock());
+                    return Err(denied);
                 }
             }
         }

@@ -23,6 +23,14 @@ impl<C: Clock + ?Sized> Driver<C> {
     /// Takes permits if they are available and no waiter goes first.
     #[inline]
     pub(crate) fn try_take(&self, permits: Permits, lane: Lane) -> Result<(), Denied> {
+        let decision = self.decide_take(permits, lane);
+        self.watch().decided(&decision);
+        decision
+    }
+
+    /// As [`try_take`](Self::try_take), without telling the watch.
+    #[inline]
+    fn decide_take(&self, permits: Permits, lane: Lane) -> Result<(), Denied> {
         let now_ns = self.clock().now();
         self.finish_take(permits, lane, now_ns, self.meter().draw(permits, 0, now_ns))
     }
@@ -123,10 +131,12 @@ impl<C: Clock + ?Sized> Driver<C> {
     }
 
     pub(super) fn try_hold(&self, permits: Permits, lane: Lane) -> Result<Grant, Denied> {
-        match self.refusal(permits, lane, self.clock().now()) {
+        let decision = match self.refusal(permits, lane, self.clock().now()) {
             Some(denied) => Err(denied),
             None => self.try_take_locked(permits, lane),
-        }
+        };
+        self.watch().decided(&decision);
+        decision
     }
 
     fn try_take_locked(&self, permits: Permits, lane: Lane) -> Result<Grant, Denied> {
@@ -156,6 +166,16 @@ impl<C: Clock + ?Sized> Driver<C> {
 
     /// Takes as many whole permits as are available, up to `most`.
     pub(crate) fn try_take_up_to(&self, most: u64, lane: Lane) -> u64 {
+        let count = self.take_up_to_anywhere(most, lane);
+        if count > 0 {
+            self.watch().admitted();
+        } else if most > 0 {
+            self.watch().found_none();
+        }
+        count
+    }
+
+    fn take_up_to_anywhere(&self, most: u64, lane: Lane) -> u64 {
         let mut count = self.take_up_to(most, lane);
         let Some(shares) = self.shares() else { return count };
         if count == most || self.meter().queued_ticks(lane) > 0 {
@@ -163,13 +183,13 @@ impl<C: Clock + ?Sized> Driver<C> {
         }
         count += shares.steal_whole(most - count);
         // Each slot holds less than one permit now. Together with the word they may make up whole ones.
-        while count < most && shares.parked() > 0 && self.try_take(1.into(), lane).is_ok() {
+        while count < most && shares.parked() > 0 && self.decide_take(1.into(), lane).is_ok() {
             count += 1;
         }
         count
     }
 
-    /// As [`try_take_up_to`](Self::try_take_up_to), from the word alone.
+    /// As [`take_up_to_anywhere`](Self::take_up_to_anywhere), from the word alone.
     fn take_up_to(&self, most: u64, lane: Lane) -> u64 {
         let now_ns = self.clock().now();
         if let Some(count) = self.meter().take_up_to(most, now_ns) {
@@ -190,6 +210,7 @@ impl<C: Clock + ?Sized> Driver<C> {
     /// Takes permits even if they are not available. Returns how long it takes to pay off the debt.
     pub(crate) fn charge(&self, permits: Permits) -> Result<Duration, ChargeError> {
         if self.meter().draw_reporting(permits, self.clock().now()).is_some() {
+            self.watch().charged(permits);
             return Ok(Duration::ZERO);
         }
         self.drive_if_waiters();
@@ -199,6 +220,9 @@ impl<C: Clock + ?Sized> Driver<C> {
         });
         // The charge goes ahead of the waiters: some may be too late now.
         self.drive_if_waiters();
+        if paid.is_ok() {
+            self.watch().charged(permits);
+        }
         paid
     }
 
@@ -219,6 +243,7 @@ impl<C: Clock + ?Sized> Driver<C> {
             let ticks = permits.ticks_given_back(frame.scale().per_permit);
             u64::try_from(ticks).unwrap_or(u64::MAX)
         });
+        self.watch().given_back(permits);
     }
 
     pub(crate) fn refund_ticks(&self, ticks: impl FnOnce(&Frame) -> u64) {

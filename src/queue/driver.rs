@@ -61,7 +61,10 @@ use super::{
     shares::{LevelChanges, Shares},
     wake_batch::WakeBatch,
 };
-use crate::{clock::Clock, frame::Frame, gcra::Scale, lane::Lane, meter::Meter, quota::Quota, word::State};
+use crate::{
+    clock::Clock, frame::Frame, gcra::Scale, lane::Lane, meter::Meter, quota::Quota, watch::Watch,
+    word::State,
+};
 
 /// A limiter's whole state.
 #[derive(Debug)]
@@ -73,6 +76,7 @@ pub(crate) struct Driver<C: ?Sized> {
     /// The slots, once there is a handle that parks permits.
     shares: OnceLock<Arc<dyn Shares>>,
     level_changes: LevelChanges,
+    watch: Watch,
     /// Last, so that a driver can be one on `dyn Clock`.
     clock: C,
 }
@@ -174,6 +178,7 @@ impl<C: Clock> Driver<C> {
             this: this.clone(),
             shares: OnceLock::new(),
             level_changes: LevelChanges::new(),
+            watch: Watch::new(),
             clock,
         })
     }
@@ -209,6 +214,10 @@ impl<C: Clock + ?Sized> Driver<C> {
 
     pub(crate) const fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    pub(crate) const fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     pub(crate) const fn level_changes(&self) -> &LevelChanges {

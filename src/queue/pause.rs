@@ -18,19 +18,23 @@ use crate::{
 impl<C: Clock + ?Sized> Driver<C> {
     pub(crate) fn pause_for(&self, pause: Duration) {
         self.change_pause(|core, _| core.pause(after(core.now_ns(), pause)));
+        self.watch().paused(Some(pause));
     }
 
     pub(crate) fn pause_until(&self, until_ns: u64) {
         self.change_pause(|core, _| core.pause(until_ns));
+        self.watch().paused_until(until_ns, self.clock());
     }
 
     /// Ends a pause now, with the level that it has, or from empty.
     pub(crate) fn resume(&self, from_empty: bool) {
         self.change_pause(|core, _| core.resume(from_empty));
+        self.watch().resumed();
     }
 
     pub(super) fn block(&self) {
         self.change_pause(|core, _| core.block());
+        self.watch().paused(None);
     }
 
     /// A part of a step that blocks the limiter.
@@ -47,6 +51,7 @@ impl<C: Clock + ?Sized> Driver<C> {
             core.refuse_all(refused);
             true
         });
+        self.watch().closed();
     }
 
     pub(crate) fn is_closed(&self) -> bool {

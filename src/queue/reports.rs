@@ -58,10 +58,13 @@ impl<C: Clock + ?Sized> Driver<C> {
     pub(crate) fn try_take_reporting(&self, permits: Permits, lane: Lane) -> Result<LevelAt, Denied> {
         let now_ns = self.clock().now();
         if let Some(snapshot) = self.meter().draw_reporting(permits, now_ns) {
+            self.watch().admitted();
             return Ok(self.level_at(snapshot, now_ns));
         }
         let taken = self.meter().draw(permits, 0, now_ns);
-        self.finish_take(permits, lane, now_ns, taken).map(|()| self.level())
+        let decision = self.finish_take(permits, lane, now_ns, taken);
+        self.watch().decided(&decision);
+        decision.map(|()| self.level())
     }
 
     pub(crate) fn level(&self) -> LevelAt {
@@ -103,6 +106,18 @@ impl<C: Clock + ?Sized> Driver<C> {
             let tick = core.turn(cost, lane).saturating_sub(core.frame().scale().parked(parked));
             Ok(nanos(core.frame().reading_at(tick).saturating_sub(core.now_ns())))
         })
+    }
+
+    /// The state that the counters of a watch lack.
+    #[cfg(feature = "stats")]
+    pub(crate) fn state(&self) -> crate::watch::Now {
+        let stolen = self.shares().map_or(0, |shares| shares.stolen());
+        crate::watch::Now {
+            waiting: self.waiting(),
+            available: self.level().available(),
+            parked: Permits::of_millionths(self.parked()),
+            stolen: Permits::of_millionths(stolen),
+        }
     }
 
     fn parked(&self) -> u64 {

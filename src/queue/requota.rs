@@ -30,7 +30,9 @@ impl<C: Clock + ?Sized> Driver<C> {
             self.block();
             return Ok(());
         }
-        self.change_after_grants(|core, refused| self.set_quota_in(core, quota, inherit, refused))
+        self.change_after_grants(|core, refused| self.set_quota_in(core, quota, inherit, refused))?;
+        self.watch().quota_set(quota);
+        Ok(())
     }
 
     /// A part of a step that sets another quota than [`Quota::BLOCKED`].

@@ -109,13 +109,19 @@ impl<C: Clock> Reservation<C> {
 }
 
 impl<C: Clock + ?Sized> Driver<C> {
+    /// Ends a grant of `permits` for a call that does not take place.
+    pub(crate) fn give_back_unused(&self, grant: Grant, permits: Permits) {
+        self.give_back(grant);
+        self.watch().given_back(permits);
+    }
+
     /// Ends a grant of `permits` for a call that has cost `cost`: gives back what is left, or charges what is missing.
     pub(crate) fn settle(&self, grant: Grant, permits: Permits, cost: Permits) -> Result<(), ChargeError> {
         match cost.minus(permits) {
             Some(Permits::ZERO) => Ok(()),
             Some(more) => self.charge(more).map(drop),
             None => {
-                self.give_back(grant.without(cost));
+                self.give_back_unused(grant.without(cost), permits.minus(cost).unwrap_or(Permits::ZERO));
                 Ok(())
             }
         }
@@ -125,7 +131,7 @@ impl<C: Clock + ?Sized> Driver<C> {
 impl<C: Clock> Drop for Reservation<C> {
     fn drop(&mut self) {
         if let Some(grant) = self.grant.take() {
-            self.driver.give_back(grant);
+            self.driver.give_back_unused(grant, self.permits);
         }
     }
 }

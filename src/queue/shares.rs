@@ -16,6 +16,10 @@ pub(crate) trait Shares: fmt::Debug + Send + Sync {
     /// The millionths of a permit that are parked.
     fn parked(&self) -> u64;
 
+    /// The millionths that were parked, and taken by other threads or moved to the queue.
+    #[cfg(feature = "stats")]
+    fn stolen(&self) -> u64;
+
     /// Takes permits from one slot, for a call that the word would refuse.
     fn steal(&self, permits: Permits) -> Stolen;
 

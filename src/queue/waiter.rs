@@ -32,6 +32,7 @@ use crate::{
     clock::{Clock, QuantaClock},
     error::{AcquireError, Denied, QueueFull},
     permits::{InvalidPermits, Permits},
+    watch::Began,
 };
 
 impl<C: Clock + ?Sized> Driver<C> {
@@ -43,6 +44,7 @@ impl<C: Clock + ?Sized> Driver<C> {
         let taken = self.meter().take_as_waiter(permits, self.clock().now());
         if taken {
             budget.made_progress();
+            self.watch().admitted();
         }
         taken
     }
@@ -125,7 +127,8 @@ impl<C: Clock + ?Sized> Driver<C> {
 #[derive(Debug)]
 enum Stage {
     Start(Result<Ask, InvalidPermits>),
-    Queued(Since),
+    /// With no beginning until it has joined.
+    Queued(Since, Option<Began>),
     Held(Grant),
     /// The limiter has been closed.
     Closed,
@@ -164,7 +167,11 @@ pin_project! {
             let this = this.project();
             match this.stage {
                 Stage::Start(_) | Stage::Closed | Stage::Done => {}
-                Stage::Queued(_) => this.driver.leave(this.place.into_ref()),
+                Stage::Queued(_, began) => {
+                    let began = *began;
+                    this.driver.leave(this.place.into_ref());
+                    this.driver.watch().cancelled(began);
+                }
                 Stage::Held(grant) => this.driver.give_back(*grant),
             }
         }
@@ -193,6 +200,7 @@ impl<D: Deref<Target = Driver<C>>, C: Clock + ?Sized> Waiter<D, C> {
                     Err(invalid) => {
                         let invalid = *invalid;
                         *this.stage = Stage::Done;
+                        this.driver.watch().refused(&Denied::Invalid(invalid));
                         return Poll::Ready(Err(Denied::Invalid(invalid)));
                     }
                 };
@@ -203,29 +211,40 @@ impl<D: Deref<Target = Driver<C>>, C: Clock + ?Sized> Waiter<D, C> {
                 // Cloned before the lock is taken: cloning runs foreign code.
                 let mut waker = Some(cx.waker().clone());
                 // Set before the place is linked: if `enter` panics, drop unlinks the place.
-                *this.stage = Stage::Queued(Since::now());
+                let since = Since::now();
+                *this.stage = Stage::Queued(since, None);
                 match this.driver.enter(place, ask, &mut waker) {
-                    Ok(None) => {}
-                    Ok(Some(grant)) => *this.stage = Stage::Held(grant),
+                    Ok(None) => {
+                        let began = this.driver.watch().joined(this.driver.clock());
+                        *this.stage = Stage::Queued(since, Some(began));
+                    }
+                    Ok(Some(grant)) => {
+                        *this.stage = Stage::Held(grant);
+                        this.driver.watch().admitted();
+                    }
                     Err(denied) => {
                         *this.stage = Stage::after(&denied);
+                        this.driver.watch().refused(&denied);
                         return Poll::Ready(Err(denied));
                     }
                 }
             }
             Stage::Closed => return Poll::Ready(Err(Denied::Closed)),
-            Stage::Queued(_) if place.outcome().is_none() => this.driver.refresh(place, cx.waker()),
+            Stage::Queued(..) if place.outcome().is_none() => this.driver.refresh(place, cx.waker()),
             _ => {}
         }
-        if let Stage::Queued(since) = this.stage {
+        if let Stage::Queued(since, began) = this.stage {
+            let began = *began;
             match place.outcome() {
                 None => return Poll::Pending,
                 Some(Outcome::Granted(grant)) => {
                     since.check(&**this.driver);
                     *this.stage = Stage::Held(grant);
+                    this.driver.watch().granted(began, this.driver.clock());
                 }
                 Some(Outcome::Denied(denied)) => {
                     *this.stage = Stage::after(&denied);
+                    this.driver.watch().too_late(began, &denied, this.driver.clock());
                     return Poll::Ready(Err(denied));
                 }
             }

@@ -95,6 +95,11 @@ impl Shares for Late {
         taken
     }
 
+    #[cfg(feature = "stats")]
+    fn stolen(&self) -> u64 {
+        0
+    }
+
     fn steal(&self, _: Permits) -> Stolen {
         Stolen::Parts
     }
