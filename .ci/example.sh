@@ -3,7 +3,7 @@
 source "$(dirname "$0")/lib.sh"
 
 # All but `reqwest`, which no example uses.
-features=client,io-body,keyed,serde,sink,tower
+features=client,io-body,keyed,metrics,serde,sink,tower
 cargo build --release --features "$features" --examples
 for example in examples/*.rs examples/*/main.rs; do
     name=${example#examples/}

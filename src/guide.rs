@@ -46,6 +46,10 @@ pub mod streams {}
 #[doc = include_str!("../docs/guide/bytes.md")]
 pub mod bytes {}
 
+#[cfg(feature = "stats")]
+#[doc = include_str!("../docs/guide/watching.md")]
+pub mod watching {}
+
 #[doc = include_str!("../docs/guide/testing.md")]
 pub mod testing {}
 
