@@ -52,8 +52,7 @@ pin_project! {
     /// Those of `T`. If the limit refuses, an [`io::Error`](std::io::Error) that holds the [`Denied`](crate::Denied):
     /// [`Denied::Closed`](crate::Denied::Closed) after [`close`](crate::RateLimiter::close), and
     /// [`Denied::TooMany`](crate::Denied::TooMany) if not even one byte can ever be granted, as by an `AllOf` that asks for more than
-    /// a burst, and [`Denied::Invalid`](crate::Denied::Invalid) if a quantum is more permits than 64 bits hold. No byte has passed
-    /// then.
+    /// a burst. No byte has passed then.
     ///
     /// # Panics
     /// As [`RateLimiter::acquire`](crate::RateLimiter::acquire). The methods of [`std::io`] also panic if they would have to wait

@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 mod all_of;
+mod asking;
 #[cfg(feature = "client")]
 pub mod client;
 mod clock;

@@ -2,27 +2,23 @@
 
 use core::{
     future::poll_fn,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use crate::{
-    all_of::{AcquireAny, AllOf, Limit},
-    error::Denied,
-    permits::Permits,
-    queue::block_on,
-};
+use crate::{all_of::Limit, asking::Asking, error::Denied, permits::Permits, queue::block_on};
 
 /// How many parts are paid before other work of the task gets a turn.
 const PARTS_AT_ONCE: usize = 32;
 
+/// The smallest part of a cost.
+const SMALLEST: Permits = Permits::of_millionths(1);
+
 /// The cost of one item after the other.
 pub(crate) struct Payment {
-    limit: AllOf,
-    acquire: Pin<Box<Option<AcquireAny>>>,
+    asking: Asking,
     /// What is still to pay for the present item.
     left: Permits,
-    /// The most to ask for at once.
+    /// The most that the limit grants at once.
     part: Permits,
     in_parts: bool,
 }
@@ -34,13 +30,7 @@ pub(crate) struct Closed;
 impl Payment {
     /// Each cost is paid by one call.
     pub(crate) fn new(limit: &(impl Limit + ?Sized)) -> Self {
-        Self {
-            limit: AllOf::new().and(limit, 1),
-            acquire: Box::pin(None),
-            left: Permits::ZERO,
-            part: Permits::ZERO,
-            in_parts: false,
-        }
+        Self { asking: Asking::new(limit), left: Permits::ZERO, part: Permits::ZERO, in_parts: false }
     }
 
     /// A cost above the largest request is paid by several calls.
@@ -80,34 +70,19 @@ impl Payment {
                 return Poll::Pending;
             }
             let part = self.part.min(self.left);
-            if self.acquire.is_none() {
-                self.acquire.set(Some(self.limit.acquire_n(part)));
-            }
-            let Some(acquire) = self.acquire.as_mut().as_pin_mut() else { unreachable!("it was just set") };
-            let granted = ready!(acquire.poll(cx));
-            self.acquire.set(None);
-            match granted {
-                // No underflow: the part is at most what is left.
-                Ok(()) => self.left = self.left.minus(part).unwrap_or_default(),
+            let grain = if self.in_parts { SMALLEST } else { part };
+            match ready!(self.asking.poll(part, grain, cx)) {
+                Ok(granted) => {
+                    // No underflow: no more was asked for than is left.
+                    self.left = self.left.minus(granted).unwrap_or_default();
+                    // A smaller grant is the most that the limit grants at once.
+                    self.part = granted;
+                }
                 Err(Denied::Closed) => return Poll::Ready(Err(Closed)),
-                Err(denied) => self.part = self.smaller(part, denied),
+                Err(denied) => panic!("paced by a limit that can never admit a call: {denied}"),
             }
             paid += 1;
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// The part to ask for after `part` was refused for ever.
-    fn smaller(&self, part: Permits, denied: Denied) -> Permits {
-        let smaller = match denied {
-            Denied::TooMany(too_many) if too_many.requested() == part => Permits::from(too_many.largest()),
-            // An `AllOf` takes several permits for one.
-            _ => part.half(),
-        };
-        assert!(
-            self.in_parts && smaller > Permits::ZERO,
-            "paced by a limit that can never admit a call: {denied}"
-        );
-        smaller
     }
 }

@@ -73,6 +73,13 @@ impl Permits {
         Self { whole: (half / u128::from(MILLION)) as u64, millionths: (half % u128::from(MILLION)) as u32 }
     }
 
+    /// The largest multiple of `grain` that is not more.
+    pub(crate) fn in_grains(self, grain: Self) -> Self {
+        let over = self.all_millionths() % grain.all_millionths().max(1);
+        let all = self.all_millionths() - over;
+        Self { whole: (all / u128::from(MILLION)) as u64, millionths: (all % u128::from(MILLION)) as u32 }
+    }
+
     /// The difference of two amounts; `None` if it is negative.
     pub(crate) fn minus(self, other: Self) -> Option<Self> {
         let [this, other] = [self, other].map(Self::all_millionths);

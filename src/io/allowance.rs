@@ -2,29 +2,24 @@
 
 use core::{
     fmt,
-    future::Future,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
 use std::io;
 
-use crate::{AcquireAny, AllOf, Denied, Limit};
+use crate::{AllOf, Denied, Limit, Permits, asking::Asking};
 
 /// The bytes that a stream takes at a time, unless it is told another number.
 pub(super) const QUANTUM: usize = 8 * 1024;
 
 /// Bytes that have been granted and have not passed yet, and the call that waits for more.
 pub(super) struct Allowance {
-    limit: AllOf,
+    asking: Asking,
     left: usize,
-    /// Stays between the polls of its owner, so that a stream keeps its place in the queue.
-    acquire: Pin<Box<Option<AcquireAny>>>,
-    asked: usize,
 }
 
 impl Allowance {
     pub(super) fn new(limit: &(impl Limit + ?Sized)) -> Self {
-        Self { limit: AllOf::new().and(limit, 1), left: 0, acquire: Box::pin(None), asked: 0 }
+        Self { asking: Asking::new(limit), left: 0 }
     }
 
     /// The bytes that are held.
@@ -45,31 +40,12 @@ impl Allowance {
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, Denied>> {
         while self.left < least {
-            let granted = ready!(self.poll_quantum(quantum, cx))?;
-            // Far from overflow on 64 bits. On 32 bits, permits beyond 4 GiB would be lost.
-            self.left = self.left.saturating_add(granted);
+            let byte = Permits::from(1);
+            let granted = ready!(self.asking.poll((quantum as u64).into(), byte, cx))?;
+            // No quantum is larger than a `usize`. Far from overflow on 64 bits; on 32 bits, permits beyond 4 GiB would be lost.
+            self.left = self.left.saturating_add(granted.whole() as usize);
         }
         Poll::Ready(Ok(self.left))
-    }
-
-    fn poll_quantum(&mut self, quantum: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Denied>> {
-        let mut ask = quantum;
-        loop {
-            if self.acquire.is_none() {
-                self.asked = ask;
-                self.acquire.set(Some(self.limit.acquire_n((ask as u64).into())));
-            }
-            let Some(acquire) = self.acquire.as_mut().as_pin_mut() else { unreachable!("it was just set") };
-            let granted = ready!(acquire.poll(cx));
-            self.acquire.set(None);
-            match granted {
-                Ok(()) => return Poll::Ready(Ok(self.asked)),
-                Err(denied) => match less_than(self.asked, &denied) {
-                    Some(less) => ask = less,
-                    None => return Poll::Ready(Err(denied)),
-                },
-            }
-        }
     }
 
     /// Counts bytes that have passed.
@@ -82,23 +58,10 @@ impl Allowance {
     pub(super) fn give_back(&mut self) {
         let left = core::mem::take(&mut self.left);
         if left > 0 {
-            let refunded = AllOf::new().and(&self.limit, left as u64).refund();
+            let refunded = AllOf::new().and(self.asking.limit(), left as u64).refund();
             debug_assert!(refunded.is_ok(), "as much was granted before");
         }
     }
-}
-
-/// What to ask for after a refusal because the request is above a burst; `None` if there is nothing less to ask for.
-fn less_than(asked: usize, denied: &Denied) -> Option<usize> {
-    let Denied::TooMany(too_many) = denied else { return None };
-    if asked <= 1 {
-        return None;
-    }
-    // A limit of several may take more than one permit for a byte.
-    let (asked_wide, requested) = (asked as u128, u128::from(too_many.requested().whole()).max(1));
-    let most = asked_wide * u128::from(too_many.largest()) / requested;
-    // At least one less at each refusal, so that this ends.
-    Some((most as usize).clamp(1, asked - 1))
 }
 
 impl Drop for Allowance {
