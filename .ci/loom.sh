@@ -5,6 +5,6 @@ source "$(dirname "$0")/lib.sh"
 
 export RUSTFLAGS="--cfg tidegate_loom"
 export CARGO_TARGET_DIR="$base/loom"
-export LOOM_MAX_DURATION=${LOOM_MAX_DURATION:-15}
+export LOOM_MAX_DURATION=${LOOM_MAX_DURATION:-8}
 echo "LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-as each model says}"
 cargo test --release --lib models:: -- --nocapture
