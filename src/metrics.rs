@@ -1,9 +1,15 @@
-//! Counters of watched limiters through the facade `metrics` (feature `metrics`).
+//! Counters of watched limiters, of tables and of layers, through the facade `metrics` (feature `metrics`).
 
 use core::fmt;
+#[cfg(feature = "keyed")]
+use core::hash::{BuildHasher, Hash};
 
-use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
+use metrics::{Counter, Label, counter, gauge, histogram};
 
+#[cfg(feature = "keyed")]
+use crate::Keyed;
+#[cfg(feature = "tower")]
+use crate::tower::{Counts, LimitLayer};
 use crate::{Clock, RateLimiter, Stats, Waits};
 
 /// Publishes the [stats](RateLimiter::stats) of limiters through the facade [`metrics`](https://docs.rs/metrics), so that any
@@ -21,6 +27,8 @@ use crate::{Clock, RateLimiter, Stats, Waits};
 /// | `tidegate_stolen_permits_total` | counter | |
 /// | `tidegate_waiting`, `tidegate_available_permits`, `tidegate_parked_permits` | gauge | |
 /// | `tidegate_wait_seconds` | histogram | |
+///
+/// [`add_keyed`](Self::add_keyed) and [`add_layer`](Self::add_layer) publish the counters of tables and layers (with their features).
 ///
 /// The label `limiter` is the name of the limiter. Give names to limiters, and not to keys or users, so that labels stay few.
 /// Each wait is published with the end of its bucket in [`Waits`], up to a quarter too long.
@@ -44,7 +52,7 @@ use crate::{Clock, RateLimiter, Stats, Waits};
 /// ```
 #[derive(Default)]
 pub struct MetricsPublisher {
-    limiters: Vec<Published>,
+    sources: Vec<Source>,
 }
 
 /// Why a limiter was not added.
@@ -53,7 +61,7 @@ pub struct MetricsPublisher {
 pub enum MetricsError {
     /// The limiter counts nothing.
     NotWatched,
-    /// A limiter of this name was added before.
+    /// A limiter, a table or a layer of this name was added before.
     NameTaken(String),
 }
 
@@ -62,7 +70,7 @@ impl fmt::Display for MetricsError {
         match self {
             Self::NotWatched => f.write_str("the limiter counts nothing: make it with `.watched(name)`"),
             Self::NameTaken(name) => {
-                write!(f, "a limiter named {name:?} is published: give each its own name")
+                write!(f, "the name {name:?} is published already: give each its own name")
             }
         }
     }
@@ -70,14 +78,10 @@ impl fmt::Display for MetricsError {
 
 impl core::error::Error for MetricsError {}
 
-struct Published {
+struct Source {
+    kind: &'static str,
     name: String,
-    stats: Box<dyn Fn() -> Option<Stats> + Send + Sync>,
-    counters: [Counter; COUNTERS.len()],
-    gauges: [Gauge; GAUGES.len()],
-    wait_seconds: Histogram,
-    /// What has been published of the histogram.
-    waits: Option<Waits>,
+    publish: Box<dyn FnMut() + Send + Sync>,
 }
 
 type Count = fn(&Stats) -> u64;
@@ -102,10 +106,21 @@ const GAUGES: [(&str, Level); 3] = [
     ("tidegate_parked_permits", |stats| stats.parked.whole() as f64),
 ];
 
+fn counter_of(
+    metric: &'static str,
+    kind: &'static str,
+    name: &str,
+    outcome: Option<&'static str>,
+) -> Counter {
+    let mut labels = vec![Label::new(kind, name.to_owned())];
+    labels.extend(outcome.map(|outcome| Label::new("outcome", outcome)));
+    counter!(metric, labels)
+}
+
 impl MetricsPublisher {
     /// Publishes nothing yet. See the example of [`MetricsPublisher`].
     pub const fn new() -> Self {
-        Self { limiters: Vec::new() }
+        Self { sources: Vec::new() }
     }
 
     /// Publishes a limiter from the next [`publish`](Self::publish) on, to the recorder that is installed now.
@@ -114,51 +129,122 @@ impl MetricsPublisher {
     /// - [`MetricsError::NotWatched`] if the limiter is not [watched](RateLimiter::watched).
     /// - [`MetricsError::NameTaken`] if a limiter of the same name was added before.
     pub fn add<C: Clock>(&mut self, limiter: &RateLimiter<C>) -> Result<(), MetricsError> {
-        let name = limiter.name().ok_or(MetricsError::NotWatched)?.to_owned();
-        if self.limiters.iter().any(|known| known.name == name) {
+        const KIND: &str = "limiter";
+        let name = limiter.name().ok_or(MetricsError::NotWatched)?;
+        let counters = COUNTERS.map(|(metric, outcome, _)| counter_of(metric, KIND, name, outcome));
+        let gauges = GAUGES.map(|(metric, _)| gauge!(metric, KIND => name.to_owned()));
+        let wait_seconds = histogram!("tidegate_wait_seconds", KIND => name.to_owned());
+        let name = name.to_owned();
+        let limiter = limiter.clone();
+        // What has been published of the histogram.
+        let mut before: Option<Waits> = None;
+        let publish = move || {
+            let Some(stats) = limiter.stats() else { return };
+            for (counter, (_, _, count)) in counters.iter().zip(COUNTERS) {
+                counter.absolute(count(&stats));
+            }
+            for (gauge, (_, level)) in gauges.iter().zip(GAUGES) {
+                gauge.set(level(&stats));
+            }
+            let waits = before.as_ref().map_or(stats.waits.clone(), |before| stats.waits.since(before));
+            for (wait, count) in waits.buckets() {
+                let wait = wait.min(waits.longest());
+                wait_seconds.record_many(wait.as_secs_f64(), usize::try_from(count).unwrap_or(usize::MAX));
+            }
+            before = Some(stats.waits);
+        };
+        self.add_source(KIND, name, publish)
+    }
+
+    /// Publishes how many keys a table has, and how many it has given up with less than a full bucket: `tidegate_keys` and
+    /// `tidegate_evicted_live_total`, with the label `table`. The keys themselves are never labels.
+    ///
+    /// # Errors
+    /// [`MetricsError::NameTaken`] if a table of the same name was added before.
+    ///
+    /// ```
+    /// use tidegate::{Keyed, MetricsPublisher, Quota};
+    /// let users: Keyed<u64> = Keyed::new(Quota::per_second(10));
+    /// MetricsPublisher::new().add_keyed("users", &users).unwrap();
+    /// ```
+    #[cfg(feature = "keyed")]
+    pub fn add_keyed<K, S, C>(
+        &mut self,
+        name: impl Into<String>,
+        table: &Keyed<K, S, C>,
+    ) -> Result<(), MetricsError>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        S: BuildHasher + Send + Sync + 'static,
+        C: Clock + Clone,
+    {
+        const KIND: &str = "table";
+        let name = name.into();
+        let keys = gauge!("tidegate_keys", KIND => name.clone());
+        let evicted = counter_of("tidegate_evicted_live_total", KIND, &name, None);
+        let table = table.clone();
+        self.add_source(KIND, name, move || {
+            keys.set(table.len() as f64);
+            evicted.absolute(table.evicted_live());
+        })
+    }
+
+    /// Publishes the [counts](crate::tower::LimitLayer::counts) of a layer of a server: `tidegate_http_requests_total` with the
+    /// labels `layer` and `outcome`, one of `admitted`, `refused`, `shadowed`, `skipped`, `refunded`.
+    ///
+    /// # Errors
+    /// [`MetricsError::NameTaken`] if a layer of the same name was added before.
+    ///
+    /// ```
+    /// use tidegate::{MetricsPublisher, Quota, RateLimiter, tower::{LimitLayer, Policy}};
+    /// let limiter = RateLimiter::new(Quota::per_second(100));
+    /// let layer = LimitLayer::<String>::new().policy(Policy::global("all", &limiter));
+    /// MetricsPublisher::new().add_layer("public", &layer).unwrap();
+    /// ```
+    #[cfg(feature = "tower")]
+    pub fn add_layer<B: 'static>(
+        &mut self,
+        name: impl Into<String>,
+        layer: &LimitLayer<B>,
+    ) -> Result<(), MetricsError> {
+        const KIND: &str = "layer";
+        const OUTCOMES: [&str; 5] = ["admitted", "refused", "shadowed", "skipped", "refunded"];
+        let name = name.into();
+        let counters =
+            OUTCOMES.map(|outcome| counter_of("tidegate_http_requests_total", KIND, &name, Some(outcome)));
+        let layer = layer.clone();
+        self.add_source(KIND, name, move || {
+            let Counts { admitted, refused, shadowed, skipped, refunded } = layer.counts();
+            for (counter, count) in counters.iter().zip([admitted, refused, shadowed, skipped, refunded]) {
+                counter.absolute(count);
+            }
+        })
+    }
+
+    fn add_source(
+        &mut self,
+        kind: &'static str,
+        name: String,
+        publish: impl FnMut() + Send + Sync + 'static,
+    ) -> Result<(), MetricsError> {
+        if self.sources.iter().any(|known| known.kind == kind && known.name == name) {
             return Err(MetricsError::NameTaken(name));
         }
-        let limiter = limiter.clone();
-        self.limiters.push(Published {
-            stats: Box::new(move || limiter.stats()),
-            counters: COUNTERS.map(|(metric, outcome, _)| {
-                let mut labels = vec![Label::new("limiter", name.clone())];
-                labels.extend(outcome.map(|outcome| Label::new("outcome", outcome)));
-                counter!(metric, labels)
-            }),
-            gauges: GAUGES.map(|(metric, _)| gauge!(metric, "limiter" => name.clone())),
-            wait_seconds: histogram!("tidegate_wait_seconds", "limiter" => name.clone()),
-            waits: None,
-            name,
-        });
+        self.sources.push(Source { kind, name, publish: Box::new(publish) });
         Ok(())
     }
 
     /// Publishes what has changed since the last time.
     pub fn publish(&mut self) {
-        for published in &mut self.limiters {
-            let Some(stats) = (published.stats)() else { continue };
-            for (counter, (_, _, count)) in published.counters.iter().zip(COUNTERS) {
-                counter.absolute(count(&stats));
-            }
-            for (gauge, (_, level)) in published.gauges.iter().zip(GAUGES) {
-                gauge.set(level(&stats));
-            }
-            let waits =
-                published.waits.as_ref().map_or(stats.waits.clone(), |before| stats.waits.since(before));
-            for (wait, count) in waits.buckets() {
-                let wait = wait.min(waits.longest());
-                let count = usize::try_from(count).unwrap_or(usize::MAX);
-                published.wait_seconds.record_many(wait.as_secs_f64(), count);
-            }
-            published.waits = Some(stats.waits);
+        for source in &mut self.sources {
+            (source.publish)();
         }
     }
 }
 
 impl fmt::Debug for MetricsPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.limiters.iter().map(|published| &published.name);
-        f.debug_list().entries(names).finish()
+        let names = self.sources.iter().map(|source| (source.kind, &source.name));
+        f.debug_map().entries(names).finish()
     }
 }

@@ -59,5 +59,52 @@ fn a_limiter_is_published_only_if_it_is_watched_and_under_one_name_only() {
     assert_eq!(publisher.add(&RateLimiter::new(quota).watched("api")), Ok(()));
     let taken = publisher.add(&RateLimiter::new(quota).watched("api")).unwrap_err();
     assert_eq!(taken, MetricsError::NameTaken("api".into()));
-    assert_eq!(taken.to_string(), "a limiter named \"api\" is published: give each its own name");
+    assert_eq!(taken.to_string(), "the name \"api\" is published already: give each its own name");
+}
+
+#[cfg(all(feature = "keyed", feature = "tower"))]
+#[test]
+fn tables_and_layers_are_published_too() {
+    use tidegate::{
+        Keyed,
+        tower::{LimitLayer, Policy},
+    };
+
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let table = Keyed::<u32>::new(Quota::per_hour(1));
+    let layer = LimitLayer::<String>::new()
+        .policy(Policy::global("all", &RateLimiter::new(Quota::per_hour(1))))
+        .skip(|_| true);
+    let mut publisher = MetricsPublisher::new();
+    metrics::with_local_recorder(&recorder, || {
+        publisher.add_keyed("users", &table)?;
+        publisher.add_layer("public", &layer)?;
+        // The same name for another kind.
+        publisher.add_layer("users", &layer)
+    })
+    .unwrap();
+    table.try_acquire(&1).unwrap();
+    table.try_acquire(&2).unwrap();
+
+    let mut service = tower::Layer::layer(
+        &layer,
+        tower::service_fn(async |_: http_request::Request| {
+            Ok::<_, std::convert::Infallible>(http_request::Response::new(String::new()))
+        }),
+    );
+    let call = tower::Service::call(&mut service, http_request::Request::new(String::new()));
+    assert!(pin!(call).poll(&mut Context::from_waker(Waker::noop())).is_ready());
+
+    publisher.publish();
+    let page = recorder.handle().render();
+    assert_eq!(value(&page, "tidegate_keys{table=\"users\"}"), 2);
+    assert_eq!(value(&page, "tidegate_evicted_live_total{table=\"users\"}"), 0);
+    assert_eq!(value(&page, "tidegate_http_requests_total{layer=\"public\",outcome=\"skipped\"}"), 1);
+    assert_eq!(value(&page, "tidegate_http_requests_total{layer=\"users\",outcome=\"admitted\"}"), 0);
+}
+
+#[cfg(all(feature = "keyed", feature = "tower"))]
+mod http_request {
+    pub(super) type Request = hyper::Request<String>;
+    pub(super) type Response = hyper::Response<String>;
 }
