@@ -59,6 +59,7 @@ impl Asking {
     }
 
     /// The limit, with one permit for one.
+    #[cfg(feature = "io")]
     pub(crate) const fn limit(&self) -> &AllOf {
         &self.limit
     }

@@ -104,6 +104,7 @@ impl Meter {
     }
 
     /// The word as a number, to tell whether it has changed.
+    #[inline]
     pub(crate) fn bits(&self) -> u64 {
         self.word().to_bits()
     }

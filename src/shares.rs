@@ -140,6 +140,7 @@ impl Slots {
     }
 
     /// The value of `parks`, and whether all slots have been found empty since permits were last parked.
+    #[inline]
     fn look_for_parked(&self) -> (u64, bool) {
         // Acquire: pairs with the second `fetch_` of `park`, so that the scan that follows sees what was parked before.
         let parks = self.parks.load(Ordering::Acquire);
@@ -148,6 +149,7 @@ impl Slots {
         (parks, self.empty_since.load(Ordering::Acquire) == parks)
     }
 
+    #[inline]
     pub(crate) fn are_known_empty(&self) -> bool {
         self.look_for_parked().1
     }

@@ -37,19 +37,32 @@ fn draw_or_steal<C: Clock>(
 ) -> Result<(), Denied> {
     let now_ns = driver.clock().now();
     let word = driver.meter().bits();
-    if slots.are_known_empty() {
-        // Permits are scarce: none can be stolen, and no share can be drawn.
-        return match driver.meter().draw(permits, 0, now_ns) {
-            Taken::Yes(_) => {
-                slots.forget_empty();
-                Ok(())
-            }
-            // One pass of `try_steal`, which would take a third more instructions: the slots were empty while the word
-            // had too little.
-            Taken::NotYet(not_yet) if driver.meter().bits() == word => Err(not_yet.into()),
-            Taken::NotYet(_) | Taken::Slow => driver.finish_take(permits, Lane::Normal, now_ns, Taken::Slow),
-        };
+    if !slots.are_known_empty() {
+        return draw_share_or_steal(driver, slots, slot, permits, sizing, now_ns);
     }
+    // Permits are scarce: none can be stolen, and no share can be drawn.
+    match driver.meter().draw(permits, 0, now_ns) {
+        Taken::Yes(_) => {
+            slots.forget_empty();
+            Ok(())
+        }
+        // One pass of `try_steal`, which would take a third more instructions: the slots were empty while the word
+        // had too little.
+        Taken::NotYet(not_yet) if driver.meter().bits() == word => Err(not_yet.into()),
+        Taken::NotYet(_) | Taken::Slow => driver.finish_take(permits, Lane::Normal, now_ns, Taken::Slow),
+    }
+}
+
+/// Apart from the refusal above, which takes fewer instructions without it.
+#[inline(never)]
+fn draw_share_or_steal<C: Clock>(
+    driver: &Driver<C>,
+    slots: &Slots,
+    slot: &Slot,
+    permits: Permits,
+    sizing: Sizing,
+    now_ns: u64,
+) -> Result<(), Denied> {
     driver.finish_take(
         permits,
         Lane::Normal,
