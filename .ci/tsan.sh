@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests of threads under ThreadSanitizer, with a standard library that is built for it: the cancel storm,
-# blocked threads, calls for several limits, shares on every core, concurrent histories, wakers, and a short soak. The
+# blocked threads, calls for several limits, shares on every core, concurrent histories, wakers, counters, and a short soak. The
 # lengths are in TIDEGATE_STORM_ACQUIRES, TIDEGATE_HISTORIES, TIDEGATE_SOAK_SECONDS (virtual time) and
 # TIDEGATE_SOAK_REAL_SECONDS.
 source "$(dirname "$0")/lib.sh"
@@ -21,5 +21,5 @@ export TIDEGATE_SOAK_REAL_SECONDS=${TIDEGATE_SOAK_REAL_SECONDS:-5}
 # natively.
 timeout "${TSAN_SECONDS:-840}" \
     cargo +nightly test -Zbuild-std --target "$(host)" --test cancel_storm --test threads --test several --test per_core \
-    --test linearizability --test wakers --test soak \
+    --test linearizability --test wakers --test soak --features stats --test stats \
     -- --skip every_history_with_groups --skip chains::

@@ -197,7 +197,9 @@ impl<C: Clock> Local<C> {
     fn take_elsewhere(&mut self, permits: Permits) -> Result<(), Denied> {
         let PerCore { limiter, shares, sizing, .. } = &self.per_core;
         let taken = self.share.take(limiter.driver(), shares, permits, *sizing);
-        taken.map_err(|denied| denied.of_request(permits))
+        let decision = taken.map_err(|denied| denied.of_request(permits));
+        limiter.driver().watch().decided(&decision);
+        decision
     }
 
     /// Takes permits without waiting or stealing. The error is how many are missing.
@@ -206,7 +208,11 @@ impl<C: Clock> Local<C> {
             return Ok(());
         }
         let PerCore { limiter, shares, sizing, .. } = &self.per_core;
-        self.share.take_at_once(limiter.driver(), shares, permits, *sizing)
+        let taken = self.share.take_at_once(limiter.driver(), shares, permits, *sizing);
+        if taken.is_ok() {
+            limiter.driver().watch().admitted();
+        }
+        taken
     }
 }
 

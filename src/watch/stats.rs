@@ -9,7 +9,9 @@ use super::waits::Waits;
 ///
 /// Each call is in `admitted`, `refused` or `waited`, and each call in `waited` is in `granted`, `too_late`, `cancelled` or
 /// `waiting`. A call that waits for [several limits](crate::AllOf) counts at each of them, and again at a limit for which it
-/// has to wait again. A refused one counts at the limit that refused it.
+/// has to wait again. A refused one counts at the limit that refused it; of an `AllOf` within an `AllOf`, at the first limit of
+/// the inner one. Calls through a [`PerCore`](crate::PerCore) count. A [`Local`](crate::Local) counts only the calls that it
+/// cannot serve from what it holds.
 ///
 /// # Examples
 /// ```

@@ -165,6 +165,13 @@ fn calls_through_shares_count_at_the_limiter_which_shows_what_is_parked() {
     assert!(limiter.stats().unwrap().stolen > 0.into());
     per_core.try_acquire_n(7_000).unwrap_err();
     assert_eq!(calls(&limiter), (51, 1, 0));
+    limiter.reset();
+    let mut local = per_core.local();
+    // One draw: the others are served from what it holds.
+    for _ in 0..50 {
+        local.try_acquire().unwrap();
+    }
+    assert_eq!(calls(&limiter), (52, 1, 0));
 }
 
 #[test]
