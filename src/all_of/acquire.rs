@@ -28,7 +28,6 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    error::NotYet,
     lane::Lane,
     queue::{AnyDriver, Ask, Caller, Grant, NEVER, Step, Waiter, after, not_yet, poll_proceed},
 };
@@ -112,21 +111,8 @@ impl AcquireAll {
         Stage::Collecting(waiting, Box::pin(waiter))
     }
 
-    /// Whether the longest wait has passed. A part that was granted in time may have been polled late.
-    fn is_late(&self) -> bool {
-        self.members.iter().any(|member| member.deadline_ns < member.driver.clock().now())
-    }
-
-    /// The limit that would refuse the call for longest.
-    fn refusal(&self) -> Result<(), AllOfDenied> {
-        let mut refusals = Refusals(None);
-        for member in &self.members {
-            let wait = member.driver.time_until(member.permits, self.lane);
-            refusals.note(member.which, wait.map_or_else(|denied| denied, |wait| NotYet::after(wait).into()));
-        }
-        refusals.result()
-    }
-
+    /// A part that was granted in time counts, however late the task runs. After the longest wait, the call gets the other
+    /// parts only if they are available at once.
     fn collected(&mut self) -> Stage {
         if self.held.iter().any(Option::is_none) {
             return self.wait_for_missing();
@@ -151,8 +137,7 @@ impl AcquireAll {
     /// caller takes what goes back.
     fn use_or_join_front(&mut self) -> Stage {
         let mut steps = lock_all(&self.members);
-        let grants = core::mem::take(&mut self.held).into_iter().flatten();
-        let grants: Vec<_> = grants.collect();
+        let grants: Vec<_> = self.held.iter().copied().flatten().collect();
         let is_paused = steps.iter().any(|step| step.is_paused());
         let whole = !is_paused && steps.iter_mut().zip(&grants).all(|(step, grant)| step.is_whole(grant));
         if whole {
@@ -161,6 +146,7 @@ impl AcquireAll {
             self.held = renewed.collect();
             return Stage::Held;
         }
+        self.held.clear();
         for (step, grant) in steps.iter_mut().zip(grants) {
             step.give_back(grant);
         }
@@ -182,7 +168,7 @@ impl AcquireAll {
         let held = core::mem::take(&mut self.held);
         for_each(self.members.iter().zip(held), |(member, grant)| {
             if let Some(grant) = grant {
-                member.driver.give_back(grant);
+                member.driver.give_back_unused(grant, member.permits);
             }
         });
     }
@@ -230,11 +216,6 @@ impl AcquireAll {
                     }
                 },
                 Stage::Collected => {
-                    if self.is_late() {
-                        self.stage = Stage::Done;
-                        self.give_back();
-                        return Poll::Ready(self.refusal());
-                    }
                     self.stage = self.collected();
                     if let Stage::Final(round) = &self.stage {
                         round.begin();

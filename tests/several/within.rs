@@ -37,6 +37,30 @@ fn a_wait_that_becomes_too_long_fails_when_that_is_known() {
     assert_eq!((a.available(), a.waiting(), b.waiting()), (5, 0, 0));
 }
 
+/// Polls a call for `amounts` late by a millisecond, at the end of its longest wait of 100 ms.
+fn polled_late(burst: u64, amounts: [u64; 2]) -> bool {
+    let clock = ManualClock::new();
+    let (a, b) = (limiter(&clock, 10, 5, 0), limiter(&clock, 10, burst, burst));
+    let mut call: Pin<Box<dyn Future<Output = _>>> =
+        Box::pin(AllOf::new().and(&a, amounts[0]).and(&b, amounts[1]).acquire_within(ms(100)));
+    assert!(poll(&mut call).is_pending());
+    clock.advance(ms(100));
+    // `a` has granted its part. Another caller may take from `b` meanwhile.
+    if burst == 1 {
+        b.try_acquire().unwrap();
+    }
+    clock.advance(ms(1));
+    let Poll::Ready(decision) = poll(&mut call) else { panic!("it waits on") };
+    decision.is_ok()
+}
+
+#[test]
+fn a_grant_in_time_counts_however_late_the_task_runs() {
+    assert!(polled_late(5, [1, 0]), "one limit");
+    assert!(polled_late(5, [1, 1]), "the other part is available");
+    assert!(!polled_late(1, [1, 1]), "the other part would have to be waited for");
+}
+
 #[test]
 fn the_missing_parts_are_not_waited_for_beyond_the_longest_wait() {
     let clock = ManualClock::new();
