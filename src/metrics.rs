@@ -8,6 +8,8 @@ use metrics::{Counter, Label, counter, gauge, histogram};
 
 #[cfg(feature = "keyed")]
 use crate::Keyed;
+#[cfg(feature = "client")]
+use crate::client::ClientLayer;
 #[cfg(feature = "tower")]
 use crate::tower::{Counts, LimitLayer};
 use crate::{Clock, RateLimiter, Stats, Waits};
@@ -28,7 +30,10 @@ use crate::{Clock, RateLimiter, Stats, Waits};
 /// | `tidegate_waiting`, `tidegate_available_permits`, `tidegate_parked_permits` | gauge | |
 /// | `tidegate_wait_seconds` | histogram | |
 ///
-/// [`add_keyed`](Self::add_keyed) and [`add_layer`](Self::add_layer) publish the counters of tables and layers (with their features).
+/// `add_keyed`, `add_layer` and `add_client` publish the counters of tables, of servers and of clients (with their features).
+///
+/// Some exporters have to be told the buckets of a histogram: without `PrometheusBuilder::set_buckets`, metrics-exporter-prometheus
+/// shows a summary of the last waits in place of it.
 ///
 /// The label `limiter` is the name of the limiter. Give names to limiters, and not to keys or users, so that labels stay few.
 /// Each wait is published with the end of its bucket in [`Waits`], up to a quarter too long.
@@ -218,6 +223,37 @@ impl MetricsPublisher {
             for (counter, count) in counters.iter().zip([admitted, refused, shadowed, skipped, refunded]) {
                 counter.absolute(count);
             }
+        })
+    }
+
+    /// Publishes the [counts](crate::client::ClientLayer::counts) of a layer of a client: `tidegate_client_requests_total` with the
+    /// labels `client` and `outcome`, one of `sent`, `limited`, `refused`, and `tidegate_client_pauses_total` and
+    /// `tidegate_client_malformed_total`.
+    ///
+    /// # Errors
+    /// [`MetricsError::NameTaken`] if a client of the same name was added before.
+    ///
+    /// ```
+    /// use tidegate::{MetricsPublisher, Quota, RateLimiter, client::ClientLayer};
+    /// let layer = ClientLayer::new(&RateLimiter::new(Quota::per_second(100)));
+    /// MetricsPublisher::new().add_client("partner", &layer).unwrap();
+    /// ```
+    #[cfg(feature = "client")]
+    pub fn add_client(&mut self, name: impl Into<String>, layer: &ClientLayer) -> Result<(), MetricsError> {
+        const KIND: &str = "client";
+        let name = name.into();
+        let requests = ["sent", "limited", "refused"]
+            .map(|outcome| counter_of("tidegate_client_requests_total", KIND, &name, Some(outcome)));
+        let pauses = counter_of("tidegate_client_pauses_total", KIND, &name, None);
+        let malformed = counter_of("tidegate_client_malformed_total", KIND, &name, None);
+        let layer = layer.clone();
+        self.add_source(KIND, name, move || {
+            let counts = layer.counts();
+            for (counter, count) in requests.iter().zip([counts.sent, counts.limited, counts.refused]) {
+                counter.absolute(count);
+            }
+            pauses.absolute(counts.pauses);
+            malformed.absolute(counts.malformed);
         })
     }
 

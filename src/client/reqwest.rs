@@ -1,6 +1,6 @@
 //! The middleware for reqwest.
 
-use http::{Extensions, Request, Uri};
+use http::{Extensions, Request, Uri, header::CONTENT_LENGTH};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
 use super::{layer::ClientLayer, service::ClientError};
@@ -9,6 +9,9 @@ use crate::error::Denied;
 /// With the feature `reqwest`. A request that is refused its permits has an [`Error::Middleware`] with a
 /// [`ClientError::Limited`](ClientError). Retries, such as those of `reqwest-retry`, are added to the client *before* this
 /// middleware, so that each attempt is limited.
+///
+/// The functions of the layer, such as that which estimates tokens, see the method, the address, the headers, and the
+/// extensions that the caller has set by `with_extension`. For a body in memory they see its `content-length`.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -40,6 +43,11 @@ impl Middleware for ClientLayer {
         let (mut head, ()) = Request::new(()).into_parts();
         (head.method, head.uri) = (request.method().clone(), uri);
         head.headers.clone_from(request.headers());
+        head.extensions.clone_from(extensions);
+        if let Some(body) = request.body().and_then(reqwest::Body::as_bytes) {
+            // The client adds it only later.
+            head.headers.entry(CONTENT_LENGTH).or_insert_with(|| body.len().into());
+        }
         let plan = state.plan(&head).map_err(limited)?;
         let reserved = state.reserve(&plan).await;
         let sent = state.send(plan, reserved).map_err(limited)?;

@@ -57,6 +57,40 @@ pub struct Stats {
     pub waits: Waits,
 }
 
+impl Stats {
+    /// What has happened since an earlier snapshot of the same limiter, and the state now.
+    ///
+    /// ```
+    /// use tidegate::{Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_hour(10)).watched("api");
+    /// limiter.try_acquire().unwrap();
+    /// let first = limiter.stats().unwrap();
+    /// limiter.try_acquire_n(3).unwrap();
+    /// let second = limiter.stats().unwrap().since(&first);
+    /// assert_eq!((second.admitted, second.available), (1, 6));
+    /// ```
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let since = |count: fn(&Self) -> u64| count(self).wrapping_sub(count(earlier));
+        Self {
+            admitted: since(|stats| stats.admitted),
+            refused: since(|stats| stats.refused),
+            waited: since(|stats| stats.waited),
+            granted: since(|stats| stats.granted),
+            too_late: since(|stats| stats.too_late),
+            cancelled: since(|stats| stats.cancelled),
+            given_back: since(|stats| stats.given_back),
+            charged: since(|stats| stats.charged),
+            pauses: since(|stats| stats.pauses),
+            waiting: self.waiting,
+            available: self.available,
+            parked: self.parked,
+            stolen: self.stolen.minus(earlier.stolen).unwrap_or_default(),
+            waits: self.waits.since(&earlier.waits),
+        }
+    }
+}
+
 /// The state that the counters of a watch lack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {

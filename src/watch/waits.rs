@@ -129,7 +129,8 @@ impl Waits {
         Some(Duration::from_nanos(end_ns.min(self.longest_ns)))
     }
 
-    /// The waits since an earlier snapshot of the same limiter.
+    /// The waits since an earlier snapshot of the same limiter. The [`longest`](Self::longest) of them is known by its bucket, and
+    /// so up to a quarter too long.
     ///
     /// ```
     /// use tidegate::{Quota, RateLimiter};

@@ -114,7 +114,13 @@ async fn reqwest_obeys_as_well() {
     let (address, seen, server) = serve().await;
     let limiter = RateLimiter::new(Quota::per_second(1_000).with_burst(10));
     let tokens = RateLimiter::new(Quota::per_hour(1_000));
-    let layer = ClientLayer::new(&limiter).tokens(&tokens, |_| 10).max_wait(Duration::from_secs(5));
+    // What the caller says, and the length of the body.
+    let estimate = |head: &http::request::Parts| {
+        let length =
+            head.headers.get("content-length").map_or(0, |length| length.to_str().unwrap().parse().unwrap());
+        head.extensions.get::<u64>().copied().unwrap_or(10) + length
+    };
+    let layer = ClientLayer::new(&limiter).tokens(&tokens, estimate).max_wait(Duration::from_secs(5));
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(layer.clone()).build();
     let get = || client.get(format!("http://{address}/pauses")).send();
     assert_eq!(get().await.unwrap().status(), 429);
@@ -124,6 +130,11 @@ async fn reqwest_obeys_as_well() {
     let usage = response.extensions_mut().remove::<Usage>().unwrap();
     usage.settle(3).unwrap();
     assert!((987..=988).contains(&tokens.available()), "{}", tokens.available());
+    let (before, url) = (tokens.available(), format!("http://{address}/pauses"));
+    let mut response = client.get(url).body("prompt").with_extension(100_u64).send().await.unwrap();
+    let reserved = before - tokens.available();
+    assert!((105..=106).contains(&reserved), "{reserved}");
+    response.extensions_mut().remove::<Usage>().unwrap().settle(0).unwrap();
     tokens.charge(990).unwrap();
     let refused = get().await.unwrap_err();
     let reqwest_middleware::Error::Middleware(refused) = refused else { panic!("{refused:?}") };

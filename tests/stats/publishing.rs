@@ -97,6 +97,15 @@ fn tables_and_layers_are_published_too() {
 
     publisher.publish();
     let page = recorder.handle().render();
+    #[cfg(feature = "client")]
+    {
+        let client = tidegate::client::ClientLayer::new(&RateLimiter::new(Quota::per_hour(1)));
+        metrics::with_local_recorder(&recorder, || publisher.add_client("partner", &client)).unwrap();
+        publisher.publish();
+        let page = recorder.handle().render();
+        let sent = "tidegate_client_requests_total{client=\"partner\",outcome=\"sent\"}";
+        assert_eq!(value(&page, sent), 0);
+    }
     assert_eq!(value(&page, "tidegate_keys{table=\"users\"}"), 2);
     assert_eq!(value(&page, "tidegate_evicted_live_total{table=\"users\"}"), 0);
     assert_eq!(value(&page, "tidegate_http_requests_total{layer=\"public\",outcome=\"skipped\"}"), 1);
