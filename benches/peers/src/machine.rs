@@ -51,18 +51,84 @@ fn cpu_model() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// The heading of a report, as a Markdown list.
-pub fn describe() -> String {
+/// The rivals whose versions are told.
+const RIVALS: [&str; 9] = [
+    "async-speed-limit",
+    "axum",
+    "governor",
+    "leaky-bucket",
+    "quanta",
+    "ratelimit",
+    "tokio",
+    "tower",
+    "tower_governor",
+];
+
+/// The versions of the rivals, from the lock file of this package.
+pub fn versions() -> Vec<(&'static str, &'static str)> {
+    locked(include_str!("../Cargo.lock"), &RIVALS)
+}
+
+/// The versions of some packages in a lock file, in the order asked for. Of several versions of a package, the newest.
+fn locked<'a>(lock: &'a str, packages: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+    let mut lines = lock.lines();
+    let mut all = Vec::new();
+    while let Some(line) = lines.next() {
+        if let Some(name) = value(line, "name") {
+            all.extend(lines.next().and_then(|line| value(line, "version")).map(|version| (name, version)));
+        }
+    }
+    let last = |package| all.iter().rev().find(|(name, _)| *name == package).copied();
+    packages.iter().filter_map(|&package| last(package)).collect()
+}
+
+/// What `key = "value"` gives a key.
+fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')
+}
+
+/// Who made the processor, for the name of a file.
+pub fn vendor() -> &'static str {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    if info.contains("GenuineIntel") {
+        "intel"
+    } else if info.contains("AuthenticAMD") {
+        "amd"
+    } else {
+        env::consts::ARCH
+    }
+}
+
+/// What the numbers were measured on, by name.
+pub fn describe() -> Vec<(&'static str, String)> {
     let unknown = || "unknown".to_owned();
     let cores = std::thread::available_parallelism().map_or_else(|_| unknown(), |n| n.to_string());
-    let rustc = output("rustc", &["--version"]).unwrap_or_else(unknown);
+    let clock = fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
     let commit = output("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_else(unknown);
-    let changed = output("git", &["status", "--porcelain"]).is_some_and(|changes| !changes.is_empty());
-    let date = output("date", &["-u", "+%Y-%m-%d"]).unwrap_or_else(unknown);
-    format!(
-        "- processor: {}, {cores} cores, {}\n- {rustc}\n- commit: {commit}{}\n- date: {date}\n",
-        cpu_model().unwrap_or_else(unknown),
-        env::consts::ARCH,
-        if changed { ", with changes" } else { "" },
-    )
+    // A page that is written anew is no change of what is measured.
+    let changes = output("git", &["status", "--porcelain", "--", ":/", ":!/docs"]);
+    let changed = if changes.is_some_and(|changes| !changes.is_empty()) { ", with changes" } else { "" };
+    let versions: Vec<String> =
+        versions().iter().map(|(name, version)| format!("{name} {version}")).collect();
+    vec![
+        ("processor", cpu_model().unwrap_or_else(unknown)),
+        ("cores", format!("{cores}, {}", env::consts::ARCH)),
+        ("clock source", clock.map_or_else(|_| unknown(), |clock| clock.trim().to_owned())),
+        ("compiler", output("rustc", &["--version"]).unwrap_or_else(unknown)),
+        ("commit", format!("{commit}{changed}")),
+        ("date", output("date", &["-u", "+%Y-%m-%d"]).unwrap_or_else(unknown)),
+        ("rivals", versions.join(", ")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_versions_are_those_of_the_lock_file() {
+        let lock = "[[package]]\nname = \"tower\"\nversion = \"0.4.1\"\n\n[[package]]\nname = \"tower\"\nversion = \"0.5.3\"\n";
+        assert_eq!(locked(lock, &["axum", "tower"]), [("tower", "0.5.3")]);
+        assert_eq!(versions().len(), RIVALS.len());
+    }
 }

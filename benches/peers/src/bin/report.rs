@@ -1,58 +1,138 @@
-//! Prints the whole of `docs/BENCHMARKS.md`; `scripts/bench.sh` runs it. `--full` measures every cell.
+//! Asks the questions, and writes `docs/BENCHMARKS.md`, its pictures and the raw numbers; `scripts/bench.sh` runs it.
+//!
+//! ```sh
+//! report [--full] --to docs           # every question; --full: every cell, and how long a build takes
+//! report [--try] --only calls,keyed   # prints these on standard output; --try: so short that the numbers mean little
+//! ```
 
-use tidegate_peers::{
-    arena::{self, MEASURED, Plan},
-    fairness, keyed, machine, ratios, shares, waiters,
-};
+use std::{env, fs, io, path::Path, process::ExitCode};
 
-/// How often the arena measures each cell.
-const ROUNDS: usize = 3;
+use serde_json::{Map, Value};
+use tidegate_peers::{Effort, Report, machine, questions};
 
-fn main() {
-    let full = std::env::args().any(|argument| argument == "--full");
-    let effort = ratios::Effort::default();
-    let calls = ratios::run(effort);
-    let per_core = shares::run(effort);
-    let keys = keyed::run(effort);
-    let fairness = fairness::run();
-    let cells = if full { arena::full() } else { arena::short() };
-    let arena = arena::run(&Plan { cells, rounds: ROUNDS, measured: MEASURED });
-    let waiters = waiters::run();
-    println!("# Benchmarks\n");
-    println!("Written by `scripts/bench.sh`; run it again rather than change this page.\n");
-    print!("{}", machine::describe());
-    println!("\nCompare the ratios, not the times: the machine may be busy with other work.\n");
-    println!("## Calls that do not wait\n");
-    println!(
-        "The floor is one reading of the processor's time stamp counter and one uncontended \
-         compare-and-swap. Medians of {} rounds, in each of which every call is measured for {} ms, one \
-         after the other; the ratios are taken round by round.\n",
-        effort.rounds,
-        effort.slice.as_millis()
-    );
-    print!("{}", calls.tables);
-    println!("## One quota on every core\n");
-    println!("{}\n", shares::EXPLANATION);
-    print!("{}", per_core.tables);
-    println!("### With hogs on half the cores\n");
-    println!("{}\n", fairness::EXPLANATION);
-    print!("{}", fairness.tables);
-    println!("## A limiter for each key\n");
-    println!("{}\n", keyed::EXPLANATION);
-    print!("{}", keys.tables);
-    println!("## Hungry tasks\n");
-    println!("{}\n", arena::EXPLANATION);
-    println!("Medians of {ROUNDS} rounds of {} s a party.\n", MEASURED.as_secs());
-    print!("{}", arena.tables);
-    println!("## Long queues\n");
-    println!("{}\n", waiters::EXPLANATION);
-    print!("{}", waiters.tables);
-    println!("## Where tidegate loses\n");
-    let mut losses = calls;
-    losses.losses.extend(per_core.losses);
-    losses.losses.extend(keys.losses);
-    losses.losses.extend(fairness.losses);
-    losses.losses.extend(arena.losses);
-    losses.losses.extend(waiters.losses);
-    print!("{}", losses.losses());
+/// What is to be done.
+struct Task {
+    effort: Effort,
+    only: Option<Vec<String>>,
+    to: Option<String>,
+}
+
+fn task(mut arguments: impl Iterator<Item = String>) -> Result<Task, String> {
+    let mut task = Task { effort: Effort::PAGE, only: None, to: None };
+    let mut full = false;
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} wants a value"));
+        match argument.as_str() {
+            "--full" => full = true,
+            "--try" => task.effort = Effort::TRY,
+            "--to" => task.to = Some(value()?),
+            "--only" => task.only = Some(value()?.split(',').map(str::to_owned).collect()),
+            _ => return Err(format!("{argument}: not --full, --try, --only QUESTIONS or --to FOLDER")),
+        }
+    }
+    task.effort.full = full;
+    let known = |name: &String| questions::ALL.iter().any(|(known, _)| known == name);
+    if let Some(unknown) = task.only.iter().flatten().find(|name| !known(name)) {
+        let all: Vec<&str> = questions::ALL.iter().map(|(name, _)| *name).collect();
+        return Err(format!("{unknown}: no such question; there are {}", all.join(", ")));
+    }
+    Ok(task)
+}
+
+fn page(reports: &[(&str, Report)]) -> String {
+    let mut page =
+        "# Benchmarks\n\nWritten by `scripts/bench.sh`; run it again rather than change this page. \
+        `benches/peers/src/rivals` has a module for each rival, and `questions` one for each section.\n\n"
+            .to_owned();
+    for (what, is) in machine::describe() {
+        page += &format!("- {what}: {is}\n");
+    }
+    page += "\nCompare the ratios, not the times: the machine may be busy with other work. The numbers of each round are in \
+        [benchmarks](benchmarks), a file for each kind of processor.\n\n";
+    for (_, report) in reports {
+        page += &report.section();
+    }
+    page += "## Where tidegate loses\n\n";
+    let losses: Vec<&String> = reports.iter().flat_map(|(_, report)| &report.losses).collect();
+    if losses.is_empty() {
+        page += "- nowhere in this run\n";
+    }
+    for loss in losses {
+        page += &format!("- {loss}\n");
+    }
+    page
+}
+
+/// All raw numbers, a line for each list.
+fn raw(reports: &[(&str, Report)]) -> String {
+    let machine: Map<String, Value> =
+        machine::describe().into_iter().map(|(what, is)| (what.to_owned(), is.into())).collect();
+    let mut sections = vec![("machine", &machine)];
+    sections.extend(reports.iter().map(|(name, report)| (*name, &report.raw)));
+    let line = |(name, value): (&String, &Value)| format!("    {}: {value}", Value::from(name.as_str()));
+    let section = |(name, values): (&str, &Map<String, Value>)| {
+        format!("  \"{name}\": {{\n{}\n  }}", values.iter().map(line).collect::<Vec<_>>().join(",\n"))
+    };
+    format!("{{\n{}\n}}\n", sections.into_iter().map(section).collect::<Vec<_>>().join(",\n"))
+}
+
+fn write(reports: &[(&str, Report)], docs: &Path) -> io::Result<()> {
+    let folder = docs.join("benchmarks");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(machine::vendor()).with_extension("json"), raw(reports))?;
+    for (file, svg) in reports.iter().flat_map(|(_, report)| &report.pictures) {
+        fs::write(folder.join(file), svg)?;
+    }
+    fs::write(docs.join("BENCHMARKS.md"), page(reports))
+}
+
+fn main() -> ExitCode {
+    let task = match task(env::args().skip(1)) {
+        Ok(task) => task,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut reports = Vec::new();
+    for (name, question) in questions::ALL {
+        if task.only.as_ref().is_none_or(|only| only.iter().any(|wanted| wanted == name)) {
+            let began = std::time::Instant::now();
+            reports.push((name, question(task.effort)));
+            eprintln!("{name}: {:.0} s", began.elapsed().as_secs_f64());
+        }
+    }
+    let Some(docs) = task.to else {
+        println!("{}", page(&reports));
+        return ExitCode::SUCCESS;
+    };
+    if let Err(error) = write(&reports, Path::new(&docs)) {
+        eprintln!("{docs}: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_numbers_are_json_with_a_line_for_each_list() {
+        let mut report = Report::new("Title", "Text.");
+        report.keep("a \"call\"", [1.234_567, f64::NAN]);
+        report.keep("another", [2.0]);
+        let raw = raw(&[("calls", report)]);
+        let parsed: Value = serde_json::from_str(&raw).expect("JSON");
+        assert_eq!(parsed["calls"]["a \"call\""], serde_json::json!([1.2346, null]));
+        assert!(parsed["machine"]["processor"].is_string());
+        assert!(raw.lines().any(|line| line == "    \"another\": [2.0]"), "{raw}");
+    }
+
+    #[test]
+    fn a_question_that_is_not_there_is_named() {
+        let of = |text: &str| task(text.split(' ').map(str::to_owned)).map(|task| task.only);
+        assert_eq!(of("--only calls,keyed"), Ok(Some(vec!["calls".to_owned(), "keyed".to_owned()])));
+        assert!(of("--only calls,tides").unwrap_err().starts_with("tides: no such question"));
+    }
 }

@@ -1,7 +1,10 @@
 //! What tidegate has to do in each cell, and where a peer does better.
 
-use super::{PARTIES, SEMAPHORE, grid::Cell, measure::Outcome};
-use crate::stats::median;
+use super::{grid::Cell, measure::Outcome};
+use crate::{
+    rivals::{Rival, Ticker, names},
+    stats::median,
+};
 
 /// What is to be delivered of the allowance: up to a million a second, and above.
 const DELIVERED: f64 = 0.999;
@@ -18,8 +21,8 @@ const fn most_to_semaphore(rate: u32) -> f64 {
 
 /// What came of one cell in one round.
 pub(super) struct Round {
-    /// Party by party.
-    pub(super) outcomes: [Outcome; PARTIES.len()],
+    /// Rival by rival; tidegate is the first.
+    pub(super) outcomes: Vec<Outcome>,
     /// How many cores the machine's other work took meanwhile.
     pub(super) other_cores: f64,
 }
@@ -31,14 +34,19 @@ pub(super) struct Results {
 }
 
 impl Results {
-    /// The median over the rounds, of one party.
-    pub(super) fn of(&self, party: usize, what: impl Fn(&Outcome) -> f64) -> f64 {
-        median(self.rounds.iter().map(|round| what(&round.outcomes[party])))
+    /// Of one rival, round by round.
+    pub(super) fn each(&self, rival: usize, what: impl Fn(&Outcome) -> f64) -> Vec<f64> {
+        self.rounds.iter().map(|round| what(&round.outcomes[rival])).collect()
     }
 
-    /// What a grant of tidegate costs, as a multiple of what it costs a peer: the median of the rounds.
-    pub(super) fn cost_to(&self, peer: usize) -> f64 {
-        median(self.rounds.iter().map(|round| round.outcomes[0].cpu_us / round.outcomes[peer].cpu_us))
+    /// The median over the rounds, of one rival.
+    pub(super) fn of(&self, rival: usize, what: impl Fn(&Outcome) -> f64) -> f64 {
+        median(self.each(rival, what))
+    }
+
+    /// What a grant of a rival costs, as a multiple of what it costs another one: the median of the rounds.
+    pub(super) fn cost_to(&self, rival: usize, other: usize) -> f64 {
+        median(self.rounds.iter().map(|round| round.outcomes[rival].cpu_us / round.outcomes[other].cpu_us))
     }
 }
 
@@ -74,7 +82,8 @@ pub(super) fn judge(results: &Results) -> [Gate; GATES.len()] {
         passed: excess <= 0.0,
         failure: format!("{excess:.1} permits above the bound"),
     };
-    let (ratio, wanted) = (results.cost_to(SEMAPHORE), most_to_semaphore(rate));
+    let semaphore = names().iter().position(|&name| name == Ticker::NAME).expect("it is there");
+    let (ratio, wanted) = (results.cost_to(0, semaphore), most_to_semaphore(rate));
     let cost = Gate {
         value: format!("{ratio:.3}"),
         passed: ratio <= wanted,
@@ -83,25 +92,31 @@ pub(super) fn judge(results: &Results) -> [Gate; GATES.len()] {
     [delivered, bound, cost]
 }
 
-/// Every failed gate of a cell, and every peer that is ahead in it.
+/// Every failed gate of a cell, and every rival that is ahead in it.
 pub(super) fn losses(results: &Results, gates: &[Gate]) -> Vec<String> {
     let cell = results.cell;
     let failed = gates.iter().filter(|gate| !gate.passed);
     let mut losses: Vec<String> = failed.map(|gate| format!("{cell}: {}", gate.failure)).collect();
-    let share = |party| results.of(party, |outcome| outcome.share);
-    for (peer, (name, _)) in PARTIES.iter().enumerate().skip(1) {
-        if share(0) < share(peer) - 0.001 {
-            losses.push(format!(
-                "{cell}: {:.2} % delivered, by {name} {:.2} %",
-                share(0) * 100.0,
-                share(peer) * 100.0
-            ));
+    let share = |rival| results.of(rival, |outcome| outcome.share);
+    let (mut more, mut cheaper) = (Vec::new(), Vec::new());
+    for (rival, name) in names().into_iter().enumerate().skip(1) {
+        let (own, other) = (share(0), share(rival));
+        // What is delivered beyond the allowance is no merit.
+        if own < other.min(1.0) - 0.001 {
+            more.push(format!("{name} {:.2} %", 100.0 * other));
         }
-        let ratio = results.cost_to(peer);
+        let ratio = results.cost_to(0, rival);
         // For the semaphore there is a gate.
-        if peer != SEMAPHORE && ratio > 1.02 {
-            losses.push(format!("{cell}: a grant costs {ratio:.2} times as much as with {name}"));
+        if name != Ticker::NAME && ratio > 1.02 {
+            cheaper
+                .push(format!("{ratio:.2} times as much as with {name} ({:.0} % delivered)", 100.0 * other));
         }
+    }
+    if !more.is_empty() {
+        losses.push(format!("{cell}: {:.2} % delivered, by {}", 100.0 * share(0), more.join(", ")));
+    }
+    if !cheaper.is_empty() {
+        losses.push(format!("{cell}: a grant costs {}", cheaper.join(", ")));
     }
     losses
 }

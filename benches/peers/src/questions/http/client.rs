@@ -38,15 +38,15 @@ async fn exchange(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
 }
 
 /// What the clients have done.
-pub(crate) struct Load {
+pub(super) struct Load {
     /// Requests a second.
-    pub(crate) rate: f64,
+    pub(super) rate: f64,
     /// Requests.
-    pub(crate) exchanges: u64,
+    pub(super) exchanges: u64,
 }
 
 /// Loads a server over so many connections, each with one request at a time.
-pub(crate) async fn load(to: SocketAddr, connections: usize, time: Duration) -> io::Result<Load> {
+pub(super) async fn load(to: SocketAddr, connections: usize, time: Duration) -> io::Result<Load> {
     let connected = Arc::new(Barrier::new(connections));
     let mut tasks = JoinSet::new();
     for _ in 0..connections {

@@ -2,7 +2,6 @@
 //! caller get that gets least?
 
 use std::{
-    fmt::Write,
     hint::spin_loop,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -11,16 +10,13 @@ use std::{
 
 use tidegate::{Local, PerCore, Quota, RateLimiter};
 
-use crate::{Report, stats::median};
+use crate::{Effort, Report, stats::median};
 
 /// What the table shows, in words.
-pub const EXPLANATION: &str = "A caller for every core, each hungry, and for every other core a thread that does \
+const EXPLANATION: &str = "A caller for every core, each hungry, and for every other core a thread that does \
 nothing but work; the bucket is empty at first. A caller that tries asks again at once, one that waits when it is \
 served. The last column is what the caller gets that gets least, as a part of an equal share. The system gives a \
 caller that shares its core with a hog half of that core.";
-
-const ROUNDS: usize = 5;
-const MEASURED: Duration = Duration::from_secs(1);
 
 /// What a caller does: makes one call; whether it was admitted.
 type Call = fn(&PerCore, &mut Local) -> bool;
@@ -36,7 +32,7 @@ const WAYS: [(&str, u64, Call); 4] = [
 ];
 
 /// The part of the quota that was delivered, and the least part of an equal share that a caller got.
-fn measure(rate: u64, call: Call) -> (f64, f64) {
+fn measure(rate: u64, call: Call, measured: Duration) -> (f64, f64) {
     let cores = thread::available_parallelism().map_or(2, usize::from).max(2);
     // Holds the permits that come while all callers are delayed, and is small beside the total.
     let limiter = RateLimiter::new(Quota::per_second(rate).with_burst(rate / 10).with_initial(0));
@@ -62,7 +58,7 @@ fn measure(rate: u64, call: Call) -> (f64, f64) {
                 })
             })
             .collect();
-        thread::sleep(MEASURED);
+        thread::sleep(measured);
         over.store(true, Ordering::Relaxed);
         callers.into_iter().map(|caller| caller.join().expect("a caller panicked")).collect()
     });
@@ -73,28 +69,34 @@ fn measure(rate: u64, call: Call) -> (f64, f64) {
 }
 
 /// Measures everything.
-pub fn run() -> Report {
-    let mut report = Report::default();
-    let out = &mut report.tables;
-    writeln!(out, "| call | permits a second | delivered | least |\n|---|---:|---:|---:|").unwrap();
+pub fn run(effort: Effort) -> Report {
+    let mut report = Report::new("With hogs on half the cores", EXPLANATION);
     let mut results = WAYS.map(|_| (Vec::new(), Vec::new()));
-    for _ in 0..ROUNDS {
+    for _ in 0..effort.long_rounds {
         for ((_, rate, call), (delivered, least)) in WAYS.iter().zip(&mut results) {
-            let (all, one) = measure(*rate, *call);
+            let (all, one) = measure(*rate, *call, effort.long / 2);
             delivered.push(all);
             least.push(one);
         }
     }
-    for ((name, rate, _), (delivered, least)) in WAYS.iter().zip(results) {
-        let (delivered, least) = (median(delivered), median(least));
-        writeln!(out, "| {name} | {rate} | {:.2} % | {least:.2} |", 100.0 * delivered).unwrap();
+    let mut lines = Vec::new();
+    for ((name, rate, _), (all_delivered, all_least)) in WAYS.iter().zip(results) {
+        report.keep(format!("{name}: delivered"), all_delivered.iter().copied());
+        report.keep(format!("{name}: least"), all_least.iter().copied());
+        let (delivered, least) = (median(all_delivered), median(all_least));
+        lines.push(vec![
+            (*name).to_owned(),
+            rate.to_string(),
+            format!("{:.2} %", 100.0 * delivered),
+            format!("{least:.2}"),
+        ]);
         if delivered < 0.999 {
-            report.losses.push(format!("with hogs, {name}: {:.2} % delivered", 100.0 * delivered));
+            report.lose(format!("with hogs, {name}: {:.2} % delivered", 100.0 * delivered), "");
         }
         if least < 0.5 {
-            report.losses.push(format!("with hogs, {name}: one caller gets {least:.2} of an equal share"));
+            report.lose(format!("with hogs, {name}: one caller gets {least:.2} of an equal share"), "");
         }
     }
-    report.tables.push('\n');
+    report.table(&["call", "permits a second", "delivered", "least"], &lines);
     report
 }

@@ -1,6 +1,6 @@
-//! One party in one cell.
+//! One rival in one cell.
 //!
-//! Every party begins with an empty bucket, so its allowance is the rate times the time since permits flow.
+//! Nearly every rival begins with an empty bucket, so its allowance is the rate times the time since permits flow.
 //! The counts are read at the end only, a few times within [`LAST`]: what is late at one reading has not been
 //! lost, so the best of them says how much was delivered.
 
@@ -17,14 +17,14 @@ use std::{
 use cpu_time::ProcessTime;
 use tokio::runtime::Runtime;
 
-use super::{
-    grid::Cell,
-    party::{Party, Tidegate},
+use super::grid::Cell;
+use crate::{
+    rivals::{Rival, Tidegate},
+    stats::median,
 };
-use crate::stats::median;
 
 /// What is let run before processor time is counted.
-pub(super) const WARM_UP: Duration = Duration::from_millis(300);
+pub(in super::super) const WARM_UP: Duration = Duration::from_millis(300);
 
 /// How long the counts are read at the end, and the pause between two readings.
 const LAST: Duration = Duration::from_millis(20);
@@ -98,16 +98,16 @@ impl Reading {
     }
 }
 
-/// What every party runs on.
-pub(super) fn runtime() -> Runtime {
+/// What every rival runs on.
+pub(in super::super) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime")
 }
 
-/// Has hungry tasks wait for the party for as long as `measured`, and a little before.
-pub(super) fn measure<P: Party>(cell: Cell, measured: Duration) -> Outcome {
+/// Has hungry tasks wait for the rival for as long as `measured`, and a little before.
+pub(super) fn measure<R: Rival>(cell: Cell, measured: Duration) -> Outcome {
     let runtime = runtime();
-    let (party, starts) = P::at(cell, &runtime);
-    let counts = spawn(&runtime, &party, cell.tasks);
+    let (rival, starts) = runtime.block_on(async { R::starting(&cell.setting()) });
+    let counts = spawn(&runtime, Arc::new(rival), cell.tasks);
 
     thread::sleep(starts.saturating_duration_since(Instant::now()) + WARM_UP);
     let (before, cpu) = (counts.total(), ProcessTime::now());
@@ -118,7 +118,7 @@ pub(super) fn measure<P: Party>(cell: Cell, measured: Duration) -> Outcome {
     runtime.shutdown_timeout(Duration::from_secs(5));
 
     let (mut share, mut excess) = (0.0_f64, f64::MIN);
-    let slack = Tidegate::quota(cell).catch_up();
+    let slack = Tidegate::quota(&cell.setting()).catch_up();
     for reading in &readings {
         let grants = reading.counts.iter().sum::<u64>() as f64;
         let time = reading.taken.duration_since(starts);
@@ -134,14 +134,14 @@ pub(super) fn measure<P: Party>(cell: Cell, measured: Duration) -> Outcome {
     }
 }
 
-fn spawn<P: Party>(runtime: &Runtime, party: &P, tasks: usize) -> Arc<Counts> {
+fn spawn<R: Rival>(runtime: &Runtime, rival: Arc<R>, tasks: usize) -> Arc<Counts> {
     let grants = (0..tasks).map(|_| Count::default()).collect();
     let counts = Arc::new(Counts { stop: AtomicBool::new(false), grants });
     for task in 0..tasks {
-        let (party, counts) = (party.clone(), Arc::clone(&counts));
+        let (rival, counts) = (Arc::clone(&rival), Arc::clone(&counts));
         runtime.spawn(async move {
             while !counts.stop.load(Ordering::Relaxed) {
-                party.wait().await;
+                rival.wait().await;
                 counts.grants[task].add_one();
             }
         });

@@ -19,15 +19,15 @@ const BURST: u32 = 1_000_000;
 const QUOTA: Quota = Quota::per_second(1_000_000_000).with_burst(BURST as u64);
 
 /// A server.
-pub(crate) struct Party {
-    pub(crate) name: &'static str,
-    pub(crate) address: SocketAddr,
+pub(super) struct Party {
+    pub(super) name: &'static str,
+    pub(super) address: SocketAddr,
     layer: Option<LimitLayer<Body>>,
 }
 
 impl Party {
     /// Whether the layer was there, and admitted all. The client checks that all answers are good.
-    pub(crate) fn check(&self) -> Result<(), Box<dyn Error>> {
+    pub(super) fn check(&self) -> Result<(), Box<dyn Error>> {
         let Some(counts) = self.layer.as_ref().map(LimitLayer::counts) else { return Ok(()) };
         let good = counts.admitted > 0 && counts.refused == 0 && counts.skipped == 0;
         if good { Ok(()) } else { Err(format!("{}: {counts:?}", self.name).into()) }
@@ -62,7 +62,7 @@ fn by_address() -> Policy {
 }
 
 /// All servers, the one without a layer first.
-pub(crate) async fn all() -> Result<Vec<Party>, Box<dyn Error>> {
+pub(super) async fn all() -> Result<Vec<Party>, Box<dyn Error>> {
     let global = Policy::global("all", &RateLimiter::new(QUOTA));
     let config = GovernorConfigBuilder::default()
         .per_nanosecond(1)
