@@ -6,6 +6,6 @@ pub mod plot;
 pub mod questions;
 mod report;
 pub mod rivals;
-mod stats;
+pub mod stats;
 
 pub use self::{measure::Effort, report::Report};

@@ -71,23 +71,23 @@ struct Axis {
 }
 
 impl Axis {
-    /// A logarithmic one has room up to the next powers of ten, another one begins at zero.
-    fn new(values: impl Iterator<Item = f64> + Clone, log: bool, from: f64, to: f64) -> Self {
-        let (mut least, mut most) =
-            values.fold((f64::MAX, f64::MIN), |(low, high), it| (low.min(it), high.max(it)));
-        if log {
-            (least, most) = (10_f64.powf(least.log10().floor()), 10_f64.powf(most.log10().ceil()));
-        } else {
-            least = 0.0;
-        }
-        Self { least, most, log, from, to }
+    /// A logarithmic one has room up to the next powers of ten around its values.
+    fn log(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
+        let (least, most) = values.fold((f64::MAX, f64::MIN), |(low, high), it| (low.min(it), high.max(it)));
+        let (least, most) = (10_f64.powf(least.log10().floor()), 10_f64.powf(most.log10().ceil()));
+        Self { least, most, log: true, from, to }
+    }
+
+    /// From 0 to 100; what is more is drawn at 100.
+    const fn percent(from: f64, to: f64) -> Self {
+        Self { least: 0.0, most: 100.0, log: false, from, to }
     }
 
     fn place(&self, value: f64) -> f64 {
         let (least, most, value) = if self.log {
             (self.least.log10(), self.most.log10(), value.log10())
         } else {
-            (self.least, self.most, value)
+            (self.least, self.most, value.min(self.most))
         };
         self.from + (value - least) / (most - least) * (self.to - self.from)
     }
@@ -101,12 +101,18 @@ impl Axis {
     }
 }
 
-/// Curves over a logarithmic axis, with their names to the right.
-pub fn lines(title: &str, across: &str, up: &str, curves: &[Curve], log: bool) -> String {
-    const HEIGHT: f64 = 380.0;
+/// Curves over a logarithmic axis, the first of them on top, with their names to the right.
+pub fn lines(title: &str, across: &str, up: &str, curves: &[Curve]) -> String {
+    const HEIGHT: f64 = 390.0;
+    const TOP: f64 = 58.0;
     let points = || curves.iter().flat_map(|curve| &curve.points).filter(|point| point.1.is_finite());
-    let x = Axis::new(points().map(|point| point.0), true, 70.0, WIDTH - 230.0);
-    let y = Axis::new(points().map(|point| point.1), log, HEIGHT - 50.0, 45.0);
+    let x = Axis::log(points().map(|point| point.0), 70.0, WIDTH - 220.0);
+    let bottom = HEIGHT - 50.0;
+    let y = if up.starts_with('%') {
+        Axis::percent(bottom, TOP)
+    } else {
+        Axis::log(points().map(|point| point.1), bottom, TOP)
+    };
     let mut body = String::new();
     for mark in x.marks() {
         let at = x.place(mark);
@@ -129,19 +135,19 @@ pub fn lines(title: &str, across: &str, up: &str, curves: &[Curve], log: bool) -
     let middle = (x.from + x.to) / 2.0;
     writeln!(
         body,
-        "<text x=\"{middle:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text><text x=\"10\" y=\"38\">{}</text>",
+        "<text x=\"{middle:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text><text x=\"10\" y=\"42\">{}</text>",
         HEIGHT - 12.0,
         text(across),
         text(up)
     )
     .expect("a string");
-    for (number, curve) in curves.iter().enumerate() {
+    for (number, curve) in curves.iter().enumerate().rev() {
         let colour = COLOURS[number % COLOURS.len()];
         let finite = curve.points.iter().filter(|point| point.1.is_finite());
         let path: Vec<String> =
             finite.map(|point| format!("{:.1},{:.1}", x.place(point.0), y.place(point.1))).collect();
         let width = if number == 0 { 3 } else { 2 };
-        let at = 60.0 + 20.0 * number as f64;
+        let at = TOP + 6.0 + 20.0 * number as f64;
         writeln!(
             body,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"/><rect x=\"{}\" \
@@ -164,15 +170,15 @@ mod tests {
 
     #[test]
     fn a_logarithmic_axis_has_a_mark_at_each_power_of_ten_around_its_values() {
-        let axis = Axis::new([25.0, 3000.0].into_iter(), true, 0.0, 300.0);
+        let axis = Axis::log([25.0, 3000.0].into_iter(), 0.0, 300.0);
         assert_eq!(axis.marks(), [10.0, 100.0, 1000.0, 10_000.0]);
         assert!((axis.place(1000.0) - 200.0).abs() < 1e-9);
     }
 
     #[test]
-    fn other_axes_begin_at_zero() {
-        let axis = Axis::new([50.0, 100.0].into_iter(), false, 0.0, 10.0);
-        assert_eq!((axis.place(0.0), axis.place(50.0)), (0.0, 5.0));
+    fn more_than_all_is_drawn_at_the_end_of_the_axis() {
+        let axis = Axis::percent(200.0, 0.0);
+        assert_eq!([0.0, 50.0, 101.0].map(|share| axis.place(share)), [200.0, 100.0, 0.0]);
     }
 
     #[test]

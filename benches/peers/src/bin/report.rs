@@ -8,7 +8,10 @@
 use std::{env, fs, io, path::Path, process::ExitCode};
 
 use serde_json::{Map, Value};
-use tidegate_peers::{Effort, Report, machine, questions};
+use tidegate_peers::{
+    Effort, Report, machine, questions,
+    stats::{Spread, spread},
+};
 
 /// What is to be done.
 struct Task {
@@ -76,6 +79,45 @@ fn raw(reports: &[(&str, Report)]) -> String {
     format!("{{\n{}\n}}\n", sections.into_iter().map(section).collect::<Vec<_>>().join(",\n"))
 }
 
+/// What calls cost on the other kinds of processor of which there are raw numbers.
+fn elsewhere(folder: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let mut files: Vec<_> =
+        fs::read_dir(folder)?.map(|entry| entry.map(|it| it.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|it| it == "json")) {
+        let name = file.file_name().expect("a file").to_string_lossy();
+        if file.file_stem().is_some_and(|stem| stem == machine::vendor()) {
+            continue;
+        }
+        let run: Value = serde_json::from_str(&fs::read_to_string(file)?)?;
+        let is = |what: &str| run["machine"][what].as_str().unwrap_or("unknown").to_owned();
+        text += &format!(
+            "\n{}, cores: {}, commit {}, {} ([{name}](benchmarks/{name})):\n\n| call on one thread | ratio to the floor |\n\
+             |---|---:|\n",
+            is("processor"),
+            is("cores"),
+            is("commit"),
+            is("date")
+        );
+        for call in ["tidegate, admitted", "governor, admitted", "tidegate, refused", "governor, refused"] {
+            text += &format!(
+                "| {call} | {} |\n",
+                to_floor(&run, call).map_or_else(String::new, |it| format!("{it:.3}"))
+            );
+        }
+    }
+    Ok(if text.is_empty() { text } else { format!("\n## On other processors\n{text}") })
+}
+
+/// The ratio of a call to the floor in raw numbers, round by round.
+fn to_floor(run: &Value, call: &str) -> Option<Spread> {
+    let samples = |call: &str| run["calls"][format!("One thread: {call}")].as_array();
+    let pairs = samples(call)?.iter().zip(samples("floor: clock read and CAS")?);
+    let ratios: Option<Vec<f64>> = pairs.map(|(own, floor)| Some(own.as_f64()? / floor.as_f64()?)).collect();
+    ratios.filter(|ratios| !ratios.is_empty()).map(spread)
+}
+
 fn write(reports: &[(&str, Report)], docs: &Path) -> io::Result<()> {
     let folder = docs.join("benchmarks");
     fs::create_dir_all(&folder)?;
@@ -83,7 +125,7 @@ fn write(reports: &[(&str, Report)], docs: &Path) -> io::Result<()> {
     for (file, svg) in reports.iter().flat_map(|(_, report)| &report.pictures) {
         fs::write(folder.join(file), svg)?;
     }
-    fs::write(docs.join("BENCHMARKS.md"), page(reports))
+    fs::write(docs.join("BENCHMARKS.md"), page(reports) + &elsewhere(&folder)?)
 }
 
 fn main() -> ExitCode {
@@ -127,6 +169,19 @@ mod tests {
         assert_eq!(parsed["calls"]["a \"call\""], serde_json::json!([1.2346, null]));
         assert!(parsed["machine"]["processor"].is_string());
         assert!(raw.lines().any(|line| line == "    \"another\": [2.0]"), "{raw}");
+    }
+
+    #[test]
+    fn ratios_are_taken_round_by_round_from_the_raw_numbers() {
+        let mut report = Report::new("Title", "Text.");
+        report.keep("One thread: floor: clock read and CAS", [1.0, 2.0, 4.0]);
+        report.keep("One thread: tidegate, refused", [2.0, 2.0, 2.0]);
+        let run = serde_json::from_str(&raw(&[("calls", report)])).expect("JSON");
+        assert_eq!(
+            to_floor(&run, "tidegate, refused").map(|it| (it.low, it.median, it.high)),
+            Some((0.5, 1.0, 1.0))
+        );
+        assert_eq!(to_floor(&run, "governor, refused"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, env, fs, path::Path, process::Command, time::In
 use crate::{Effort, Report, machine::versions, stats::median};
 
 const EXPLANATION: &str = "A package with this one dependency, compiled in release mode into an empty folder, with what is \
-to be downloaded there already; seconds, median of 3, and the packages that are compiled besides.";
+to be downloaded there already; seconds, medians, and the packages that are compiled besides.";
 
 /// What the package depends on, as the other measurements do: a crate, its features, and whether it has the default ones.
 const DEPENDENCIES: [(&str, &str, &str, bool); 9] = [
@@ -58,7 +58,7 @@ pub fn run(effort: Effort) -> Report {
         cargo(&folder, &["fetch", "--quiet"]);
         let tree = cargo(&folder, &["tree", "--prefix", "none", "--edges", "normal,build"]);
         let packages: BTreeSet<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
-        let times: Vec<f64> = (0..3)
+        let times: Vec<f64> = (0..effort.long_rounds)
             .map(|_| {
                 let _ = fs::remove_dir_all(folder.join("target"));
                 let began = Instant::now();

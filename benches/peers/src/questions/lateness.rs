@@ -17,8 +17,8 @@ use crate::{
     stats::{median, quantile, short},
 };
 
-const EXPLANATION: &str = "Hungry tasks as above, with a burst of 1. The n-th grant is due n periods after permits begin to flow, and \
-this is by how much later it came: median, 99th percentile, and most, in µs, of the grants after the first 0.3 s; then what was \
+const EXPLANATION: &str = "Hungry tasks as above, with a burst of 1. The n-th grant is due n periods after permits begin to \
+flow, and this is by how much later it came: median, 99th percentile, and most, in µs, of the grants after the first 0.3 s; then what was \
 delivered. A rival that delivers less than the rate is later with each grant, so its numbers grow with the time that is \
 measured. Below 0 is early: a permit that was there at first.";
 
@@ -134,7 +134,6 @@ pub fn run(effort: Effort) -> Report {
             "permits a second",
             "% of what is due",
             &curves,
-            false,
         ),
     );
     report

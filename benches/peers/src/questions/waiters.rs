@@ -28,8 +28,8 @@ const BATCH: u32 = 500;
 const FLAT: f64 = 2.0;
 
 /// What the table shows, in words.
-const EXPLANATION: &str = "ns an operation, by the number of tasks that wait already. A waiter joins and leaves again; and, for \
-tidegate, whose clock can be moved by hand with waiters in the queue, one is served and joins again. The second goes through all \
+const EXPLANATION: &str = "ns an operation, by the number of tasks that wait already. A waiter joins and leaves again; and, in the \
+last row, for tidegate, whose clock can be moved by hand with waiters in the queue, one is served and joins again. The last goes through all \
 waiters in turn, so a queue that outgrows the processor's caches is slower by that. governor, ratelimit, async-speed-limit \
 and the mutex bucket have no queue: a waiter is a timer.";
 
@@ -81,7 +81,7 @@ fn visits<R: Rival>(waiters: usize) -> (String, Measure) {
         let _there_to_wait = &queue;
         time(slice, || must_wait(pin!(rival.wait())))
     };
-    (format!("{}: joins and leaves", R::NAME), Box::new(measure))
+    (R::NAME.to_owned(), Box::new(measure))
 }
 
 /// A permit comes; the first in the queue is served, and joins again at the back.
@@ -109,7 +109,7 @@ fn grants(waiters: usize) -> (String, Measure) {
             queue.push_back(first);
         })
     };
-    ("tidegate: is served and joins again".to_owned(), Box::new(measure))
+    ("tidegate, served".to_owned(), Box::new(measure))
 }
 
 /// Measures everything.
@@ -147,7 +147,7 @@ pub fn run(effort: Effort) -> Report {
         if name.starts_with("tidegate") && ratio > FLAT {
             let (few, many) = (&lengths[0], &lengths[LENGTHS.len() - 1]);
             report.lose(
-                format!("{name}: with {many} waiters it takes {ratio:.1} times as long as with {few}"),
+                format!("{name}: with {many} waiters a waiter takes {ratio:.1} times as long as with {few}"),
                 "",
             );
         }
@@ -175,7 +175,7 @@ pub fn run(effort: Effort) -> Report {
     report.picture(
         "waiters.svg",
         "What a waiter costs by the number of those that wait",
-        lines("What a waiter costs", "tasks that wait", "ns an operation", &curves, true),
+        lines("What a waiter costs that joins and leaves", "tasks that wait", "ns an operation", &curves),
     );
     report
 }

@@ -12,11 +12,9 @@ pub struct LeakyBucket(RateLimiter);
 impl Rival for LeakyBucket {
     const NAME: &'static str = "leaky-bucket";
     const NOTE: &'static str = "It refills in steps that are at least a millisecond, so its burst is at least what \
-        comes in one.";
-    const FASTER: &'static str =
-        "while permits are left it does not read the clock, which is more than half of the floor";
-    const INEXACT: &'static str = "it counts whole milliseconds from one refill to the next, and forgets the rest; a longer interval, with a larger \
-        burst, is more exact";
+        comes in one. It is fair, which is its default, so each call takes its lock.";
+    const INEXACT: &'static str = "it counts whole milliseconds from one refill to the next, and forgets \
+        the rest; a longer interval, with a larger burst, is more exact";
 
     fn new(setting: &Setting) -> Self {
         // The least number of permits that take a millisecond, since it panics at a shorter interval.

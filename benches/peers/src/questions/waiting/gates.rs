@@ -101,8 +101,7 @@ pub(super) fn losses(results: &Results, gates: &[Gate]) -> Vec<String> {
     let (mut more, mut cheaper) = (Vec::new(), Vec::new());
     for (rival, name) in names().into_iter().enumerate().skip(1) {
         let (own, other) = (share(0), share(rival));
-        // What is delivered beyond the allowance is no merit.
-        if own < other.min(1.0) - 0.001 {
+        if own < other - 0.001 {
             more.push(format!("{name} {:.2} %", 100.0 * other));
         }
         let ratio = results.cost_to(0, rival);
