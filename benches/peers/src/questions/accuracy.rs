@@ -97,6 +97,16 @@ pub fn run(_: Effort) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rivals::{Governor, Tidegate};
+
+    #[test]
+    fn a_rival_that_rounds_its_period_is_found_out() {
+        let (setting, steps) = plan(3_000_000, SECOND, false);
+        assert_eq!(driven::<Tidegate>(&setting, steps), Some(1.0));
+        // 333 ns for a third of a microsecond.
+        let off = driven::<Governor>(&setting, steps).expect("its clock can be driven") - 1.0;
+        assert!((0.000_99..0.001_02).contains(&off), "{off}");
+    }
 
     #[test]
     fn a_permit_that_is_missing_shows() {

@@ -5,10 +5,13 @@ use std::{
     env,
     future::Future,
     hint::black_box,
+    mem,
     pin::Pin,
     process::Command,
     sync::Arc,
     task::{Context, Waker},
+    thread,
+    time::Duration,
 };
 
 use stats_alloc::StatsAlloc;
@@ -25,35 +28,46 @@ const MANY: usize = 1000;
 
 type Waiter = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Bytes of a limiter and of a waiter.
-fn bytes<R: Rival>(allocator: &StatsAlloc<System>) -> (&'static str, f64, f64) {
-    let in_use = || {
+/// Bytes that are allocated, when the timer thread that some rivals have has done what it was told.
+fn in_use(allocator: &StatsAlloc<System>) -> f64 {
+    let bytes = || {
         let stats = allocator.stats();
         stats.bytes_allocated as f64 - stats.bytes_deallocated as f64
     };
-    let each = |before: f64| (in_use() - before) / MANY as f64;
-    let before = in_use();
+    let mut last = bytes();
+    loop {
+        thread::sleep(Duration::from_millis(20));
+        let now = bytes();
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
+}
+
+/// Bytes of a limiter and of a waiter. Nothing is dropped: a timer thread would free some of it while others are counted.
+fn bytes<R: Rival>(allocator: &StatsAlloc<System>) -> (&'static str, f64, f64) {
+    let before = in_use(allocator);
     let mut limiters = Vec::with_capacity(MANY);
     limiters.extend((0..MANY).map(|_| R::new(&Setting::EXHAUSTED)));
+    let limiter = (in_use(allocator) - before) / MANY as f64;
     // A list that nobody looks at is never allocated.
-    black_box(&limiters);
-    let limiter = each(before);
-    drop(limiters);
+    mem::forget(black_box(limiters));
 
-    let limiter_waited_for = Arc::new(R::new(&Setting::EXHAUSTED));
+    let waited_for = Arc::new(R::new(&Setting::EXHAUSTED));
     let wait = || {
-        let limiter = Arc::clone(&limiter_waited_for);
+        let limiter = Arc::clone(&waited_for);
         let mut waiter: Waiter = Box::pin(async move { limiter.wait().await });
         let _ = waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         waiter
     };
     // The first ones may find a permit, or make a list that all share. The pointers in this list do not count.
-    let first: Vec<Waiter> = (0..2).map(|_| wait()).collect();
+    mem::forget([wait(), wait()]);
     let mut waiters = Vec::with_capacity(MANY);
-    let before = in_use();
+    let before = in_use(allocator);
     waiters.extend((0..MANY).map(|_| wait()));
-    let waiter = each(before);
-    drop((first, waiters));
+    let waiter = (in_use(allocator) - before) / MANY as f64;
+    mem::forget(black_box(waiters));
     (R::NAME, limiter, waiter)
 }
 

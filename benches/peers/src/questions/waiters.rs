@@ -166,7 +166,7 @@ pub fn run(effort: Effort) -> Report {
                     short(cost(&curves[0])),
                     cheaper.join(", ")
                 ),
-                "",
+                "to join and to leave are steps of the core, which freezes the word and reads the clock each time",
             );
         }
     }

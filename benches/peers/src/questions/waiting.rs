@@ -31,7 +31,7 @@ use crate::{
 const EXPLANATION: &str = "Each task asks again as soon as it is served; tokio with two workers. A cell is a rate a second, a \
 number of tasks, and a burst; the bucket is empty at first. For each rival: what was delivered of the allowance; processor \
 time of the whole process a grant, as a multiple of tidegate's, and in µs; and by how much the counts of two tasks differ at \
-most. The bound is the allowance and what comes in the catch-up of 10 ms. A machine that is busy with other work holds workers \
+most. tidegate and the semaphore hold permits back for the first 50 ms, until all tasks wait. The bound is the allowance and what comes in the catch-up of 10 ms. A machine that is busy with other work holds workers \
 up, for more than the catch-up at times: then the bound does not allow all of it to be made up for, and counts drift apart.";
 
 type Measure = fn(Cell, Duration) -> Outcome;

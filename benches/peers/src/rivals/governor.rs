@@ -25,8 +25,8 @@ fn quota(setting: &Setting) -> Quota {
 
 impl Rival for Governor {
     const NAME: &'static str = "governor";
-    const NOTE: &'static str = "Bursts are 32 bits. Its tasks do not queue: each sleeps until the first permit that it \
-        cannot have comes, then all ask at once. It always begins with a full bucket, which is emptied at once.";
+    const NOTE: &'static str = "Bursts are 32 bits. Its tasks do not queue: all sleep until the next permit comes, by a \
+        timer thread, and then all ask at once. It always begins with a full bucket, which is emptied at once.";
     const INEXACT: &'static str =
         "it rounds the period of a permit down to whole nanoseconds, so it is too fast";
 
