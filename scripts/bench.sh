@@ -9,5 +9,11 @@ target=${CARGO_TARGET_DIR:-target/peers}
 cargo build --release --manifest-path benches/peers/Cargo.toml --target-dir "$target"
 case " $* " in
     *" --only "* | *" --to "*) "$target/release/report" "$@" ;;
-    *) "$target/release/report" --to docs "$@" ;;
+    *)
+        "$target/release/report" --to docs "$@"
+        {
+            printf '\n## Bytes\n\nA copy over a socket on loopback, with `Paced` at one end.\n\n'
+            cargo bench --quiet --features io --bench bytes
+        } >>docs/BENCHMARKS.md
+        ;;
 esac
