@@ -22,12 +22,37 @@ pub(crate) fn take_shared<C: Clock>(
 ) -> Result<(), Denied> {
     if take_parked(driver, slot, permits) {
         Ok(())
+    } else if permits == 1.into() {
+        draw_one_or_steal(driver, slots, slot, sizing)
     } else {
-        draw_or_steal(driver, slots, slot, permits, sizing)
+        draw_several_or_steal(driver, slots, slot, permits, sizing)
     }
 }
 
+/// Apart, since the cost of one permit is known without an arithmetic of fractions.
 #[inline(never)]
+fn draw_one_or_steal<C: Clock>(
+    driver: &Driver<C>,
+    slots: &Slots,
+    slot: &Slot,
+    sizing: Sizing,
+) -> Result<(), Denied> {
+    draw_or_steal(driver, slots, slot, 1.into(), sizing)
+}
+
+#[inline(never)]
+fn draw_several_or_steal<C: Clock>(
+    driver: &Driver<C>,
+    slots: &Slots,
+    slot: &Slot,
+    permits: Permits,
+    sizing: Sizing,
+) -> Result<(), Denied> {
+    draw_or_steal(driver, slots, slot, permits, sizing)
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "for the constant of the caller")]
 fn draw_or_steal<C: Clock>(
     driver: &Driver<C>,
     slots: &Slots,
