@@ -235,7 +235,7 @@ const fn high_half(elapsed: u64, fraction: u64) -> u64 {
     ((elapsed as u128 * fraction as u128) >> 64) as u64
 }
 
-const fn gcd(mut a: u128, mut b: u128) -> u128 {
+pub(crate) const fn gcd(mut a: u128, mut b: u128) -> u128 {
     while b != 0 {
         (a, b) = (b, a % b);
     }

@@ -49,6 +49,9 @@
 //! - [`client::ClientLayer`]: limits HTTP clients, obeys what servers say, and counts tokens. See
 //!   [HTTP clients](guide::http_clients), and [a client of an LLM API](guide::llm_client). (Feature `client` or `reqwest`.)
 //!
+//! # Fleet
+//! - [`Fleet`]: one quota for many processes, over Redis or Valkey. See [fleets](guide::fleet). (Feature `redis`.)
+//!
 //! # Streams and bytes
 //! - [`throttle`](throttle()) and [`throttle_stream`]: start futures at a pace. See [streams](guide::streams).
 //! - [`PacedExt`], [`PacedIterExt`] and [`PacedSinkExt`]: pace the items of streams, iterators and sinks.
@@ -66,9 +69,8 @@
 //! [`futures`] has the futures and streams that calls return, for programs that name their types.
 //!
 //! # Features
-//! `tokio` is on by default. `keyed`, `tower`, `client`, `reqwest`, `io`, `io-body`, `sink`, `stats`, `metrics`, `tracing` and `serde`
-//! are off; the README says what
-//! each needs. Without `tokio` waiting works as well, on any executor and in threads.
+//! `tokio` is on by default. `keyed`, `tower`, `client`, `reqwest`, `redis`, `io`, `io-body`, `sink`, `stats`, `metrics`, `tracing` and
+//! `serde` are off; the README says what each needs. Without `tokio` waiting works as well, on any executor and in threads.
 //!
 //! [`Quota::per_second(50)`]: Quota::per_second
 
@@ -80,6 +82,7 @@
         feature = "client",
         feature = "io-body",
         feature = "metrics",
+        feature = "redis",
         feature = "sink",
         feature = "tokio",
         feature = "tower",
@@ -94,6 +97,8 @@ mod asking;
 pub mod client;
 mod clock;
 mod error;
+#[cfg(feature = "redis")]
+mod fleet;
 mod frame;
 mod gcra;
 #[cfg(any(doc, doctest))]
@@ -190,6 +195,9 @@ pub use self::tracing::TracingListener;
 
 #[cfg(feature = "stats")]
 pub use self::watch::{Event, Listener, Stats, Waits};
+
+#[cfg(feature = "redis")]
+pub use self::fleet::{Fleet, FleetBuilder, FleetError, FleetReport, LeaseClock, OnOutage, StoreError};
 
 #[cfg(feature = "tokio")]
 pub use self::clock::TokioClock;

@@ -3,6 +3,8 @@
 use core::time::Duration;
 
 use super::driver::Driver;
+#[cfg(feature = "redis")]
+use crate::meter::CLOSED;
 use crate::{clock::Clock, error::Denied, gcra::nanos, lane::Lane, meter::Snapshot, permits::Permits};
 
 /// The level of a limiter at a clock reading.
@@ -77,6 +79,20 @@ impl<C: Clock + ?Sized> Driver<C> {
             (Snapshot { frame: *core.frame(), tat, now }, core.now_ns())
         });
         self.level_at(snapshot, now_ns)
+    }
+
+    /// The level, what all waiters ask for, and what the first of them asks for, in thousand-millionths of a permit;
+    /// rounded down.
+    #[cfg(feature = "redis")]
+    pub(crate) fn depth(&self) -> (i128, i128, i128) {
+        let level = self.level();
+        let per_permit = i128::from(level.snapshot.frame.scale().per_permit);
+        let nanos = |ticks: i128| (ticks * 1_000_000_000).div_euclid(per_permit);
+        let (queued, first) = match self.meter().queued_ticks(Lane::LAST) {
+            0 | CLOSED => (0, 0),
+            _ => self.with(|core| (core.asked_ticks(), core.first_cost().map_or(0, i128::from))),
+        };
+        (nanos(level.ticks().into()), nanos(queued), nanos(first))
     }
 
     fn level_at(&self, snapshot: Snapshot, now_ns: u64) -> LevelAt {

@@ -66,6 +66,12 @@ impl Core {
         self.sums.up_to(lane).entries
     }
 
+    /// The ticks that all waiters ask for.
+    #[cfg(feature = "redis")]
+    pub(in crate::queue) fn asked_ticks(&self) -> i128 {
+        self.sums.all().ticks.try_into().unwrap_or(i128::MAX)
+    }
+
     /// For each lane, the ticks that the waiters before a newcomer ask for, for calls without the lock. [`UNTOLD`] if that is
     /// not all that a newcomer has to know: with final parts, or while permits wait to be set aside. [`CLOSED`] if the
     /// limiter is closed.

@@ -1,0 +1,115 @@
+//! What a member has done so far, and whether it reaches the server.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::sync::plain::AtomicU64;
+
+/// Counters that the member writes and callers read.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) calls: Counter,
+    pub(super) failed: Counter,
+    pub(super) leased: Counter,
+    pub(super) given_back: Counter,
+    pub(super) unleased: Counter,
+    pub(super) outages: Counter,
+    pub(super) members: Counter,
+    is_away: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+// Relaxed, all of them: each is a number of its own, for reports.
+impl Counter {
+    pub(super) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Counters {
+    /// Returns whether that is new.
+    pub(super) fn set_away(&self, is_away: bool) -> bool {
+        // Relaxed: as above. Only the member writes it.
+        self.is_away.swap(is_away, Ordering::Relaxed) != is_away
+    }
+
+    pub(super) fn report(&self) -> FleetReport {
+        FleetReport {
+            // Relaxed: as above.
+            is_away: self.is_away.load(Ordering::Relaxed),
+            members: self.members.get(),
+            outages: self.outages.get(),
+            calls: self.calls.get(),
+            failed: self.failed.get(),
+            leased: self.leased.get(),
+            given_back: self.given_back.get(),
+            unleased: self.unleased.get(),
+        }
+    }
+}
+
+/// What one process of a [`Fleet`](crate::Fleet) has done since it joined.
+///
+/// See the example of [`Fleet::report`](crate::Fleet::report).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FleetReport {
+    is_away: bool,
+    members: u64,
+    outages: u64,
+    calls: u64,
+    failed: u64,
+    leased: u64,
+    given_back: u64,
+    unleased: u64,
+}
+
+impl FleetReport {
+    /// Whether the last call to the server failed, so that [`OnOutage`](crate::OnOutage) is in force.
+    pub const fn is_away(&self) -> bool {
+        self.is_away
+    }
+
+    /// The processes of the fleet, as last counted by the server; at least one.
+    pub const fn members(&self) -> u64 {
+        self.members
+    }
+
+    /// How often the server went away, however long it stayed away.
+    pub const fn outages(&self) -> u64 {
+        self.outages
+    }
+
+    /// The calls to the server.
+    pub const fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// The calls that failed or timed out.
+    pub const fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// The permits that the server has granted.
+    pub const fn leased(&self) -> u64 {
+        self.leased
+    }
+
+    /// The permits that went back unused. The server accepts those that would not have overflowed.
+    pub const fn given_back(&self) -> u64 {
+        self.given_back
+    }
+
+    /// The permits that were taken without the server while it was away.
+    pub const fn unleased(&self) -> u64 {
+        self.unleased
+    }
+}

@@ -1,0 +1,23 @@
+//! The server as the rest sees it.
+
+use core::{fmt, future::Future, pin::Pin};
+
+use super::{
+    authority::{Answer, Exchange},
+    error::StoreError,
+};
+
+/// A call under way. Dropping it abandons the call, which may have been carried out.
+pub(super) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// The server of one fleet. The caller bounds the time of each call, and makes one at a time.
+pub(super) trait Store: fmt::Debug + Send + Sync + 'static {
+    fn exchange(&self, exchange: Exchange) -> Pending<'_, Answer>;
+
+    /// The name of the fleet, for logs.
+    #[cfg(feature = "tracing")]
+    fn name(&self) -> &str;
+
+    /// Reports that this process is there. Returns how many are.
+    fn beat(&self) -> Pending<'_, u64>;
+}
