@@ -45,6 +45,13 @@ need_cargo_tool() {
     fi
 }
 
+# Installs redis-server if necessary. Fails if there is none. Debian's package would start one as a service.
+need_redis() {
+    command -v redis-server >/dev/null && return
+    command -v apt-get >/dev/null || return
+    { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq redis-server >/dev/null; } || return
+}
+
 # Prints the commit, with a `+` if files outside docs/ have changes.
 revision() {
     local change

@@ -33,5 +33,7 @@ cd "$unpacked"
 # Default features, as Debian's users have them. Long random tests run with the newest compiler only.
 export CARGO_TARGET_DIR=$target PROPTEST_CASES=16
 "${cargo[@]}" build --locked
-"${cargo[@]}" check --locked --all-features
+# The feature `redis` needs a newer Rust.
+others=$(sed -n '/^\[features\]/,/^\[dep/s/^\([a-z-]*\) = .*/\1/p' Cargo.toml | grep -vx redis | paste -sd,)
+"${cargo[@]}" check --locked --features "$others"
 "${cargo[@]}" test --locked --lib --test conformance --test reservation --test threads --test virtual_time --test several

@@ -1,0 +1,121 @@
+//! A server that a test starts on a free port of loopback, without persistence, and that ends with the test.
+//!
+//! `TIDEGATE_REDIS_SERVER` names the program, by default `redis-server`. Without it these tests fail, unless
+//! `TIDEGATE_SKIP_REDIS` is set.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::{
+    env,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+#[derive(Debug)]
+pub(crate) struct RedisServer {
+    child: Child,
+    port: u16,
+}
+
+impl RedisServer {
+    /// `None` if the tests with a server are to be skipped.
+    pub(crate) fn start() -> Option<Self> {
+        if env::var_os("TIDEGATE_SKIP_REDIS").is_some() {
+            eprintln!("skipped: TIDEGATE_SKIP_REDIS is set");
+            return None;
+        }
+        // Another program may take the port between the two steps.
+        (0..10)
+            .find_map(|_| {
+                let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+                Self::try_start(port)
+            })
+            .map_or_else(|| panic!("no server starts on any port"), Some)
+    }
+
+    fn try_start(port: u16) -> Option<Self> {
+        let program = env::var("TIDEGATE_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let child = Command::new(&program)
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            // No file of an earlier server is read, and a replica writes none.
+            .args(["--dbfilename", &format!("tidegate-{port}.rdb"), "--repl-diskless-load", "swapdb"])
+            .current_dir(env::temp_dir())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!(
+                    "{program} cannot be started ({error}): install it (Debian: apt-get install redis-server), \
+                     or set TIDEGATE_SKIP_REDIS=1"
+                )
+            });
+        let mut server = Self { child, port };
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(60) {
+            if server.child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            if server.try_command("PING").is_some_and(|reply| reply.starts_with("+PONG")) {
+                return Some(server);
+            }
+            sleep(Duration::from_millis(5));
+        }
+        None
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends the server at once, as a crash does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on the same port, empty.
+    pub(crate) fn restart(&mut self) {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(60) {
+            if let Some(mut next) = Self::try_start(self.port) {
+                std::mem::swap(self, &mut next);
+                return;
+            }
+            sleep(Duration::from_millis(20));
+        }
+        panic!("the server does not start again on port {}", self.port);
+    }
+
+    /// Stops or continues the process of the server.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Sends an inline command, and returns the reply, or the start of a long one.
+    pub(crate) fn command(&self, line: &str) -> String {
+        self.try_command(line).unwrap_or_else(|| panic!("the server does not answer {line:?}"))
+    }
+
+    fn try_command(&self, line: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+        stream.write_all(format!("{line}\r\n").as_bytes()).ok()?;
+        let mut reply = [0; 8192];
+        let length = stream.read(&mut reply).ok()?;
+        (length > 0).then(|| String::from_utf8_lossy(&reply[..length]).into_owned())
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
