@@ -2,8 +2,10 @@
 # Runs every example.
 source "$(dirname "$0")/lib.sh"
 
+# Without it, the example `fleet` says so and ends.
+need_redis || true
 # All but `reqwest`, which no example uses.
-features=client,io-body,keyed,metrics,serde,sink,tower
+features=client,io-body,keyed,metrics,redis,serde,sink,tower
 cargo build --release --features "$features" --examples
 for example in examples/*.rs examples/*/main.rs; do
     name=${example#examples/}

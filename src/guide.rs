@@ -71,6 +71,10 @@ pub mod llm_client {}
 #[doc = include_str!("../docs/guide/shares.md")]
 pub mod shares {}
 
+#[cfg(feature = "redis")]
+#[doc = include_str!("../docs/guide/fleet.md")]
+pub mod fleet {}
+
 #[doc = include_str!("../docs/guide/streams.md")]
 pub mod streams {}
 
