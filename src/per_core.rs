@@ -42,7 +42,8 @@ use crossbeam_utils::CachePadded;
 /// - A single request can be for about seven eighths of the burst ([`RateLimiter::largest_request`]). A larger one is
 ///   [`Denied::TooMany`], also on the limiter itself. Waiters for more that joined before keep their places: nothing is
 ///   set aside or parked until they have left the queue.
-/// - After a pause, between seven eighths of the burst and all of it are available at once.
+/// - The limiter starts with at most seven eighths of the burst. After a pause, between that and all of it are available at
+///   once.
 /// - The rate is delivered in full.
 ///
 /// The largest share is an eighth of the burst (at most 4.6 trillion permits), divided by the number of slots. If that
