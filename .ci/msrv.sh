@@ -34,6 +34,6 @@ cd "$unpacked"
 export CARGO_TARGET_DIR=$target PROPTEST_CASES=16
 "${cargo[@]}" build --locked
 # The feature `redis` needs a newer Rust.
-others=$(sed -n '/^\[features\]/,/^\[dep/s/^\([a-z-]*\) = .*/\1/p' Cargo.toml | grep -vx redis | paste -sd,)
+others=$(awk '/^\[/ { inside = $0 == "[features]" } inside && /^[a-z-]+ = / && $1 != "redis" { print $1 }' Cargo.toml | paste -sd,)
 "${cargo[@]}" check --locked --features "$others"
 "${cargo[@]}" test --locked --lib --test conformance --test reservation --test threads --test virtual_time --test several
