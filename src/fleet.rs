@@ -53,6 +53,8 @@
 //! 5. So each permit has a time, as in step 1, at most a ttl before it is used, and not after. What is admitted in a window
 //!    of length w has its times in a window of length w + ttl: at most `B - S + R (w + ttl)` permits, which is `B + R w`.
 //!
+//! A permit that goes back to a limiter later than a ttl after it was taken, from a reservation, is beyond step 4.
+//!
 //! Step 4 needs the member's task to run. If it is held up for longer than two looks, or the machine sleeps, its process
 //! may admit what it holds later than it should: one lease, once. Nothing else depends on it. A call that failed may have
 //! been carried out, so what it took counts as granted and is lost; nothing is asked for twice.
@@ -106,10 +108,11 @@ use crate::{
 ///
 /// Each process has a limiter that serves its callers, and a task that leases permits for it from the server. A call is as
 /// fast as one on a [`RateLimiter`]: it never waits for the server itself. A busy process makes some five to forty calls to
-/// the server in a second, however many permits it uses; an idle one reports every two seconds that it is there.
+/// the server in a second, however many permits it uses, and up to some two hundred while calls that do not wait are refused all
+/// the time; an idle one makes two calls every two seconds, to say that it is there.
 ///
 /// Cloning it gives another handle on the same member. When the last handle is dropped, the limiter is
-/// [closed](RateLimiter::close), and unused permits go back.
+/// [closed](RateLimiter::close), and unused permits go back. When the runtime on which it was joined ends, the limiter is closed, too.
 ///
 /// # What is admitted
 /// In any window of length `w`, all processes together admit at most `burst + rate * w` permits. Part of the burst is
@@ -117,6 +120,10 @@ use crate::{
 /// [`largest_request`](RateLimiter::largest_request). A failover of the server to a replica that lacks its last writes, or a
 /// restart without data, can admit one burst more. A process that is killed loses what it has leased, a tenth of a second's
 /// permits, once.
+///
+/// The bound is that of permits that are used when they are granted. Permits of a [reservation](RateLimiter::reserve) that goes
+/// back after more than `set aside / rate` come back on top of it, so settle reservations sooner. Nor does it hold while processes
+/// of one name have different quotas.
 ///
 /// A call that does not wait, such as [`try_acquire`](Self::try_acquire), sees only what its process has leased. After some
 /// idle time that is nothing, so the first such call is refused, and one a few milliseconds later is admitted. Calls that
@@ -168,7 +175,8 @@ impl<C: Clock> Drop for Handle<C> {
 impl<C: Clock> Fleet<C> {
     /// The limiter of this process, for all that a limiter can do: lanes, calls for several limits, reservations, layers.
     ///
-    /// Do not change its quota, nor its level by [`refund`](RateLimiter::refund), [`reset`](RateLimiter::reset) and
+    /// Pause it by [`Fleet::pause_for`] alone: its own time stands while nobody waits, and a pause of its own with it. Do not
+    /// change its quota, nor its level by [`refund`](RateLimiter::refund), [`reset`](RateLimiter::reset) and
     /// [`set_available`](RateLimiter::set_available): what that adds is not leased. Do not
     /// [resume](RateLimiter::resume) it from a pause of the fleet. Its quota has the rate of the fleet, and what is left of
     /// the burst beside what is [set aside](FleetBuilder::set_aside).
@@ -245,8 +253,8 @@ impl<C: Clock> Fleet<C> {
     }
 
     /// Pauses the whole fleet for `pause`, as a server asks for by `Retry-After`: see [`RateLimiter::pause_for`]. The later
-    /// end counts. This process is paused when the call returns, and others when they next call the server: a busy one
-    /// within a tenth of a second, and an idle one before it leases anything.
+    /// end counts. This process is paused when the call returns, and others when they next call the server: within
+    /// some two seconds, or when a lease that is still to come has come.
     ///
     /// # Errors
     /// If the pause is too long, or the server could not be reached; it may have got the call nevertheless.
@@ -273,10 +281,12 @@ impl<C: Clock> Fleet<C> {
             return Ok(());
         }
         let (told, done) = oneshot::channel();
-        self.handle.mail.pauses.lock().push((us, told));
-        self.handle.cover.notify();
         // The task ends only with the last handle, or with its runtime.
         let gone = || StoreError::Failed("the runtime of the fleet's task has ended".to_owned());
+        if !self.handle.mail.ask_for_pause((us, told)) {
+            return Err(FleetError::Store(gone()));
+        }
+        self.handle.cover.notify();
         done.await.unwrap_or_else(|_| Err(gone())).map_err(FleetError::Store)
     }
 

@@ -45,6 +45,29 @@ async fn drain(fleet: &Fleet) -> u64 {
     count
 }
 
+#[test]
+fn a_fleet_whose_runtime_ends_is_closed_and_nobody_waits_for_it() {
+    let Some(server) = RedisServer::start() else { return };
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let quota = Quota::per_hour(1).with_burst(10);
+    let fleet = first.block_on(join(&server, quota, OnOutage::Closed));
+    let waits = {
+        let fleet = fleet.clone();
+        std::thread::spawn(move || {
+            // The first request empties the bucket, and the second waits.
+            let largest = fleet.limiter().largest_request();
+            (0..2).try_for_each(|_| fleet.blocking_acquire_n(largest))
+        })
+    };
+    first.block_on(until("it waits", || fleet.limiter().waiting() == 1));
+    drop(first);
+    assert!(waits.join().unwrap().is_err());
+    assert_eq!(fleet.try_acquire(), Err(Denied::Closed));
+    let paused = runtime().block_on(async { timeout(LONG, fleet.pause_for(Duration::from_secs(1))).await });
+    assert!(matches!(paused, Ok(Err(FleetError::Store(_)))), "{paused:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_members_together_keep_the_quota() {
     let Some(server) = RedisServer::start() else { return };

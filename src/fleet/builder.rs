@@ -181,7 +181,7 @@ pub(super) struct Setup<C: Clock> {
 impl<C: Clock> Setup<C> {
     pub(super) async fn join_at(self, store: Arc<dyn Store>) -> Result<Fleet<C>, FleetError> {
         let Self { quota, ledger, outage, pace, call_timeout, base, burst, .. } = self;
-        let mail = Arc::new(Mail::default());
+        let mail = Arc::new(Mail::new());
         mail.counters.members.set(1);
         let handle = Handle {
             limiter: ledger.limiter().clone(),

@@ -39,14 +39,42 @@ const FIRST_STEP_NS: u64 = 1_000_000;
 type PauseAsked = (u64, oneshot::Sender<Result<(), StoreError>>);
 
 /// What callers and the task share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Mail {
-    pub(super) pauses: Mutex<Vec<PauseAsked>>,
+    /// `None` once the task has ended.
+    pauses: Mutex<Option<Vec<PauseAsked>>>,
     pub(super) counters: Counters,
     is_leaving: AtomicBool,
 }
 
 impl Mail {
+    pub(super) fn new() -> Self {
+        Self {
+            pauses: Mutex::new(Some(Vec::new())),
+            counters: Counters::default(),
+            is_leaving: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks for a pause. Returns whether the task is there to carry it out.
+    pub(super) fn ask_for_pause(&self, asked: PauseAsked) -> bool {
+        self.pauses.lock().as_mut().map(|pauses| pauses.push(asked)).is_some()
+    }
+
+    /// The longest pause that is asked for, in microseconds.
+    fn longest_pause_us(&self) -> u64 {
+        self.pauses.lock().iter().flatten().map(|(pause_us, _)| *pause_us).max().unwrap_or(0)
+    }
+
+    /// Takes the pauses that one of this length covers.
+    fn take_pauses(&self, pause_us: u64) -> Vec<PauseAsked> {
+        let mut pauses = self.pauses.lock();
+        let Some(all) = pauses.as_mut() else { return Vec::new() };
+        let (covered, longer) = core::mem::take(all).into_iter().partition(|asked| asked.0 <= pause_us);
+        *all = longer;
+        covered
+    }
+
     /// Asks the task to end. The caller notifies it.
     pub(super) fn leave(&self) {
         // Release: pairs with the Acquire below, though nothing but the mark itself is read.
@@ -181,7 +209,7 @@ impl<C: Clock> Member<C> {
                 self.ledger.book(permits, 0);
             }
         }
-        let pause_us = self.mail.pauses.lock().iter().map(|(pause_us, _)| *pause_us).max().unwrap_or(0);
+        let pause_us = self.mail.longest_pause_us();
         let back = if may_ask { self.given_up.pop_front() } else { None };
         if most > 0 || !self.given_up.is_empty() {
             wake_ns = wake_ns.min(self.ask_from_ns);
@@ -220,8 +248,7 @@ impl<C: Clock> Member<C> {
     }
 
     async fn exchange(&mut self, exchange: Exchange, asked_ns: u64) {
-        let pauses =
-            if exchange.pause_us > 0 { core::mem::take(&mut *self.mail.pauses.lock()) } else { Vec::new() };
+        let pauses = self.mail.take_pauses(exchange.pause_us);
         let store = Arc::clone(&self.store);
         let answer = self.attend(store.exchange(exchange)).await;
         let told = answer.as_ref().map(|_| ()).map_err(Clone::clone);
@@ -289,10 +316,8 @@ impl<C: Clock> Member<C> {
             Ok(members) => {
                 self.mail.counters.calls.add(1);
                 self.mail.counters.members.set(members.max(1));
-                if self.failures > 0 {
-                    // Only such a call tells that leases are back.
-                    self.exchange(Exchange::take(0), 0).await;
-                }
+                // It tells whether leases are back after a failure, and whether the fleet is paused.
+                self.exchange(Exchange::take(0), 0).await;
             }
             Err(error) => self.note(&Err(error)),
         }
@@ -355,6 +380,16 @@ impl<C: Clock> Member<C> {
         self.random ^= self.random << 17;
         let quarter = ns / 4;
         ns - quarter / 2 + if quarter > 0 { self.random % quarter } else { 0 }
+    }
+}
+
+/// When the task ends, also because its runtime is shut down or because it panics: nothing is leased any more, so no caller waits
+/// for it.
+impl<C: Clock> Drop for Member<C> {
+    fn drop(&mut self) {
+        self.ledger.limiter().close();
+        // Dropping them tells the callers.
+        drop(self.mail.pauses.lock().take());
     }
 }
 

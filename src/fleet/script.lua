@@ -37,8 +37,9 @@ for i = 1, #KEYS do
   local full = cost * limit.burst
   local full_us = div(full, parts)
   local full_parts = full - full_us * parts
-  -- Nothing is booked further ahead.
-  local latest = 2 * full_us + 2 + limit.furthest
+  -- The most that the numbers hold, and not what this member could book: another member may have a larger quota, and what it
+  -- has booked stays.
+  local latest = max(2 * full_us + 2 + limit.furthest, min(2 ^ 50, div(2 ^ 53 - 1, parts) - 1))
 
   local text = redis.call('GET', limit.key)
   if text then

@@ -412,3 +412,18 @@ fn another_quota_keeps_the_missing_permits() {
     assert_eq!((answer.granted, answer.wait.as_micros()), (0, 800_000));
     assert_eq!(server.ask_one(START_US + 1_000_000, "a", small, &Exchange::take(9)).granted, 3);
 }
+
+#[test]
+fn a_member_with_a_smaller_quota_does_not_forgive_the_debt_of_others() {
+    let Some(mut server) = Server::start() else { return };
+    let [large, small] = [(1_000, 100_000), (10, 10)]
+        .map(|(rate, burst)| Terms::new(&Quota::per_second(rate).with_burst(burst), burst).unwrap());
+    let mut granted = 0;
+    for step in 0..100 {
+        let now_us = START_US + step * 10_000;
+        granted += server.ask_one(now_us, "a", large, &Exchange::take(100_000)).granted;
+        server.ask_one(now_us, "a", small, &Exchange::take(1));
+    }
+    // The burst, and what comes in a second.
+    assert!(granted <= 101_000, "{granted}");
+}
