@@ -21,7 +21,7 @@ pub use self::{
 };
 use self::{
     denied::{Refusals, Which},
-    members::{Member, Members},
+    members::{Member, Members, tell},
 };
 use crate::{
     error::Denied,
@@ -138,7 +138,7 @@ impl AllOf {
     /// [`RateLimiter::try_acquire_n`](crate::RateLimiter::try_acquire_n).
     pub fn try_acquire(&self) -> Result<(), AllOfDenied> {
         let decision = self.decide();
-        self.members.tell(&decision);
+        tell(&self.members, &decision);
         decision
     }
 

@@ -37,14 +37,14 @@ impl AllOf {
         self.check_charge()?;
         for_each(self.members.iter(), |member| member.driver.drive_if_waiters());
         let charged = self.charge_locked();
-        if charged.is_ok() {
-            self.members.iter().for_each(|member| member.driver.watch().charged(member.permits));
-        }
         // The charge goes ahead of the waiters: some may be too late now.
         for_each(self.members.iter(), |member| {
             member.driver.drive_if_needed();
             member.driver.drive_if_waiters();
         });
+        if charged.is_ok() {
+            self.members.iter().for_each(|member| member.driver.watch().charged(member.permits));
+        }
         charged
     }
 

@@ -70,11 +70,6 @@ impl Members {
         Ok(())
     }
 
-    /// Tells the watches of a call that was decided at once: of all limits if it was admitted, else of the one that refused.
-    pub(super) fn tell<T>(&self, decision: &Result<T, AllOfDenied>) {
-        tell(&self.all, decision);
-    }
-
     pub(super) fn into_vec(self) -> Vec<Member> {
         self.all
     }
@@ -94,7 +89,7 @@ impl Deref for Members {
     }
 }
 
-/// As [`Members::tell`].
+/// Tells the watches of a call that was decided at once: of all limits if it was admitted, else of the one that refused.
 pub(super) fn tell<T>(members: &[Member], decision: &Result<T, AllOfDenied>) {
     match decision {
         Ok(_) => members.iter().for_each(|member| member.driver.watch().admitted()),

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::{
     AllOf,
     denied::{AllOfDenied, Refusals},
+    members::tell,
     reservation::{ReservationAll, ReserveAll},
     take_all,
 };
@@ -19,7 +20,7 @@ impl AllOf {
     /// As [`try_acquire`](Self::try_acquire).
     pub fn try_reserve(&self) -> Result<ReservationAll, AllOfDenied> {
         let reserved = self.decide_reserving();
-        self.members.tell(&reserved);
+        tell(&self.members, &reserved);
         reserved
     }
 

@@ -174,7 +174,7 @@ impl Books {
     /// wants to hold is there.
     pub(super) fn want(&mut self, seen: &Seen, most: u64) -> Want {
         let used = self.granted - seen.held();
-        // A caller who got a permit has read the clock, too.
+        // A caller that got a permit has read the clock, too: only a reading without a use is a refusal.
         let refused = seen.refused && used <= self.used + TRIFLE;
         let elapsed_ns = seen.now_ns.saturating_sub(self.looked_ns).max(1_000_000);
         let rate = (used - self.used).max(0) as f64 / NANOS as f64 / (elapsed_ns as f64 / 1e9);

@@ -35,7 +35,7 @@ const LEAST_LOOK_NS: u64 = 500_000;
 /// For how long the time of waiters goes on at the start of a call. Later it goes on by as much as the call has taken.
 const FIRST_STEP_NS: u64 = 1_000_000;
 
-/// A pause that a caller has asked for, in microseconds, and whom to tell.
+/// A pause that a caller has asked for, in microseconds, and the channel by which the caller learns how it went.
 type PauseAsked = (u64, oneshot::Sender<Result<(), StoreError>>);
 
 /// What callers and the task share.

@@ -23,43 +23,22 @@ pub(crate) fn take_shared<C: Clock>(
     if take_parked(driver, slot, permits) {
         Ok(())
     } else if permits == 1.into() {
-        draw_one_or_steal(driver, slots, slot, sizing)
+        draw_or_steal::<C, true>(driver, slots, slot, permits, sizing)
     } else {
-        draw_several_or_steal(driver, slots, slot, permits, sizing)
+        draw_or_steal::<C, false>(driver, slots, slot, permits, sizing)
     }
 }
 
-/// Apart, since the cost of one permit is known without an arithmetic of fractions.
+/// `ONE`: one permit is asked for. Its cost is known without an arithmetic of fractions, if the compiler knows the amount.
 #[inline(never)]
-fn draw_one_or_steal<C: Clock>(
-    driver: &Driver<C>,
-    slots: &Slots,
-    slot: &Slot,
-    sizing: Sizing,
-) -> Result<(), Denied> {
-    draw_or_steal(driver, slots, slot, 1.into(), sizing)
-}
-
-#[inline(never)]
-fn draw_several_or_steal<C: Clock>(
+fn draw_or_steal<C: Clock, const ONE: bool>(
     driver: &Driver<C>,
     slots: &Slots,
     slot: &Slot,
     permits: Permits,
     sizing: Sizing,
 ) -> Result<(), Denied> {
-    draw_or_steal(driver, slots, slot, permits, sizing)
-}
-
-#[inline(always)]
-#[allow(clippy::inline_always, reason = "for the constant of the caller")]
-fn draw_or_steal<C: Clock>(
-    driver: &Driver<C>,
-    slots: &Slots,
-    slot: &Slot,
-    permits: Permits,
-    sizing: Sizing,
-) -> Result<(), Denied> {
+    let permits = if ONE { 1.into() } else { permits };
     let now_ns = driver.clock().now();
     let word = driver.meter().bits();
     if !slots.are_known_empty() {

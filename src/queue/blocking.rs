@@ -128,7 +128,7 @@ impl<C: Clock + ?Sized> Driver<C> {
             self.watch().decided(&decision);
             return decision;
         }
-        let began = Some(self.watch().joined(self.clock()));
+        let began = self.watch().joined(self.clock());
         loop {
             match place.outcome() {
                 Some(outcome) => {

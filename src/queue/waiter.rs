@@ -127,8 +127,7 @@ impl<C: Clock + ?Sized> Driver<C> {
 #[derive(Debug)]
 enum Stage {
     Start(Result<Ask, InvalidPermits>),
-    /// With no beginning until it has joined.
-    Queued(Since, Option<Began>),
+    Queued(Since, Began),
     Held(Grant),
     /// The limiter has been closed.
     Closed,
@@ -212,11 +211,11 @@ impl<D: Deref<Target = Driver<C>>, C: Clock + ?Sized> Waiter<D, C> {
                 let mut waker = Some(cx.waker().clone());
                 // Set before the place is linked: if `enter` panics, drop unlinks the place.
                 let since = Since::now();
-                *this.stage = Stage::Queued(since, None);
+                *this.stage = Stage::Queued(since, Began::default());
                 match this.driver.enter(place, ask, &mut waker) {
                     Ok(None) => {
                         let began = this.driver.watch().joined(this.driver.clock());
-                        *this.stage = Stage::Queued(since, Some(began));
+                        *this.stage = Stage::Queued(since, began);
                     }
                     Ok(Some(grant)) => {
                         *this.stage = Stage::Held(grant);

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::{clock::Clock, error::Denied, permits::Permits, quota::Quota};
 
 /// When a waiter joined.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Began;
 
 #[derive(Debug)]
@@ -32,11 +32,11 @@ impl Watch {
         Began
     }
 
-    pub(crate) const fn granted<C: Clock + ?Sized>(&self, _: Option<Began>, _: &C) {}
+    pub(crate) const fn granted<C: Clock + ?Sized>(&self, _: Began, _: &C) {}
 
-    pub(crate) const fn too_late<C: Clock + ?Sized>(&self, _: Option<Began>, _: &Denied, _: &C) {}
+    pub(crate) const fn too_late<C: Clock + ?Sized>(&self, _: Began, _: &Denied, _: &C) {}
 
-    pub(crate) const fn cancelled(&self, _: Option<Began>) {}
+    pub(crate) const fn cancelled(&self, _: Began) {}
 
     pub(crate) const fn given_back(&self, _: Permits) {}
 

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{clock::Clock, error::Denied, permits::Permits, quota::Quota};
 
-/// When a waiter joined: the reading of the limiter's clock. `None` if the limiter was not watched then.
-#[derive(Clone, Copy, Debug)]
+/// When a waiter joined: the reading of the limiter's clock. `None` if it has not joined, or the limiter was not watched then.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Began(Option<u64>);
 
 /// The watch of a limiter, which may have none.
@@ -99,11 +99,11 @@ impl Watch {
     }
 
     /// The watch, and when the waiter joined; `None` if nobody watches, or did not watch then.
-    fn waiter(&self, began: Option<Began>) -> Option<(&Watched, u64)> {
-        Some((self.watched()?, began?.0?))
+    fn waiter(&self, began: Began) -> Option<(&Watched, u64)> {
+        Some((self.watched()?, began.0?))
     }
 
-    pub(crate) fn granted<C: Clock + ?Sized>(&self, began: Option<Began>, clock: &C) {
+    pub(crate) fn granted<C: Clock + ?Sized>(&self, began: Began, clock: &C) {
         if let Some((watched, began_ns)) = self.waiter(began) {
             let waited = since(began_ns, clock);
             count(&watched.counters.events.granted);
@@ -112,7 +112,7 @@ impl Watch {
         }
     }
 
-    pub(crate) fn too_late<C: Clock + ?Sized>(&self, began: Option<Began>, denied: &Denied, clock: &C) {
+    pub(crate) fn too_late<C: Clock + ?Sized>(&self, began: Began, denied: &Denied, clock: &C) {
         if let Some((watched, began_ns)) = self.waiter(began) {
             let waited = since(began_ns, clock);
             count(&watched.counters.events.too_late);
@@ -120,7 +120,7 @@ impl Watch {
         }
     }
 
-    pub(crate) fn cancelled(&self, began: Option<Began>) {
+    pub(crate) fn cancelled(&self, began: Began) {
         if let Some((watched, _)) = self.waiter(began) {
             count(&watched.counters.events.cancelled);
             watched.tell(Event::Cancelled);

@@ -133,14 +133,21 @@ impl Waits {
     /// so up to a quarter too long.
     ///
     /// ```
-    /// use tidegate::{Quota, RateLimiter};
-    /// let limiter = RateLimiter::new(Quota::per_second(1000).with_burst(1)).watched("api");
-    /// limiter.blocking_acquire_n(1).unwrap();
-    /// limiter.blocking_acquire_n(1).unwrap();
+    /// use tidegate::{ManualClock, Quota, RateLimiter};
+    /// # use std::time::Duration;
+    /// # let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// # rt.block_on(async {
+    /// let clock = ManualClock::new();
+    /// let quota = Quota::per_second(10).with_burst(1).with_initial(0);
+    /// let limiter = RateLimiter::with_clock(quota, clock.clone()).watched("api");
+    /// let wait = async || tokio::join!(limiter.acquire(), async { clock.advance(Duration::from_millis(100)) });
+    /// wait().await;
     /// let first = limiter.stats().unwrap().waits;
-    /// limiter.blocking_acquire_n(1).unwrap();
-    /// let second = limiter.stats().unwrap().waits.since(&first);
-    /// assert!(first.count() <= 1 && second.count() <= 1);
+    /// wait().await;
+    /// wait().await;
+    /// let later = limiter.stats().unwrap().waits.since(&first);
+    /// assert_eq!((first.count(), later.count()), (1, 2));
+    /// # });
     /// ```
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {

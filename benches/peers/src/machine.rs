@@ -87,7 +87,7 @@ fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')
 }
 
-/// Who made the processor, for the name of a file.
+/// The maker of the processor, for the name of a file.
 pub fn vendor() -> &'static str {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     if info.contains("GenuineIntel") {

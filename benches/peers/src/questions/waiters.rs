@@ -38,7 +38,7 @@ fn poll<T>(waiter: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 }
 
 fn must_wait<T>(waiter: Pin<&mut impl Future<Output = T>>) {
-    assert!(poll(waiter).is_pending(), "a permit for one who should wait");
+    assert!(poll(waiter).is_pending(), "a permit for a caller that should wait");
 }
 
 /// Nanoseconds an operation.
