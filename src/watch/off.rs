@@ -6,7 +6,7 @@ use crate::{clock::Clock, error::Denied, permits::Permits, quota::Quota};
 
 /// When a waiter joined.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Began;
+pub(crate) struct Began(());
 
 #[derive(Debug)]
 pub(crate) struct Watch;
@@ -29,7 +29,7 @@ impl Watch {
     pub(crate) const fn decided<T>(&self, _: &Result<T, Denied>) {}
 
     pub(crate) const fn joined<C: Clock + ?Sized>(&self, _: &C) -> Began {
-        Began
+        Began(())
     }
 
     pub(crate) const fn granted<C: Clock + ?Sized>(&self, _: Began, _: &C) {}
