@@ -68,13 +68,18 @@
 mod authority;
 mod books;
 mod builder;
+mod choices;
 mod clock;
 mod error;
+mod keyed;
 mod ledger;
+mod link;
+mod mail;
 mod member;
 mod outage;
 mod redis;
 mod report;
+mod server;
 mod store;
 
 #[cfg(all(test, not(tidegate_loom)))]
@@ -89,11 +94,16 @@ pub use self::{
     builder::FleetBuilder,
     clock::LeaseClock,
     error::{FleetError, StoreError},
+    keyed::KeyedFleet,
     outage::OnOutage,
     report::FleetReport,
+    server::FleetServer,
 };
 
-use self::{authority::LONGEST_PAUSE_US, clock::Cover, member::Mail};
+use self::{
+    authority::LONGEST_PAUSE_US, choices::Choices, clock::Cover, mail::Mail, member::Member,
+    report::Counters, store::Store,
+};
 use crate::{
     all_of::{AcquireAny, Limit, Parts, Whole},
     clock::{Clock, QuantaClock},
@@ -165,6 +175,22 @@ struct Handle<C: Clock> {
     quota: Quota,
 }
 
+impl<C: Clock> Handle<C> {
+    /// The handle on a member, whose task the caller has to run.
+    fn new(
+        choices: &Choices,
+        base: Arc<C>,
+        store: Arc<dyn Store>,
+        counters: Arc<Counters>,
+    ) -> Result<(Self, Member<C>), FleetError> {
+        let mail = Arc::new(Mail::new(counters));
+        let member = Member::new(choices, base, store, Arc::clone(&mail))?;
+        let limiter = member.limiter().clone();
+        let cover = Arc::clone(member.cover());
+        Ok((Self { limiter, cover, mail, quota: choices.quota }, member))
+    }
+}
+
 impl<C: Clock> Drop for Handle<C> {
     fn drop(&mut self) {
         self.mail.leave();
@@ -173,6 +199,16 @@ impl<C: Clock> Drop for Handle<C> {
 }
 
 impl<C: Clock> Fleet<C> {
+    /// Joins, and spawns the task of the member.
+    async fn join_at(choices: &Choices, base: Arc<C>, store: Arc<dyn Store>) -> Result<Self, FleetError> {
+        let counters = Arc::new(Counters::default());
+        counters.members.set(1);
+        let (handle, mut member) = Handle::new(choices, base, store, counters)?;
+        member.join().await;
+        tokio::spawn(member.run());
+        Ok(Self { handle: Arc::new(handle) })
+    }
+
     /// The limiter of this process, for all that a limiter can do: lanes, calls for several limits, reservations, layers.
     ///
     /// Pause it by [`Fleet::pause_for`] alone: its own time stands while nobody waits, and a pause of its own with it. Do not

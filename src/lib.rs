@@ -197,7 +197,9 @@ pub use self::tracing::TracingListener;
 pub use self::watch::{Event, Listener, Stats, Waits};
 
 #[cfg(feature = "redis")]
-pub use self::fleet::{Fleet, FleetBuilder, FleetError, FleetReport, LeaseClock, OnOutage, StoreError};
+pub use self::fleet::{
+    Fleet, FleetBuilder, FleetError, FleetReport, FleetServer, KeyedFleet, LeaseClock, OnOutage, StoreError,
+};
 
 #[cfg(feature = "tokio")]
 pub use self::clock::TokioClock;

@@ -30,6 +30,8 @@
 //! ```
 
 mod address;
+#[cfg(feature = "redis")]
+mod fleet;
 mod headers;
 mod layer;
 mod policy;

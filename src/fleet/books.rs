@@ -248,7 +248,7 @@ impl Books {
 }
 
 /// Whole permits, rounded up; zero for a negative amount.
-const fn whole_up(nanos: i128) -> u64 {
+pub(super) const fn whole_up(nanos: i128) -> u64 {
     if nanos <= 0 { 0 } else { ((nanos + NANOS - 1) / NANOS) as u64 }
 }
 

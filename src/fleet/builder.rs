@@ -1,21 +1,16 @@
 //! The choices of a fleet.
 
-use core::{fmt, time::Duration};
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-};
+use core::{fmt, hash::Hash, time::Duration};
+use std::sync::Arc;
 
 use super::{
-    Fleet, Handle,
+    Fleet, FleetServer, KeyedFleet,
     authority::Terms,
     books::Pace,
+    choices::Choices,
     error::FleetError,
-    ledger::Ledger,
-    member::{Mail, Member},
-    outage::{OnOutage, Outage},
-    redis::RedisStore,
-    store::Store,
+    outage::OnOutage,
+    redis::{RedisStore, RedisStores},
 };
 use crate::{
     clock::{Clock, QuantaClock},
@@ -30,6 +25,8 @@ const LEAST_TTL_NS: u128 = 20_000_000;
 
 /// A call to a server in the same data centre takes a few milliseconds at most.
 const CALL_TIMEOUT: Duration = Duration::from_millis(50);
+
+const MAX_KEYS: usize = 100_000;
 
 /// Builds a [`Fleet`].
 ///
@@ -55,6 +52,7 @@ pub struct FleetBuilder<C = QuantaClock> {
     set_aside: Option<u64>,
     on_outage: OnOutage,
     call_timeout: Duration,
+    max_keys: usize,
     clock: C,
 }
 
@@ -73,6 +71,7 @@ impl Fleet {
             set_aside: None,
             on_outage: OnOutage::default(),
             call_timeout: CALL_TIMEOUT,
+            max_keys: MAX_KEYS,
             clock: QuantaClock::new(),
         }
     }
@@ -105,12 +104,20 @@ impl<C: Clock> FleetBuilder<C> {
 
     /// The clock of this process, such as a [`TokioClock`](crate::TokioClock) in tests. The server has its own.
     pub fn clock<D: Clock>(self, clock: D) -> FleetBuilder<D> {
-        let Self { name, quota, set_aside, on_outage, call_timeout, clock: _ } = self;
-        FleetBuilder { name, quota, set_aside, on_outage, call_timeout, clock }
+        let Self { name, quota, set_aside, on_outage, call_timeout, max_keys, clock: _ } = self;
+        FleetBuilder { name, quota, set_aside, on_outage, call_timeout, max_keys, clock }
     }
 
-    /// Joins the fleet on the server at this address, such as `redis://localhost:6379`, and spawns its task on the present
-    /// tokio runtime. That runtime has to stay; give it more than one thread, or tasks that do not block.
+    /// How many keys a process keeps that nobody uses at present, for [`join_keyed`](Self::join_keyed). If a new key comes when
+    /// there are as many, those go that were not used for a second, or all if there are none. Nothing of their state is lost.
+    /// Default: 100,000.
+    pub fn max_keys(mut self, keys: usize) -> Self {
+        self.max_keys = keys;
+        self
+    }
+
+    /// Joins the fleet on a [`FleetServer`], or on the server at an address, such as `redis://localhost:6379`, and spawns its task
+    /// on the present tokio runtime. That runtime has to stay; give it more than one thread, or tasks that do not block.
     ///
     /// A server that is away is no error: the process then begins with [`OnOutage`].
     ///
@@ -119,16 +126,45 @@ impl<C: Clock> FleetBuilder<C> {
     ///
     /// # Panics
     /// Outside of a tokio runtime, or in one without time or network.
-    pub async fn join(self, address: &str) -> Result<Fleet<C>, FleetError> {
-        let (setup, terms) = self.setup()?;
-        let member = format!("{:016x}", RandomState::new().hash_one(address));
-        let store = RedisStore::new(address, &setup.name, terms, member)?;
-        setup.join_at(Arc::new(store)).await
+    pub async fn join<S>(self, server: S) -> Result<Fleet<C>, FleetError>
+    where
+        S: TryInto<FleetServer>,
+        FleetError: From<S::Error>,
+    {
+        let choices = self.choices()?;
+        let server = server.try_into()?;
+        let store = RedisStore::new(server.link(), &self.name, choices.terms)?;
+        Fleet::join_at(&choices, Arc::new(self.clock), Arc::new(store)).await
+    }
+
+    /// Joins a fleet for each key, as [`join`](Self::join). The name must not have braces; the server keeps the set of processes
+    /// under `name:members`.
+    ///
+    /// See the example of [`KeyedFleet`].
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    ///
+    /// # Panics
+    /// As [`join`](Self::join).
+    pub async fn join_keyed<K, S>(self, server: S) -> Result<KeyedFleet<K, C>, FleetError>
+    where
+        K: Hash + Eq + fmt::Display + Send + Sync + 'static,
+        S: TryInto<FleetServer>,
+        FleetError: From<S::Error>,
+    {
+        let choices = self.choices()?;
+        let server = server.try_into()?;
+        let Self { name, clock, max_keys, .. } = self;
+        let stores = RedisStores::new(server.link(), name, choices.terms)?;
+        let keyed = KeyedFleet::new(Arc::new(stores), choices, Arc::new(clock), max_keys)?;
+        keyed.start().await;
+        Ok(keyed)
     }
 
     /// Checks the choices.
-    pub(super) fn setup(self) -> Result<(Setup<C>, Terms), FleetError> {
-        let Self { name, quota, set_aside, on_outage, call_timeout, clock } = self;
+    pub(super) fn choices(&self) -> Result<Choices, FleetError> {
+        let Self { quota, set_aside, on_outage, call_timeout, .. } = *self;
         if quota.is_fixed() {
             return Err(FleetError::Fixed);
         }
@@ -141,11 +177,7 @@ impl<C: Clock> FleetBuilder<C> {
             return Err(FleetError::BurstTooSmall { burst: quota.burst(), set_aside });
         }
         let terms = Terms::new(&quota, burst)?;
-        let base = Arc::new(clock);
-        let ledger = Ledger::new(&quota, burst, terms.latest_us(), Arc::clone(&base))?;
-        let outage = Outage::new(on_outage, quota, burst, Arc::clone(&base))?;
-        let pace = Pace::of_ttl(ttl);
-        Ok((Setup { name, quota, ledger, outage, pace, call_timeout, base, burst }, terms))
+        Ok(Choices { quota, burst, terms, pace: Pace::of_ttl(ttl), on_outage, call_timeout })
     }
 }
 
@@ -164,36 +196,6 @@ fn leases(quota: &Quota, chosen: Option<u64>) -> Result<(u64, Duration), FleetEr
     }
     let ttl_ns = u128::from(set_aside) * period_ns / u128::from(permits);
     Ok((set_aside, Duration::from_nanos(u64::try_from(ttl_ns).unwrap_or(u64::MAX))))
-}
-
-/// A fleet whose choices have been checked.
-pub(super) struct Setup<C: Clock> {
-    name: String,
-    quota: Quota,
-    ledger: Ledger<C>,
-    outage: Outage<C>,
-    pace: Pace,
-    call_timeout: Duration,
-    base: Arc<C>,
-    burst: u64,
-}
-
-impl<C: Clock> Setup<C> {
-    pub(super) async fn join_at(self, store: Arc<dyn Store>) -> Result<Fleet<C>, FleetError> {
-        let Self { quota, ledger, outage, pace, call_timeout, base, burst, .. } = self;
-        let mail = Arc::new(Mail::new());
-        mail.counters.members.set(1);
-        let handle = Handle {
-            limiter: ledger.limiter().clone(),
-            cover: Arc::clone(ledger.cover()),
-            mail: Arc::clone(&mail),
-            quota,
-        };
-        let mut member = Member::new(ledger, base, store, mail, outage, pace, call_timeout, burst);
-        member.join().await;
-        tokio::spawn(member.run());
-        Ok(Fleet { handle: Arc::new(handle) })
-    }
 }
 
 impl<C: fmt::Debug> fmt::Debug for FleetBuilder<C> {

@@ -44,7 +44,7 @@ pub enum FleetError {
         /// The least number at this rate.
         least: u64,
     },
-    /// The name is empty, or has an opening brace without a closing one.
+    /// The name is empty, or has unpaired braces, or any in a fleet by key.
     Name(String),
     /// The address of the server cannot be parsed.
     Address(String),
@@ -79,7 +79,7 @@ impl fmt::Display for FleetError {
                 "a fleet that sets {set_aside} permits aside for leases, which end too soon then: set at least {least} aside, or none"
             ),
             Self::Name(name) => {
-                write!(f, "a fleet named {name:?}: write a name that is not empty and has no unpaired braces")
+                write!(f, "a fleet named {name:?}: write a name that is not empty, and has no braces, or one pair if the fleet is not one by key")
             }
             Self::Address(reason) => {
                 write!(f, "the address of the server: {reason}: write one such as redis://localhost:6379")

@@ -4,28 +4,27 @@ use core::{pin::pin, time::Duration};
 use std::{
     collections::VecDeque,
     hash::{BuildHasher, RandomState},
-    sync::{Arc, atomic::AtomicBool, atomic::Ordering},
+    sync::Arc,
 };
 
 use futures_util::future::{Either, select};
-use tokio::{
-    sync::oneshot,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 use super::{
     authority::{Answer, Exchange},
-    books::{Books, GivenUp, NANOS, Pace, Seen, Want},
-    error::StoreError,
+    books::{Books, GivenUp, NANOS, Pace, Seen, Want, whole_up},
+    choices::Choices,
+    clock::{Cover, LeaseClock},
+    error::{FleetError, StoreError},
     ledger::Ledger,
+    mail::Mail,
     outage::Outage,
-    report::Counters,
     store::{Pending, Store},
 };
-use crate::{clock::Clock, sync::plain::Mutex};
+use crate::{clock::Clock, limiter::RateLimiter};
 
-/// How often a member reports that it is there.
-const BEAT_NS: u64 = 2_000_000_000;
+/// How often a process reports that it is there.
+pub(super) const BEAT: Duration = Duration::from_secs(2);
 
 const MOST_BACKOFF_NS: u64 = 1_000_000_000;
 
@@ -35,70 +34,18 @@ const LEAST_LOOK_NS: u64 = 500_000;
 /// For how long the time of waiters goes on at the start of a call. Later it goes on by as much as the call has taken.
 const FIRST_STEP_NS: u64 = 1_000_000;
 
-/// A pause that a caller has asked for, in microseconds, and the channel by which the caller learns how it went.
-type PauseAsked = (u64, oneshot::Sender<Result<(), StoreError>>);
-
-/// What callers and the task share.
-#[derive(Debug)]
-pub(super) struct Mail {
-    /// `None` once the task has ended.
-    pauses: Mutex<Option<Vec<PauseAsked>>>,
-    pub(super) counters: Counters,
-    is_leaving: AtomicBool,
-}
-
-impl Mail {
-    pub(super) fn new() -> Self {
-        Self {
-            pauses: Mutex::new(Some(Vec::new())),
-            counters: Counters::default(),
-            is_leaving: AtomicBool::new(false),
-        }
-    }
-
-    /// Asks for a pause. Returns whether the task is there to carry it out.
-    pub(super) fn ask_for_pause(&self, asked: PauseAsked) -> bool {
-        self.pauses.lock().as_mut().map(|pauses| pauses.push(asked)).is_some()
-    }
-
-    /// The longest pause that is asked for, in microseconds.
-    fn longest_pause_us(&self) -> u64 {
-        self.pauses.lock().iter().flatten().map(|(pause_us, _)| *pause_us).max().unwrap_or(0)
-    }
-
-    /// Takes the pauses that one of this length covers.
-    fn take_pauses(&self, pause_us: u64) -> Vec<PauseAsked> {
-        let mut pauses = self.pauses.lock();
-        let Some(all) = pauses.as_mut() else { return Vec::new() };
-        let (covered, longer) = core::mem::take(all).into_iter().partition(|asked| asked.0 <= pause_us);
-        *all = longer;
-        covered
-    }
-
-    /// Asks the task to end. The caller notifies it.
-    pub(super) fn leave(&self) {
-        // Release: pairs with the Acquire below, though nothing but the mark itself is read.
-        self.is_leaving.store(true, Ordering::Release);
-    }
-
-    fn is_leaving(&self) -> bool {
-        // Acquire: as above.
-        self.is_leaving.load(Ordering::Acquire)
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Member<C: Clock> {
-    pub(super) ledger: Ledger<C>,
-    pub(super) base: Arc<C>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) mail: Arc<Mail>,
-    pub(super) books: Books,
-    pub(super) outage: Outage<C>,
-    pub(super) pace: Pace,
-    pub(super) call_timeout: Duration,
+    ledger: Ledger<C>,
+    base: Arc<C>,
+    store: Arc<dyn Store>,
+    mail: Arc<Mail>,
+    books: Books,
+    outage: Outage<C>,
+    pace: Pace,
+    call_timeout: Duration,
     /// The most that the member may hold, in permits.
-    pub(super) most: u64,
+    most: u64,
     given_up: VecDeque<GivenUp>,
     failures: u32,
     ask_from_ns: u64,
@@ -116,36 +63,39 @@ struct Look {
 }
 
 impl<C: Clock> Member<C> {
-    #[allow(clippy::too_many_arguments, reason = "the parts of a member, put together once")]
     pub(super) fn new(
-        ledger: Ledger<C>,
+        choices: &Choices,
         base: Arc<C>,
         store: Arc<dyn Store>,
         mail: Arc<Mail>,
-        outage: Outage<C>,
-        pace: Pace,
-        call_timeout: Duration,
-        most: u64,
-    ) -> Self {
+    ) -> Result<Self, FleetError> {
+        let Choices { quota, burst, terms, pace, on_outage, call_timeout } = *choices;
         let now_ns = base.now();
-        let books = Books::new(pace, now_ns);
-        Self {
-            ledger,
+        Ok(Self {
+            ledger: Ledger::new(&quota, burst, terms.latest_us(), Arc::clone(&base))?,
+            outage: Outage::new(on_outage, quota, burst, Arc::clone(&base))?,
             base,
             store,
             mail,
-            books,
-            outage,
+            books: Books::new(pace, now_ns),
             pace,
             call_timeout,
-            most,
+            most: burst,
             given_up: VecDeque::new(),
             failures: 0,
             ask_from_ns: now_ns,
             advance_from_ns: now_ns,
             beat_ns: now_ns,
             random: RandomState::new().hash_one("") | 1,
-        }
+        })
+    }
+
+    pub(super) const fn limiter(&self) -> &RateLimiter<LeaseClock<Arc<C>>> {
+        self.ledger.limiter()
+    }
+
+    pub(super) const fn cover(&self) -> &Arc<Cover> {
+        self.ledger.cover()
     }
 
     /// Joins the fleet: the first calls. If they fail, the outage begins.
@@ -154,6 +104,11 @@ impl<C: Clock> Member<C> {
         if self.failures == 0 {
             self.exchange(Exchange::take(1), self.base.now()).await;
         }
+    }
+
+    /// Has the first report wait for its time, if the calls for the first permits come before.
+    pub(super) fn put_off_beat(&mut self) {
+        self.beat_ns += self.jitter(nanos(BEAT));
     }
 
     /// Until the fleet's last handle is dropped.
@@ -309,37 +264,40 @@ impl<C: Clock> Member<C> {
     }
 
     async fn beat(&mut self) {
+        self.beat_ns = self.base.now() + self.jitter(nanos(BEAT));
         let store = Arc::clone(&self.store);
-        let counted = self.attend(store.beat()).await;
-        self.beat_ns = self.base.now() + self.jitter(BEAT_NS);
-        match counted {
-            Ok(members) => {
-                self.mail.counters.calls.add(1);
-                self.mail.counters.members.set(members.max(1));
-                // It tells whether leases are back after a failure, and whether the fleet is paused.
-                self.exchange(Exchange::take(0), 0).await;
+        if let Some(call) = store.beat() {
+            match self.attend(call).await {
+                Ok(members) => {
+                    self.mail.counters.calls.add(1);
+                    self.mail.counters.members.set(members.max(1));
+                }
+                Err(error) => return self.note(&Err(error)),
             }
-            Err(error) => self.note(&Err(error)),
         }
+        // It tells whether leases are back after a failure, and whether the fleet is paused.
+        self.exchange(Exchange::take(0), 0).await;
     }
 
     /// Notes whether a call succeeded.
     fn note(&mut self, told: &Result<(), StoreError>) {
         self.mail.counters.calls.add(1);
         if told.is_ok() {
-            self.failures = 0;
-            if self.mail.counters.set_away(false) {
+            if self.failures > 0 {
+                self.failures = 0;
                 self.ask_from_ns = self.base.now();
-                self.log(told);
+                if self.mail.counters.came_back() {
+                    self.log(told);
+                }
             }
             return;
         }
         self.mail.counters.failed.add(1);
-        if self.mail.counters.set_away(true) {
+        if self.failures == 0 && self.mail.counters.went_away() {
             self.mail.counters.outages.add(1);
             self.log(told);
         }
-        self.failures += 1;
+        self.failures = self.failures.saturating_add(1);
         let backoff_ns = self.pace.look_ns.saturating_mul(1 << self.failures.min(16)).min(MOST_BACKOFF_NS);
         self.ask_from_ns = self.base.now() + self.jitter(backoff_ns);
         self.beat_ns = self.beat_ns.max(self.ask_from_ns);
@@ -359,10 +317,16 @@ impl<C: Clock> Member<C> {
     #[allow(clippy::unused_self, reason = "as with the feature")]
     const fn log(&self, _: &Result<(), StoreError>) {}
 
-    /// Closes the limiter, and gives back what is left.
+    /// Closes the limiter, and gives back what is left, or has the server book what is owed.
     async fn leave(mut self) {
         self.ledger.limiter().close();
         let held = self.ledger.see().held();
+        let owed = whole_up(-held).min(self.most);
+        if owed > 0 && self.failures == 0 {
+            let horizon_us = 2 * self.pace.lease_ns / 1000;
+            self.exchange(Exchange { least: owed, horizon_us, ..Exchange::take(owed) }, self.base.now())
+                .await;
+        }
         self.given_up.extend(self.books.give_up_all(held));
         while let Some(GivenUp { permits, receipt }) = self.given_up.pop_front() {
             if self.failures > 0 {
@@ -388,8 +352,10 @@ impl<C: Clock> Member<C> {
 impl<C: Clock> Drop for Member<C> {
     fn drop(&mut self) {
         self.ledger.limiter().close();
-        // Dropping them tells the callers.
-        drop(self.mail.pauses.lock().take());
+        if self.failures > 0 {
+            self.mail.counters.came_back();
+        }
+        self.mail.end();
     }
 }
 

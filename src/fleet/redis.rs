@@ -1,19 +1,17 @@
-//! The server as Redis or Valkey. The only file that names the client's crate.
-//!
-//! One connection, which is made when it is needed and given up after any fault: also after a call that was abandoned,
-//! since a connection to a server that is gone without a word looks like one to a slow server. The client's own reconnection
-//! is not used, because nothing bounds its time.
+//! What members ask of Redis or Valkey: the script for a key, and the set of the processes.
 
 use core::fmt;
-
-use redis::{Client, IntoConnectionInfo, RedisError, Script, aio::MultiplexedConnection};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
 
 use super::{
     authority::{Answer, Exchange, Terms, answers, arguments},
     error::{FleetError, StoreError},
-    store::{Pending, Store},
+    link::{Link, Script},
+    store::{Pending, Store, Stores},
 };
-use crate::sync::plain::Mutex;
 
 /// Processes that have not reported for so long do not count, in microseconds.
 const GONE_US: u64 = 10_000_000;
@@ -29,64 +27,71 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('%.0f', now + ARGV[2]), '+
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ARGV[2] / 1000))
 return redis.call('ZCARD', KEYS[1])";
 
-pub(super) struct RedisStore {
-    client: Client,
-    connection: Mutex<Option<MultiplexedConnection>>,
-    exchange: Script,
-    members: Script,
+/// This process in the set of all.
+#[derive(Debug)]
+struct Roll {
+    link: Arc<Link>,
+    script: Script,
     key: String,
-    members_key: String,
-    terms: Terms,
     member: String,
 }
 
-impl RedisStore {
-    pub(super) fn new(address: &str, name: &str, terms: Terms, member: String) -> Result<Self, FleetError> {
-        let client = address
-            .into_connection_info()
-            .and_then(Client::open)
-            .map_err(|error| FleetError::Address(error.to_string()))?;
-        let (key, members_key) = keys(name)?;
-        Ok(Self {
-            client,
-            connection: Mutex::new(None),
-            exchange: Script::new(include_str!("script.lua")),
-            members: Script::new(MEMBERS),
-            key,
-            members_key,
-            terms,
-            member,
-        })
+impl Roll {
+    fn new(link: Arc<Link>, key: String) -> Self {
+        let member = format!("{:016x}", RandomState::new().hash_one(&key));
+        Self { link, script: Script::new(MEMBERS), key, member }
     }
 
-    /// The connection, which goes back by [`keep`](Self::keep) after a call without a fault.
-    async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
-        let kept = self.connection.lock().take();
-        match kept {
-            Some(connection) => Ok(connection),
-            None => self.client.get_multiplexed_async_connection().await,
+    /// Reports that this process is there. Returns how many are.
+    async fn call(&self) -> Result<u64, StoreError> {
+        let gone_us = GONE_US.to_string();
+        self.link.call(&self.script, &self.key, &[&self.member, &gone_us]).await
+    }
+}
+
+/// The buckets of one fleet or of many keys: all of one quota.
+#[derive(Debug)]
+struct Buckets {
+    link: Arc<Link>,
+    script: Script,
+    terms: Terms,
+}
+
+impl Buckets {
+    fn new(link: Arc<Link>, terms: Terms) -> Self {
+        Self { link, script: Script::new(include_str!("script.lua")), terms }
+    }
+
+    async fn exchange(&self, key: &str, exchange: &Exchange) -> Result<Answer, StoreError> {
+        let reply: Vec<u64> = self.link.call(&self.script, key, &arguments(exchange, &[self.terms])).await?;
+        match answers(&reply).as_deref() {
+            Some([answer]) => Ok(*answer),
+            _ => Err(StoreError::Unexpected),
         }
     }
-
-    fn keep(&self, connection: MultiplexedConnection) {
-        *self.connection.lock() = Some(connection);
-    }
 }
 
-/// The keys of a fleet, in one slot of a cluster.
-fn keys(name: &str) -> Result<(String, String), FleetError> {
-    let open = name.find('{');
-    let tagged = open.is_some_and(|open| name[open + 1..].find('}').is_some_and(|length| length > 0));
-    if name.is_empty() || (!tagged && name.contains(['{', '}'])) {
-        return Err(FleetError::Name(name.to_owned()));
-    }
-    let key = if tagged { name.to_owned() } else { format!("{{{name}}}") };
-    let members = format!("{key}:members");
-    Ok((key, members))
+/// The bucket of one key.
+#[derive(Debug)]
+pub(super) struct RedisStore {
+    buckets: Arc<Buckets>,
+    key: String,
+    /// `None` if another task reports that the process is there.
+    roll: Option<Roll>,
 }
 
-fn failed(error: &RedisError) -> StoreError {
-    StoreError::Failed(error.to_string())
+impl RedisStore {
+    /// The bucket of a fleet. Its two keys are in one slot of a cluster.
+    pub(super) fn new(link: &Arc<Link>, name: &str, terms: Terms) -> Result<Self, FleetError> {
+        let open = name.find('{');
+        let tagged = open.is_some_and(|open| name[open + 1..].find('}').is_some_and(|length| length > 0));
+        if name.is_empty() || (!tagged && name.contains(['{', '}'])) {
+            return Err(FleetError::Name(name.to_owned()));
+        }
+        let key = if tagged { name.to_owned() } else { format!("{{{name}}}") };
+        let roll = Roll::new(Arc::clone(link), format!("{key}:members"));
+        Ok(Self { buckets: Arc::new(Buckets::new(Arc::clone(link), terms)), key, roll: Some(roll) })
+    }
 }
 
 impl Store for RedisStore {
@@ -96,36 +101,39 @@ impl Store for RedisStore {
     }
 
     fn exchange(&self, exchange: Exchange) -> Pending<'_, Answer> {
-        Box::pin(async move {
-            let mut connection = self.connection().await.map_err(|error| failed(&error))?;
-            let mut call = self.exchange.key(&self.key);
-            for number in arguments(&exchange, &[self.terms]) {
-                call.arg(number);
-            }
-            let reply: Vec<u64> = call.invoke_async(&mut connection).await.map_err(|error| failed(&error))?;
-            self.keep(connection);
-            match answers(&reply).as_deref() {
-                Some([answer]) => Ok(*answer),
-                _ => Err(StoreError::Unexpected),
-            }
-        })
+        Box::pin(async move { self.buckets.exchange(&self.key, &exchange).await })
     }
 
-    fn beat(&self) -> Pending<'_, u64> {
-        Box::pin(async move {
-            let mut connection = self.connection().await.map_err(|error| failed(&error))?;
-            let mut call = self.members.key(&self.members_key);
-            let count = call.arg(&self.member).arg(GONE_US).invoke_async(&mut connection).await;
-            let count = count.map_err(|error| failed(&error))?;
-            self.keep(connection);
-            Ok(count)
-        })
+    fn beat(&self) -> Option<Pending<'_, u64>> {
+        self.roll.as_ref().map(|roll| Box::pin(roll.call()) as Pending<'_, u64>)
     }
 }
 
-impl fmt::Debug for RedisStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the client, whose address may hold a password.
-        f.debug_struct("RedisStore").field("key", &self.key).finish_non_exhaustive()
+/// The buckets of many keys. In a cluster, they are spread over all nodes.
+pub(super) struct RedisStores {
+    buckets: Arc<Buckets>,
+    name: String,
+    roll: Roll,
+}
+
+impl RedisStores {
+    pub(super) fn new(link: &Arc<Link>, name: String, terms: Terms) -> Result<Self, FleetError> {
+        // So the first brace of a key begins the part that is the caller's.
+        if name.is_empty() || name.contains(['{', '}']) {
+            return Err(FleetError::Name(name));
+        }
+        let roll = Roll::new(Arc::clone(link), format!("{name}:members"));
+        Ok(Self { buckets: Arc::new(Buckets::new(Arc::clone(link), terms)), name, roll })
+    }
+}
+
+impl Stores for RedisStores {
+    fn of_key(&self, key: &dyn fmt::Display) -> Arc<dyn Store> {
+        let key = format!("{}:{{{key}}}", self.name);
+        Arc::new(RedisStore { buckets: Arc::clone(&self.buckets), key, roll: None })
+    }
+
+    fn beat(&self) -> Pending<'_, u64> {
+        Box::pin(self.roll.call())
     }
 }

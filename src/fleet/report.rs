@@ -1,10 +1,10 @@
 //! What a member has done so far, and whether it reaches the server.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
 use crate::sync::plain::AtomicU64;
 
-/// Counters that the member writes and callers read.
+/// Counters that members write and callers read. The members of many keys share them.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) calls: Counter,
@@ -14,7 +14,8 @@ pub(super) struct Counters {
     pub(super) unleased: Counter,
     pub(super) outages: Counter,
     pub(super) members: Counter,
-    is_away: AtomicBool,
+    /// The members whose last call failed.
+    away: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -36,16 +37,20 @@ impl Counter {
 }
 
 impl Counters {
-    /// Returns whether that is new.
-    pub(super) fn set_away(&self, is_away: bool) -> bool {
-        // Relaxed: as above. Only the member writes it.
-        self.is_away.swap(is_away, Ordering::Relaxed) != is_away
+    /// The calls of a member fail. Returns whether it is the first such member.
+    pub(super) fn went_away(&self) -> bool {
+        // Relaxed, here and below: as above.
+        self.away.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
+    /// The calls of a member no longer fail, or it ends. Returns whether it was the last such member.
+    pub(super) fn came_back(&self) -> bool {
+        self.away.fetch_sub(1, Ordering::Relaxed) == 1
     }
 
     pub(super) fn report(&self) -> FleetReport {
         FleetReport {
-            // Relaxed: as above.
-            is_away: self.is_away.load(Ordering::Relaxed),
+            is_away: self.away.load(Ordering::Relaxed) > 0,
             members: self.members.get(),
             outages: self.outages.get(),
             calls: self.calls.get(),
@@ -57,7 +62,8 @@ impl Counters {
     }
 }
 
-/// What one process of a [`Fleet`](crate::Fleet) has done since it joined.
+/// What one process of a [`Fleet`](crate::Fleet) has done since it joined. With a key of a
+/// [`KeyedFleet`](crate::KeyedFleet), it is about all keys.
 ///
 /// See the example of [`Fleet::report`](crate::Fleet::report).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +79,7 @@ pub struct FleetReport {
 }
 
 impl FleetReport {
-    /// Whether the last call to the server failed, so that [`OnOutage`](crate::OnOutage) is in force.
+    /// Whether the last call to the server failed, of any key, so that [`OnOutage`](crate::OnOutage) is in force.
     pub const fn is_away(&self) -> bool {
         self.is_away
     }

@@ -1,6 +1,7 @@
 //! The server as the rest sees it.
 
 use core::{fmt, future::Future, pin::Pin};
+use std::sync::Arc;
 
 use super::{
     authority::{Answer, Exchange},
@@ -18,6 +19,15 @@ pub(super) trait Store: fmt::Debug + Send + Sync + 'static {
     #[cfg(feature = "tracing")]
     fn name(&self) -> &str;
 
-    /// Reports that this process is there. Returns how many are.
+    /// Reports that this process is there. Returns how many are. `None` if another task does that.
+    fn beat(&self) -> Option<Pending<'_, u64>>;
+}
+
+/// The server of many keys.
+pub(super) trait Stores: Send + Sync + 'static {
+    /// The bucket of a key.
+    fn of_key(&self, key: &dyn fmt::Display) -> Arc<dyn Store>;
+
+    /// As [`Store::beat`], for all keys.
     fn beat(&self) -> Pending<'_, u64>;
 }

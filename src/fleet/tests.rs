@@ -2,6 +2,7 @@
 
 mod bound;
 mod failures;
+mod keys;
 #[path = "../../tests/support/random.rs"]
 pub(super) mod random;
 #[path = "../../tests/support/redis_server.rs"]

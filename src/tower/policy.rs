@@ -32,6 +32,15 @@ pub enum MissingKey {
     Refuse,
 }
 
+impl MissingKey {
+    pub(super) fn found(self) -> Found {
+        match self {
+            Self::Admit => Found::Skipped,
+            Self::Refuse => Found::Missing,
+        }
+    }
+}
+
 /// What a function for the cost of a request is like.
 type CostFn = dyn Fn(&Parts) -> u64 + Send + Sync;
 
@@ -69,7 +78,7 @@ impl Policy {
         Self::new(name.into(), Box::new(Global(limiter.clone())))
     }
 
-    fn new(name: Cow<'static, str>, limit: Box<dyn PolicyLimit>) -> Self {
+    pub(super) fn new(name: Cow<'static, str>, limit: Box<dyn PolicyLimit>) -> Self {
         Self { name, limit, cost: None, refund_if: None, is_shadow: false }
     }
 
@@ -204,7 +213,8 @@ pub(super) trait Subject: Send {
     fn join(&self, all: AllOf, n: Permits) -> Result<AllOf, Denied>;
 }
 
-trait PolicyLimit: Send + Sync {
+/// What a policy limits.
+pub(super) trait PolicyLimit: Send + Sync {
     fn find(&self, request: &Parts) -> Found;
     fn set_missing(&mut self, missing: MissingKey);
 }
@@ -256,10 +266,9 @@ where
     F: Fn(&Parts) -> Option<K> + Send + Sync,
 {
     fn find(&self, request: &Parts) -> Found {
-        match ((self.key)(request), self.missing) {
-            (Some(key), _) => Found::Subject(Box::new(OfKey { keyed: self.keyed.clone(), key })),
-            (None, MissingKey::Admit) => Found::Skipped,
-            (None, MissingKey::Refuse) => Found::Missing,
+        match (self.key)(request) {
+            Some(key) => Found::Subject(Box::new(OfKey { keyed: self.keyed.clone(), key })),
+            None => self.missing.found(),
         }
     }
 

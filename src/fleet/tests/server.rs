@@ -66,10 +66,15 @@ impl Server {
         f(&mut self.shared.lock().unwrap())
     }
 
+    pub(super) fn connect(&self, id: u64) -> Connection {
+        Connection { server: self.clone(), id }
+    }
+
     pub(super) async fn join(&self, id: u64, builder: FleetBuilder) -> Fleet<TokioClock> {
-        let (setup, terms) = builder.clock(self.clock.clone()).setup().unwrap();
-        self.with(|state| state.terms = terms);
-        setup.join_at(Arc::new(Connection { server: self.clone(), id })).await.unwrap()
+        let choices = builder.choices().unwrap();
+        self.with(|state| state.terms = choices.terms);
+        let store = Arc::new(self.connect(id));
+        Fleet::join_at(&choices, Arc::new(self.clock.clone()), store).await.unwrap()
     }
 
     /// Members with the default choices.
@@ -193,7 +198,7 @@ impl State {
 }
 
 #[derive(Debug)]
-struct Connection {
+pub(super) struct Connection {
     server: Server,
     id: u64,
 }
@@ -208,11 +213,11 @@ impl Store for Connection {
         Box::pin(self.server.carry_out(self.id, move |state, now_us| state.exchange(now_us, &exchange)))
     }
 
-    fn beat(&self) -> Pending<'_, u64> {
-        Box::pin(self.server.carry_out(self.id, |state, _| {
+    fn beat(&self) -> Option<Pending<'_, u64>> {
+        Some(Box::pin(self.server.carry_out(self.id, |state, _| {
             state.members.insert(self.id);
             state.members.len() as u64
-        }))
+        })))
     }
 }
 

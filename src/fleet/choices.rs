@@ -1,0 +1,18 @@
+//! What members are made from: the choices of a builder, checked.
+
+use core::time::Duration;
+
+use super::{authority::Terms, books::Pace, outage::OnOutage};
+use crate::quota::Quota;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choices {
+    /// Of all processes.
+    pub(super) quota: Quota,
+    /// What is left of the burst beside what is set aside.
+    pub(super) burst: u64,
+    pub(super) terms: Terms,
+    pub(super) pace: Pace,
+    pub(super) on_outage: OnOutage,
+    pub(super) call_timeout: Duration,
+}

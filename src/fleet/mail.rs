@@ -1,0 +1,64 @@
+//! What the callers of a member and its task tell each other.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::oneshot;
+
+use super::{error::StoreError, report::Counters};
+use crate::sync::plain::Mutex;
+
+/// A pause that a caller has asked for, in microseconds, and the channel by which the caller learns how it went.
+pub(super) type PauseAsked = (u64, oneshot::Sender<Result<(), StoreError>>);
+
+/// What callers and the task share.
+#[derive(Debug)]
+pub(super) struct Mail {
+    /// `None` once the task has ended.
+    pauses: Mutex<Option<Vec<PauseAsked>>>,
+    pub(super) counters: Arc<Counters>,
+    is_leaving: AtomicBool,
+}
+
+impl Mail {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self { pauses: Mutex::new(Some(Vec::new())), counters, is_leaving: AtomicBool::new(false) }
+    }
+
+    /// Asks for a pause. Returns whether the task is there to carry it out.
+    pub(super) fn ask_for_pause(&self, asked: PauseAsked) -> bool {
+        self.pauses.lock().as_mut().map(|pauses| pauses.push(asked)).is_some()
+    }
+
+    /// The longest pause that is asked for, in microseconds.
+    pub(super) fn longest_pause_us(&self) -> u64 {
+        self.pauses.lock().iter().flatten().map(|(pause_us, _)| *pause_us).max().unwrap_or(0)
+    }
+
+    /// Takes the pauses that one of this length covers.
+    pub(super) fn take_pauses(&self, pause_us: u64) -> Vec<PauseAsked> {
+        let mut pauses = self.pauses.lock();
+        let Some(all) = pauses.as_mut() else { return Vec::new() };
+        let (covered, longer) = core::mem::take(all).into_iter().partition(|asked| asked.0 <= pause_us);
+        *all = longer;
+        covered
+    }
+
+    /// The task has ended. Dropping what was asked tells the callers.
+    pub(super) fn end(&self) {
+        drop(self.pauses.lock().take());
+    }
+
+    /// Asks the task to end. The caller notifies it.
+    pub(super) fn leave(&self) {
+        // Release: pairs with the Acquire below, though nothing but the mark itself is read.
+        self.is_leaving.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        // Acquire: as above.
+        self.is_leaving.load(Ordering::Acquire)
+    }
+}
