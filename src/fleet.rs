@@ -76,6 +76,7 @@ mod ledger;
 mod link;
 mod mail;
 mod member;
+mod needs;
 mod outage;
 mod redis;
 mod report;
@@ -101,7 +102,7 @@ pub use self::{
 };
 
 use self::{
-    authority::LONGEST_PAUSE_US, choices::Choices, clock::Cover, mail::Mail, member::Member,
+    authority::LONGEST_PAUSE_US, choices::Choices, clock::Cover, mail::Mail, member::Member, needs::Need,
     report::Counters, store::Store,
 };
 use crate::{
@@ -110,7 +111,7 @@ use crate::{
     error::{AcquireError, Denied},
     limiter::RateLimiter,
     permits::{Amount, InvalidPermits, Permits},
-    queue::{Acquire, AcquireN, AcquireWithin},
+    queue::{Acquire, AcquireN},
     quota::Quota,
 };
 
@@ -172,6 +173,7 @@ struct Handle<C: Clock> {
     limiter: RateLimiter<LeaseClock<Arc<C>>>,
     cover: Arc<Cover>,
     mail: Arc<Mail>,
+    base: Arc<C>,
     quota: Quota,
 }
 
@@ -184,10 +186,10 @@ impl<C: Clock> Handle<C> {
         counters: Arc<Counters>,
     ) -> Result<(Self, Member<C>), FleetError> {
         let mail = Arc::new(Mail::new(counters));
-        let member = Member::new(choices, base, store, Arc::clone(&mail))?;
+        let member = Member::new(choices, Arc::clone(&base), store, Arc::clone(&mail))?;
         let limiter = member.limiter().clone();
         let cover = Arc::clone(member.cover());
-        Ok((Self { limiter, cover, mail, quota: choices.quota }, member))
+        Ok((Self { limiter, cover, mail, base, quota: choices.quota }, member))
     }
 }
 
@@ -264,17 +266,40 @@ impl<C: Clock> Fleet<C> {
         self.limiter().acquire_n(n)
     }
 
-    /// Waits for `n` permits for at most `max_wait`, as [`RateLimiter::acquire_within`]. It fails at once if they would not
-    /// come in time even if no other process wanted permits.
+    /// Waits for `n` permits for at most `max_wait`. It fails at once if the server says that they do not come in time; so it may
+    /// also wait for one answer of the server.
+    ///
+    /// A call whose permits would come in time even if nothing were leased waits in the order of calls, as
+    /// [`RateLimiter::acquire_within`]. Others have their permits leased first, and may be overtaken meanwhile.
     ///
     /// # Errors
     /// As [`RateLimiter::acquire_within`].
-    pub fn acquire_within(
-        &self,
-        n: impl Amount,
-        max_wait: Duration,
-    ) -> AcquireWithin<'_, LeaseClock<Arc<C>>> {
-        self.limiter().acquire_within(n, max_wait)
+    ///
+    /// # Cancel safety
+    /// As [`RateLimiter::acquire_within`].
+    pub async fn acquire_within(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
+        let n = n.permits()?;
+        let start_ns = self.handle.base.now();
+        self.prepare(n, max_wait).await;
+        let waited = Duration::from_nanos(self.handle.base.now().saturating_sub(start_ns));
+        self.limiter().acquire_within(n, max_wait.saturating_sub(waited)).await
+    }
+
+    /// Has the task lease permits for a caller that may wait for so long, if the limiter would not have them in time by itself.
+    /// Returns when it is worth asking the limiter, but takes nothing.
+    pub(crate) async fn prepare(&self, n: Permits, max_wait: Duration) {
+        // An amount that is too large is refused by the limiter.
+        if self.limiter().time_until(n).map_or(true, |wait| wait <= max_wait) {
+            return;
+        }
+        let whole = n.whole().saturating_add(u64::from(n.millionths() > 0));
+        let wait_ns = u64::try_from(max_wait.as_nanos()).unwrap_or(u64::MAX);
+        let (need, answered) = Need::new(whole, self.handle.base.now().saturating_add(wait_ns));
+        if wait_ns > 0 && self.handle.mail.ask_for_lease(need) {
+            self.handle.cover.notify();
+            // The answer is that the task drops the need.
+            let _ = answered.await;
+        }
     }
 
     /// Blocks the thread until it has `n` permits, as [`RateLimiter::blocking_acquire_n`].
@@ -313,13 +338,39 @@ impl<C: Clock> Fleet<C> {
         if us > LONGEST_PAUSE_US {
             return Err(FleetError::Duration(pause));
         }
-        if us == 0 {
-            return Ok(());
+        if us > 0 {
+            self.ask(us).await?;
         }
+        Ok(())
+    }
+
+    /// The permits that are left at the server, beside those that processes have leased: one call to the server. A negative level,
+    /// as while permits are booked ahead, reads as zero. For what this process holds, see [`RateLimiter::available`].
+    ///
+    /// # Errors
+    /// If the server could not be reached.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
+    ///
+    /// ```no_run
+    /// use tidegate::{Fleet, Quota};
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fleet = Fleet::builder("api", Quota::per_second(1000)).join("redis://localhost").await?;
+    /// println!("{} of {} are left", fleet.peek().await?, fleet.quota().burst());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn peek(&self) -> Result<u64, FleetError> {
+        self.ask(0).await
+    }
+
+    /// Has the task pause the fleet for so many microseconds. Returns the level at the server.
+    async fn ask(&self, pause_us: u64) -> Result<u64, FleetError> {
         let (told, done) = oneshot::channel();
         // The task ends only with the last handle, or with its runtime.
         let gone = || StoreError::Failed("the runtime of the fleet's task has ended".to_owned());
-        if !self.handle.mail.ask_for_pause((us, told)) {
+        if !self.handle.mail.ask_for_pause((pause_us, told)) {
             return Err(FleetError::Store(gone()));
         }
         self.handle.cover.notify();
@@ -354,7 +405,13 @@ impl<C: Clock> Whole for Fleet<C> {
     }
 
     fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {
-        self.limiter().wait(n, max_wait)
+        match max_wait {
+            None => self.limiter().wait(n, None),
+            Some(max_wait) => {
+                let fleet = self.clone();
+                AcquireAny::boxed(async move { fleet.acquire_within(n, max_wait).await })
+            }
+        }
     }
 }
 

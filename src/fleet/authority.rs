@@ -84,6 +84,12 @@ impl Terms {
         Ok(Self { cost: cost as u64, parts: parts as u64, burst, furthest_us })
     }
 
+    /// How long `permits` take at the full rate, in microseconds, rounded up.
+    pub(super) fn duration_us(&self, permits: u64) -> u64 {
+        let us = (u128::from(permits) * u128::from(self.cost)).div_ceil(u128::from(self.parts));
+        u64::try_from(us).unwrap_or(u64::MAX)
+    }
+
     /// The longest wait for what is booked, or a little more.
     pub(super) const fn latest_us(&self) -> u64 {
         // No overflow: a refill is below 2^51 us.
@@ -109,6 +115,8 @@ pub(super) struct Exchange {
     pub(super) least: u64,
     /// Book within this time, in microseconds, or not at all if it is zero.
     pub(super) horizon_us: u64,
+    /// But not behind what is booked for so long already, or for less if the quota says so.
+    pub(super) furthest_us: u64,
     /// First give back so many, of one lease.
     pub(super) back: Option<(u64, Receipt)>,
     /// And pause everybody for so many microseconds, or zero.
@@ -117,7 +125,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) const fn take(most: u64) -> Self {
-        Self { most, least: 1, horizon_us: 0, back: None, pause_us: 0 }
+        Self { most, least: 1, horizon_us: 0, furthest_us: u64::MAX, back: None, pause_us: 0 }
     }
 }
 
@@ -136,12 +144,13 @@ pub(super) struct Answer {
 
 /// The arguments of the script.
 pub(super) fn arguments(exchange: &Exchange, limits: &[Terms]) -> Vec<u64> {
-    let Exchange { most, least, horizon_us, back, pause_us } = *exchange;
+    let Exchange { most, least, horizon_us, furthest_us: nearest_us, back, pause_us } = *exchange;
     let (back, receipt) = back.unwrap_or_default();
     let mut arguments = vec![most, least, horizon_us, pause_us];
     for Terms { cost, parts, burst, furthest_us } in limits {
         let Receipt { epoch, end_us, end_parts, lowered } = receipt;
-        arguments.extend([*cost, *parts, *burst, *furthest_us, back, epoch, end_us, end_parts, lowered]);
+        let furthest_us = nearest_us.min(*furthest_us);
+        arguments.extend([*cost, *parts, *burst, furthest_us, back, epoch, end_us, end_parts, lowered]);
     }
     arguments
 }

@@ -171,8 +171,8 @@ impl Books {
     }
 
     /// Learns from what was used since the last look, and says what to ask for: nothing while more than half of what the member
-    /// wants to hold is there.
-    pub(super) fn want(&mut self, seen: &Seen, most: u64) -> Want {
+    /// wants to hold is there. `at_once`: whether nothing can be booked ahead.
+    pub(super) fn want(&mut self, seen: &Seen, most: u64, at_once: bool) -> Want {
         let used = self.granted - seen.held();
         // A caller that got a permit has read the clock, too: only a reading without a use is a refusal.
         let refused = seen.refused && used <= self.used + TRIFLE;
@@ -195,10 +195,14 @@ impl Books {
         let target = if self.target >= 2.0 || refused { self.target } else { f64::from(is_steady) };
         let target = target as i128 * NANOS;
         let spare = seen.held() - seen.queued;
-        // The first waiter needs all that it asks for at one time: what is held now may be too old then.
+        // The first waiter needs all that it asks for at one time: what is held now may be too old when a booked lease comes.
         let is_short = seen.first > seen.held();
         let is_trifle = seen.first <= seen.held() + TRIFLE;
-        let least = if is_short && !is_trifle { whole_up(seen.first).min(most) } else { 1 };
+        let least = if is_short && !is_trifle {
+            whole_up(if at_once { seen.first - seen.held() } else { seen.first }).min(most)
+        } else {
+            1
+        };
         let is_missing = is_short || refused;
         if spare * 2 >= target && !is_short {
             return Want { most: 0, least, is_missing };

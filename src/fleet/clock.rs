@@ -90,10 +90,15 @@ impl Cover {
 
     /// Calls `read`, which reads the clock for the member: nobody else wants permits because of it.
     pub(super) fn quietly<T>(read: impl FnOnce() -> T) -> T {
-        let before = QUIET.replace(true);
-        let value = read();
-        QUIET.set(before);
-        value
+        struct Before(bool);
+        // Also if the clock panics.
+        impl Drop for Before {
+            fn drop(&mut self) {
+                QUIET.set(self.0);
+            }
+        }
+        let _before = Before(QUIET.replace(true));
+        read()
     }
 
     /// Whether somebody has read the clock while it stood, since the last call.

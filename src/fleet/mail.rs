@@ -7,24 +7,32 @@ use std::sync::{
 
 use tokio::sync::oneshot;
 
-use super::{error::StoreError, report::Counters};
+use super::{error::StoreError, needs::Need, report::Counters};
 use crate::sync::plain::Mutex;
 
-/// A pause that a caller has asked for, in microseconds, and the channel by which the caller learns how it went.
-pub(super) type PauseAsked = (u64, oneshot::Sender<Result<(), StoreError>>);
+/// A pause that a caller has asked for, in microseconds, and the channel by which the caller learns the level then. A pause
+/// of zero only asks for the level.
+pub(super) type PauseAsked = (u64, oneshot::Sender<Result<u64, StoreError>>);
 
 /// What callers and the task share.
 #[derive(Debug)]
 pub(super) struct Mail {
     /// `None` once the task has ended.
     pauses: Mutex<Option<Vec<PauseAsked>>>,
+    /// The same.
+    needs: Mutex<Option<Vec<Need>>>,
     pub(super) counters: Arc<Counters>,
     is_leaving: AtomicBool,
 }
 
 impl Mail {
     pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self { pauses: Mutex::new(Some(Vec::new())), counters, is_leaving: AtomicBool::new(false) }
+        Self {
+            pauses: Mutex::new(Some(Vec::new())),
+            needs: Mutex::new(Some(Vec::new())),
+            counters,
+            is_leaving: AtomicBool::new(false),
+        }
     }
 
     /// Asks for a pause. Returns whether the task is there to carry it out.
@@ -33,8 +41,8 @@ impl Mail {
     }
 
     /// The longest pause that is asked for, in microseconds.
-    pub(super) fn longest_pause_us(&self) -> u64 {
-        self.pauses.lock().iter().flatten().map(|(pause_us, _)| *pause_us).max().unwrap_or(0)
+    pub(super) fn longest_pause_us(&self) -> Option<u64> {
+        self.pauses.lock().iter().flatten().map(|(pause_us, _)| *pause_us).max()
     }
 
     /// Takes the pauses that one of this length covers.
@@ -46,9 +54,26 @@ impl Mail {
         covered
     }
 
+    /// Asks for a lease. Returns whether the task is there.
+    pub(super) fn ask_for_lease(&self, need: Need) -> bool {
+        self.needs.lock().as_mut().map(|needs| needs.push(need)).is_some()
+    }
+
+    pub(super) fn take_needs(&self) -> Vec<Need> {
+        self.needs.lock().as_mut().map(core::mem::take).unwrap_or_default()
+    }
+
+    /// Answers needs whose time is over.
+    pub(super) fn drop_late_needs(&self, now_ns: u64) {
+        if let Some(needs) = self.needs.lock().as_mut() {
+            needs.retain(|need| need.is_open(now_ns));
+        }
+    }
+
     /// The task has ended. Dropping what was asked tells the callers.
     pub(super) fn end(&self) {
         drop(self.pauses.lock().take());
+        drop(self.needs.lock().take());
     }
 
     /// Asks the task to end. The caller notifies it.

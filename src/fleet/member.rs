@@ -11,13 +11,14 @@ use futures_util::future::{Either, select};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    authority::{Answer, Exchange},
+    authority::{Answer, Exchange, Terms},
     books::{Books, GivenUp, NANOS, Pace, Seen, Want, whole_up},
     choices::Choices,
     clock::{Cover, LeaseClock},
     error::{FleetError, StoreError},
     ledger::Ledger,
     mail::Mail,
+    needs::Needs,
     outage::Outage,
     store::{Pending, Store},
 };
@@ -46,7 +47,9 @@ pub(super) struct Member<C: Clock> {
     call_timeout: Duration,
     /// The most that the member may hold, in permits.
     most: u64,
+    terms: Terms,
     given_up: VecDeque<GivenUp>,
+    needs: Needs,
     failures: u32,
     ask_from_ns: u64,
     /// When to ask for permits in advance.
@@ -57,8 +60,13 @@ pub(super) struct Member<C: Clock> {
 
 /// What a look found.
 struct Look {
+    /// To be asked for.
     exchange: Option<Exchange>,
     asked_ns: u64,
+    /// Whether a caller lacks permits.
+    is_missing: bool,
+    /// Whether nothing can be told to callers that lack permits but what the exchange tells.
+    answers: bool,
     wake_ns: u64,
 }
 
@@ -81,7 +89,9 @@ impl<C: Clock> Member<C> {
             pace,
             call_timeout,
             most: burst,
+            terms,
             given_up: VecDeque::new(),
+            needs: Needs::default(),
             failures: 0,
             ask_from_ns: now_ns,
             advance_from_ns: now_ns,
@@ -102,7 +112,7 @@ impl<C: Clock> Member<C> {
     pub(super) async fn join(&mut self) {
         self.beat().await;
         if self.failures == 0 {
-            self.exchange(Exchange::take(1), self.base.now()).await;
+            self.exchange(Exchange::take(1), self.base.now(), false).await;
         }
     }
 
@@ -114,10 +124,16 @@ impl<C: Clock> Member<C> {
     /// Until the fleet's last handle is dropped.
     pub(super) async fn run(mut self) {
         while !self.mail.is_leaving() {
-            let Look { exchange, asked_ns, wake_ns } = self.look();
+            let Look { exchange, asked_ns, is_missing, answers, wake_ns } = self.look();
             if let Some(exchange) = exchange {
-                self.exchange(exchange, asked_ns).await;
+                let answered = self.exchange(exchange, asked_ns, is_missing).await;
+                if answers && answered {
+                    self.needs.answer();
+                }
                 continue;
+            }
+            if answers {
+                self.needs.answer();
             }
             if self.base.now() >= self.beat_ns {
                 self.beat().await;
@@ -135,8 +151,8 @@ impl<C: Clock> Member<C> {
     }
 
     /// Looks at the limiter, and gives up what is too old.
-    fn see(&mut self) -> Seen {
-        let mut seen = self.ledger.see();
+    fn see(&mut self, wanted: bool) -> Seen {
+        let mut seen = self.ledger.see(wanted);
         let (excess, given_up) = self.books.expire(&seen);
         if excess > 0 {
             self.ledger.withdraw(excess);
@@ -148,14 +164,32 @@ impl<C: Clock> Member<C> {
 
     /// Looks at the limiter, and finds what to ask for.
     fn look(&mut self) -> Look {
-        let seen = self.see();
+        // Before the look, so that a call which comes between the two leads to another look.
+        let wanted = self.ledger.cover().take_wanted();
+        let seen = self.see(wanted);
         let now_ns = seen.now_ns;
-        let Want { most, least, is_missing } = self.books.want(&seen, self.most);
+        let is_away = self.failures > 0;
+        // While the server is away, what comes is not asked for.
+        let answered_ns = if is_away { now_ns } else { self.ask_from_ns };
+        let is_worth_asking = self.needs.gather(self.mail.take_needs(), now_ns, answered_ns);
+        let mut asked_for = seen;
+        let mut furthest_us = u64::MAX;
+        if let Some((permits, until_ns)) = self.needs.first() {
+            asked_for.queued += i128::from(self.needs.total()) * NANOS;
+            if seen.queued == 0 {
+                asked_for.first = i128::from(permits) * NANOS;
+                // Behind more, it comes too late for the caller.
+                let wait_us = until_ns.saturating_sub(now_ns) / 1000;
+                furthest_us = wait_us.saturating_sub(self.terms.duration_us(permits));
+            }
+        }
+        let Want { most, least, is_missing } = self.books.want(&asked_for, self.most, furthest_us == 0);
         let active = seen.queued > 0 || is_missing || self.books.is_active();
         let mut wake_ns =
             if active { now_ns + self.jitter(self.pace.look_ns) } else { self.next_idle_look_ns() };
-        let may_ask = now_ns >= self.ask_from_ns;
-        if self.failures > 0 && !may_ask {
+        let may_ask = now_ns >= self.ask_from_ns || is_worth_asking;
+        let is_outage = is_away && !may_ask;
+        if is_outage {
             self.given_up.clear();
             let permits = self.outage.permits(most, self.mail.counters.members.get());
             if permits > 0 {
@@ -164,29 +198,34 @@ impl<C: Clock> Member<C> {
                 self.ledger.book(permits, 0);
             }
         }
-        let pause_us = self.mail.longest_pause_us();
+        let asked_us = self.mail.longest_pause_us();
         let back = if may_ask { self.given_up.pop_front() } else { None };
         if most > 0 || !self.given_up.is_empty() {
-            wake_ns = wake_ns.min(self.ask_from_ns);
+            let is_advance = !is_missing && self.given_up.is_empty();
+            let from_ns =
+                if is_advance { self.ask_from_ns.max(self.advance_from_ns) } else { self.ask_from_ns };
+            wake_ns = wake_ns.min(from_ns);
         }
         let may_take = may_ask && (is_missing || now_ns >= self.advance_from_ns);
+        let answers = is_outage || may_take || most == 0;
         let most = if may_take { most } else { 0 };
         if seen.queued > 0 && most == 0 {
             self.keep_time(&seen, self.ask_from_ns.saturating_sub(now_ns).min(self.pace.look_ns));
             wake_ns = wake_ns.min(now_ns + self.ledger.covered_ns());
         }
-        let exchange = (most > 0 || back.is_some() || pause_us > 0).then(|| Exchange {
+        let exchange = (most > 0 || back.is_some() || asked_us.is_some()).then(|| Exchange {
             most,
             // In advance, a member takes what is there, or nothing: what it holds could not be used while it waits for more.
             least: if is_missing { least } else { most.max(1) },
-            horizon_us: if is_missing { 2 * self.pace.lease_ns / 1000 } else { 0 },
+            horizon_us: if is_missing && furthest_us > 0 { 2 * self.pace.lease_ns / 1000 } else { 0 },
+            furthest_us,
             back: back.map(|GivenUp { permits, receipt }| (permits, receipt)),
-            pause_us,
+            pause_us: asked_us.unwrap_or(0),
         });
         if most > 0 {
             self.keep_time(&seen, FIRST_STEP_NS);
         }
-        Look { exchange, asked_ns: now_ns, wake_ns }
+        Look { exchange, asked_ns: now_ns, is_missing, answers, wake_ns }
     }
 
     fn next_idle_look_ns(&self) -> u64 {
@@ -202,28 +241,30 @@ impl<C: Clock> Member<C> {
         }
     }
 
-    async fn exchange(&mut self, exchange: Exchange, asked_ns: u64) {
-        let pauses = self.mail.take_pauses(exchange.pause_us);
+    /// Makes a call, and books the answer. Returns whether there was one.
+    async fn exchange(&mut self, exchange: Exchange, asked_ns: u64, is_missing: bool) -> bool {
+        let asked = self.mail.take_pauses(exchange.pause_us);
         let store = Arc::clone(&self.store);
         let answer = self.attend(store.exchange(exchange)).await;
-        let told = answer.as_ref().map(|_| ()).map_err(Clone::clone);
-        self.note(&told);
+        let told = answer.as_ref().map(|answer| answer.level).map_err(Clone::clone);
+        self.note(told.as_ref().err());
         // A call that failed may have been carried out: what it took is lost, and what it gave back is not given again.
         if let Ok(answer) = answer {
             if let Some((back, _)) = exchange.back {
                 self.mail.counters.given_back.add(back);
             }
             if exchange.most > 0 {
-                self.granted(exchange.horizon_us > 0, asked_ns, &answer);
+                self.granted(&exchange, is_missing, asked_ns, &answer);
             }
             if !answer.paused.is_zero() {
                 self.ledger.pause(nanos(answer.paused));
             }
         }
-        for (_, asked) in pauses {
-            // The caller may have gone.
-            let _ = asked.send(told.clone());
+        for (_, caller) in asked {
+            // It may have gone.
+            let _ = caller.send(told.clone());
         }
+        told.is_ok()
     }
 
     /// Waits for a call. Meanwhile goes on giving up what is too old, and keeping the time of waiters.
@@ -237,14 +278,17 @@ impl<C: Clock> Member<C> {
                 Either::Left((answer, _)) => return answer.unwrap_or(Err(StoreError::TimedOut(limit))),
                 Either::Right(_) => {
                     step_ns = (2 * step_ns).min(self.pace.look_ns);
-                    let seen = self.see();
+                    // Whether somebody wants permits is for the next look.
+                    let seen = self.see(false);
+                    self.needs.drop_late(seen.now_ns);
+                    self.mail.drop_late_needs(seen.now_ns);
                     self.keep_time(&seen, step_ns);
                 }
             }
         }
     }
 
-    fn granted(&mut self, is_missing: bool, asked_ns: u64, answer: &Answer) {
+    fn granted(&mut self, exchange: &Exchange, is_missing: bool, asked_ns: u64, answer: &Answer) {
         let Answer { granted, wait, receipt, paused, .. } = *answer;
         let (now_ns, wait_ns) = (self.base.now(), nanos(wait));
         self.mail.counters.leased.add(granted);
@@ -258,6 +302,15 @@ impl<C: Clock> Member<C> {
             self.ask_from_ns = now_ns.saturating_add(wait_ns) + self.jitter(self.pace.look_ns);
         } else if is_missing {
             self.ask_from_ns = now_ns + self.jitter(wait_ns.clamp(self.pace.look_ns, MOST_BACKOFF_NS));
+            // With a horizon, the wait is until something could be booked behind the rest.
+            let behind_us = match exchange.horizon_us {
+                0 => 0,
+                _ => {
+                    exchange.furthest_us.min(self.terms.furthest_us) + self.terms.duration_us(exchange.least)
+                }
+            };
+            let from_ns = now_ns.saturating_add(wait_ns).saturating_add(behind_us.saturating_mul(1000));
+            self.needs.refused(exchange.least, from_ns);
         } else {
             self.advance_from_ns = now_ns + self.jitter(self.pace.look_ns);
         }
@@ -272,22 +325,22 @@ impl<C: Clock> Member<C> {
                     self.mail.counters.calls.add(1);
                     self.mail.counters.members.set(members.max(1));
                 }
-                Err(error) => return self.note(&Err(error)),
+                Err(error) => return self.note(Some(&error)),
             }
         }
         // It tells whether leases are back after a failure, and whether the fleet is paused.
-        self.exchange(Exchange::take(0), 0).await;
+        self.exchange(Exchange::take(0), 0, false).await;
     }
 
-    /// Notes whether a call succeeded.
-    fn note(&mut self, told: &Result<(), StoreError>) {
+    /// Notes a call, and why it failed.
+    fn note(&mut self, error: Option<&StoreError>) {
         self.mail.counters.calls.add(1);
-        if told.is_ok() {
+        if error.is_none() {
             if self.failures > 0 {
                 self.failures = 0;
                 self.ask_from_ns = self.base.now();
                 if self.mail.counters.came_back() {
-                    self.log(told);
+                    self.log(error);
                 }
             }
             return;
@@ -295,7 +348,7 @@ impl<C: Clock> Member<C> {
         self.mail.counters.failed.add(1);
         if self.failures == 0 && self.mail.counters.went_away() {
             self.mail.counters.outages.add(1);
-            self.log(told);
+            self.log(error);
         }
         self.failures = self.failures.saturating_add(1);
         let backoff_ns = self.pace.look_ns.saturating_mul(1 << self.failures.min(16)).min(MOST_BACKOFF_NS);
@@ -305,34 +358,35 @@ impl<C: Clock> Member<C> {
 
     /// Logs that the server is away, or back.
     #[cfg(feature = "tracing")]
-    fn log(&self, told: &Result<(), StoreError>) {
+    fn log(&self, error: Option<&StoreError>) {
         let fleet = self.store.name();
-        match told {
-            Ok(()) => tracing::info!(target: "tidegate", fleet, "the server is back"),
-            Err(error) => tracing::warn!(target: "tidegate", fleet, %error, "the server is away"),
+        match error {
+            None => tracing::info!(target: "tidegate", fleet, "the server is back"),
+            Some(error) => tracing::warn!(target: "tidegate", fleet, %error, "the server is away"),
         }
     }
 
     #[cfg(not(feature = "tracing"))]
     #[allow(clippy::unused_self, reason = "as with the feature")]
-    const fn log(&self, _: &Result<(), StoreError>) {}
+    const fn log(&self, _: Option<&StoreError>) {}
 
     /// Closes the limiter, and gives back what is left, or has the server book what is owed.
     async fn leave(mut self) {
         self.ledger.limiter().close();
-        let held = self.ledger.see().held();
+        let held = self.ledger.see(false).held();
         let owed = whole_up(-held).min(self.most);
         if owed > 0 && self.failures == 0 {
             let horizon_us = 2 * self.pace.lease_ns / 1000;
-            self.exchange(Exchange { least: owed, horizon_us, ..Exchange::take(owed) }, self.base.now())
-                .await;
+            let book = Exchange { least: owed, horizon_us, ..Exchange::take(owed) };
+            self.exchange(book, self.base.now(), true).await;
         }
         self.given_up.extend(self.books.give_up_all(held));
         while let Some(GivenUp { permits, receipt }) = self.given_up.pop_front() {
             if self.failures > 0 {
                 break;
             }
-            self.exchange(Exchange { back: Some((permits, receipt)), ..Exchange::take(0) }, 0).await;
+            let back = Exchange { back: Some((permits, receipt)), ..Exchange::take(0) };
+            self.exchange(back, 0, false).await;
         }
     }
 

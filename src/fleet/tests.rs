@@ -3,6 +3,7 @@
 mod bound;
 mod failures;
 mod keys;
+mod needs;
 #[path = "../../tests/support/random.rs"]
 pub(super) mod random;
 #[path = "../../tests/support/redis_server.rs"]

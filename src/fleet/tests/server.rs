@@ -154,7 +154,7 @@ impl State {
         let free = |tat: u128| (start + full).saturating_sub(tat);
         let booked = |tat: u128| tat.saturating_sub(start + full);
         let there = (free(self.tat) / cost) as u64;
-        let furthest = u128::from(furthest_us) * parts;
+        let furthest = u128::from(furthest_us.min(exchange.furthest_us)) * parts;
         let granted = if start_us > now_us {
             0
         } else if there >= exchange.most {
