@@ -8,7 +8,7 @@ for features in "" "--no-default-features" "--no-default-features --features ser
     "--no-default-features --features tower" "--no-default-features --features client" \
     "--no-default-features --features stats" "--no-default-features --features metrics" \
     "--no-default-features --features tracing" "--no-default-features --features reqwest" "--no-default-features --features io" \
-    "--no-default-features --features redis" \
+    "--no-default-features --features redis" "--no-default-features --features redis-cluster,tower" \
     "--no-default-features --features io-body" "--no-default-features --features io,tokio" "--all-features"; do
     echo "== ${features:-default features}"
     # shellcheck disable=SC2086

@@ -51,6 +51,8 @@
 //!
 //! # Fleet
 //! - [`Fleet`]: one quota for many processes, over Redis or Valkey. See [fleets](guide::fleet). (Feature `redis`.)
+//! - [`KeyedFleet`]: one for each key. [`FleetServer`]: a connection for several fleets, or to a cluster (feature
+//!   `redis-cluster`).
 //!
 //! # Streams and bytes
 //! - [`throttle`](throttle()) and [`throttle_stream`]: start futures at a pace. See [streams](guide::streams).

@@ -249,3 +249,17 @@ async fn choices_that_cannot_work_are_refused_with_a_reason() {
         .unwrap_err();
     assert_eq!(error, FleetError::Duration(Duration::ZERO));
 }
+
+#[tokio::test]
+async fn the_level_at_the_server_can_be_asked() {
+    let Some(mut server) = RedisServer::start() else { return };
+    // One permit is set aside.
+    let fleet = join(&server, Quota::per_hour(1).with_burst(100), OnOutage::Closed).await;
+    fleet.acquire_within(60, LONG).await.unwrap();
+    // The process may hold some.
+    let left = timeout(LONG, fleet.peek()).await.unwrap().unwrap();
+    assert!((30..=39).contains(&left), "{left}");
+    server.kill();
+    let failed = timeout(LONG, fleet.peek()).await.unwrap();
+    assert!(matches!(failed, Err(FleetError::Store(_))), "{failed:?}");
+}

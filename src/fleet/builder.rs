@@ -26,7 +26,8 @@ const LEAST_TTL_NS: u128 = 20_000_000;
 /// A call to a server in the same data centre takes a few milliseconds at most.
 const CALL_TIMEOUT: Duration = Duration::from_millis(50);
 
-const MAX_KEYS: usize = 100_000;
+/// Some forty MiB.
+const MAX_KEYS: usize = 10_000;
 
 /// Builds a [`Fleet`].
 ///
@@ -110,7 +111,7 @@ impl<C: Clock> FleetBuilder<C> {
 
     /// How many keys a process keeps that nobody uses at present, for [`join_keyed`](Self::join_keyed). If a new key comes when
     /// there are as many, those go that were not used for a second, or all if there are none. Nothing of their state is lost.
-    /// Default: 100,000.
+    /// Default: 10,000.
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;
         self

@@ -185,7 +185,8 @@ impl<K: Hash + Eq + fmt::Display + Send + Sync + 'static, C: Clock> KeyedFleet<K
         tokio::spawn(keep(Arc::downgrade(table), report));
     }
 
-    /// The fleet of this key. While a caller holds it, the key stays in the table.
+    /// The fleet of this key. While a caller holds it, the key stays in the table. Hold it for as long as a
+    /// [reservation](crate::Reservation) of its limiter: when the key goes, the limiter is closed, and no permit comes back.
     ///
     /// [`Fleet::report`] of it is about all keys of the process.
     pub fn get<Q>(&self, key: &Q) -> Fleet<C>

@@ -17,27 +17,45 @@ use std::{
 pub(crate) struct RedisServer {
     child: Child,
     port: u16,
+    /// Of a node of a cluster: the port on which nodes talk.
+    bus_port: Option<u16>,
 }
 
 impl RedisServer {
     /// `None` if the tests with a server are to be skipped.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_one(false)
+    }
+
+    /// A node of a cluster, which has no slots, and knows no other node.
+    pub(crate) fn start_node() -> Option<Self> {
+        Self::start_one(true)
+    }
+
+    fn start_one(is_node: bool) -> Option<Self> {
         if env::var_os("TIDEGATE_SKIP_REDIS").is_some() {
             eprintln!("skipped: TIDEGATE_SKIP_REDIS is set");
             return None;
         }
+        let free_port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         // Another program may take the port between the two steps.
         (0..10)
-            .find_map(|_| {
-                let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-                Self::try_start(port)
-            })
+            .find_map(|_| Self::try_start(free_port(), is_node.then(free_port)))
             .map_or_else(|| panic!("no server starts on any port"), Some)
     }
 
-    fn try_start(port: u16) -> Option<Self> {
+    fn try_start(port: u16, bus_port: Option<u16>) -> Option<Self> {
         let program = env::var("TIDEGATE_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
-        let child = Command::new(&program)
+        let mut command = Command::new(&program);
+        if let Some(bus_port) = bus_port {
+            command.args(["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"]).args([
+                "--cluster-port",
+                &bus_port.to_string(),
+                "--cluster-config-file",
+                &Self::nodes_file(port),
+            ]);
+        }
+        let child = command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             // No file of an earlier server is read, and a replica writes none.
             .args(["--dbfilename", &format!("tidegate-{port}.rdb"), "--repl-diskless-load", "swapdb"])
@@ -50,7 +68,7 @@ impl RedisServer {
                      or set TIDEGATE_SKIP_REDIS=1"
                 )
             });
-        let mut server = Self { child, port };
+        let mut server = Self { child, port, bus_port };
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(60) {
             if server.child.try_wait().unwrap().is_some() {
@@ -62,6 +80,14 @@ impl RedisServer {
             sleep(Duration::from_millis(5));
         }
         None
+    }
+
+    fn nodes_file(port: u16) -> String {
+        format!("tidegate-nodes-{port}.conf")
+    }
+
+    pub(crate) fn bus_port(&self) -> Option<u16> {
+        self.bus_port
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -82,7 +108,7 @@ impl RedisServer {
     pub(crate) fn restart(&mut self) {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(60) {
-            if let Some(mut next) = Self::try_start(self.port) {
+            if let Some(mut next) = Self::try_start(self.port, self.bus_port) {
                 std::mem::swap(self, &mut next);
                 return;
             }
@@ -117,5 +143,8 @@ impl Drop for RedisServer {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if self.bus_port.is_some() {
+            let _ = std::fs::remove_file(env::temp_dir().join(Self::nodes_file(self.port)));
+        }
     }
 }
