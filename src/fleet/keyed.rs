@@ -146,6 +146,7 @@ impl<K: Hash + Eq, C: Clock> Table<K, C> {
     }
 }
 
+#[allow(clippy::incompatible_msrv, reason = "the feature `redis` needs Rust 1.88")]
 fn take_unused<K: Hash + Eq, C: Clock>(
     keys: &mut Keys<K, C>,
     now_ns: u64,

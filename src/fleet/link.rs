@@ -40,7 +40,7 @@ impl Script {
 enum Client {
     One(redis::Client),
     #[cfg(feature = "redis-cluster")]
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 #[derive(Clone)]
@@ -99,7 +99,7 @@ impl Link {
     pub(super) fn cluster(nodes: Vec<String>) -> Result<Self, FleetError> {
         // Without retries: the member asks again by itself, and later and later.
         let client = ClusterClient::builder(nodes).retries(1).build();
-        Self::new(client.map(Client::Cluster))
+        Self::new(client.map(|client| Client::Cluster(Box::new(client))))
     }
 
     fn new(client: RedisResult<Client>) -> Result<Self, FleetError> {
