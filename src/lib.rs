@@ -51,6 +51,7 @@
 //!
 //! # Fleet
 //! - [`Fleet`]: one quota for many processes, over Redis or Valkey. See [fleets](guide::fleet). (Feature `redis`.)
+//! - [`ServerLimits`]: limits of a key that the server decides at each call, for low rates.
 //!
 //! # Streams and bytes
 //! - [`throttle`](throttle()) and [`throttle_stream`]: start futures at a pace. See [streams](guide::streams).
@@ -198,7 +199,8 @@ pub use self::watch::{Event, Listener, Stats, Waits};
 
 #[cfg(feature = "redis")]
 pub use self::fleet::{
-    Fleet, FleetBuilder, FleetError, FleetReport, FleetServer, KeyedFleet, LeaseClock, OnOutage, StoreError,
+    Fleet, FleetBuilder, FleetError, FleetReport, FleetServer, KeyedFleet, LeaseClock, OnOutage,
+    ServerLimits, ServerLimitsError, StoreError,
 };
 
 #[cfg(feature = "tokio")]
