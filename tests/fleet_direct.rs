@@ -299,8 +299,4 @@ async fn what_cannot_work_is_refused_with_a_reason_and_without_a_server() {
     );
     let error = limits.try_acquire("ada", [1, 500]).await.unwrap_err();
     assert!(matches!(error, ServerLimitsError::Store(_)), "{error}");
-    assert_eq!(
-        limits.with_call_timeout(Duration::ZERO).peek("ada").await,
-        Err(StoreError::TimedOut(Duration::ZERO))
-    );
 }

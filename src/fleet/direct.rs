@@ -28,8 +28,8 @@ use crate::{
 /// [given back](Self::refund) aside. Nothing of the burst is set aside, and the first call of a process is admitted as any other.
 ///
 /// # When to choose it
-/// For low rates, such as 5 logins a minute for each account, where every permit counts. A call takes a round trip, and some forty
-/// microseconds of the server's time, so one server decides some 20,000 calls in a second. A call on a
+/// For low rates, such as 5 logins a minute for each account, where every permit counts. A call takes a round trip, and some 20 to 40
+/// microseconds of the server's time, so one server decides some tens of thousands of calls in a second. A call on a
 /// [`Fleet`](crate::Fleet) or [`KeyedFleet`](crate::KeyedFleet) takes well below a microsecond, and few of them need the server.
 /// They are also the choice for callers that wait: a `ServerLimits` has no queue and no order of callers. A caller that is refused
 /// comes back after [`retry_after`](ServerLimitsError::retry_after), and others may be faster.
@@ -108,6 +108,27 @@ struct Limits<const N: usize> {
     terms: [Terms; N],
 }
 
+impl<const N: usize> Limits<N> {
+    fn new(authority: Authority, limits: [(Arc<str>, Quota); N]) -> Result<Self, FleetError> {
+        let mut terms = Vec::new();
+        for (i, (name, quota)) in limits.iter().enumerate() {
+            // So the first brace of a key on the server begins the part that is the caller's.
+            if name.is_empty() || name.contains(['{', '}']) {
+                return Err(FleetError::Name(name.to_string()));
+            }
+            if limits[..i].iter().any(|(other, _)| other == name) {
+                return Err(FleetError::SameName(name.to_string()));
+            }
+            if quota.is_fixed() {
+                return Err(FleetError::Fixed);
+            }
+            terms.push(Terms::new(quota, quota.burst())?);
+        }
+        let terms = terms.try_into().expect("the terms of each limit");
+        Ok(Self { authority, names: limits.map(|(name, _)| name), terms })
+    }
+}
+
 impl FleetServer {
     /// Limits by these names and quotas, for each key. At least one; their number is a part of the type, so that a call
     /// has an amount for each. The server is not called yet.
@@ -129,32 +150,15 @@ impl FleetServer {
         limits: [(impl Into<Arc<str>>, Quota); N],
     ) -> Result<ServerLimits<N>, FleetError> {
         const { assert!(N > 0, "limits at a server: write at least one") };
-        let limits = limits.map(|(name, quota)| (name.into(), quota));
-        let mut terms = Vec::new();
-        for (i, (name, quota)) in limits.iter().enumerate() {
-            // So the first brace of a key on the server begins the part that is the caller's.
-            if name.is_empty() || name.contains(['{', '}']) {
-                return Err(FleetError::Name(name.to_string()));
-            }
-            if limits[..i].iter().any(|(other, _)| other == name) {
-                return Err(FleetError::SameName(name.to_string()));
-            }
-            if quota.is_fixed() {
-                return Err(FleetError::Fixed);
-            }
-            terms.push(Terms::new(quota, quota.burst())?);
-        }
-        let limits = Limits {
-            authority: Authority::new(self.link()),
-            names: limits.map(|(name, _)| name),
-            terms: terms.try_into().expect("the terms of each limit"),
-        };
+        let limits =
+            Limits::new(Authority::new(self.link()), limits.map(|(name, quota)| (name.into(), quota)))?;
         Ok(ServerLimits { limits: Arc::new(limits), call_timeout: CALL_TIMEOUT })
     }
 }
 
 impl<const N: usize> ServerLimits<N> {
-    /// With this longest time for each call, with the time to connect. Default: 50 ms. With zero, each call fails.
+    /// With this longest time for each call, with the time to connect. Default: 50 ms. It is rounded up to the
+    /// milliseconds in which the runtime's timers count.
     ///
     /// ```
     /// # use std::time::Duration;
