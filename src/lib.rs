@@ -51,7 +51,7 @@
 //!
 //! # Fleet
 //! - [`Fleet`]: one quota for many processes, over Redis or Valkey. See [fleets](guide::fleet). (Feature `redis`.)
-//! - [`ServerLimits`]: limits of a key that the server decides at each call, for low rates.
+//! - [`ServerLimits`]: limits of a key that the server decides at each call, for low rates. (Feature `redis`.)
 //!
 //! # Streams and bytes
 //! - [`throttle`](throttle()) and [`throttle_stream`]: start futures at a pace. See [streams](guide::streams).
