@@ -1,5 +1,7 @@
 //! One quota for many processes, on one key of a Redis or Valkey server.
 //!
+//! This is about leases. [`ServerLimits`] does without: the authority decides each of its calls (`direct.rs`).
+//!
 //! # Parts
 //! The *authority* is exact GCRA in a script on the server (`authority.rs`, `script.lua`). Each process has a *member*: a
 //! [`RateLimiter`] that serves its callers, and a task that leases permits for it (`member.rs`). Callers never wait for the
@@ -70,6 +72,7 @@ mod books;
 mod builder;
 mod choices;
 mod clock;
+mod direct;
 mod error;
 mod keyed;
 mod ledger;
@@ -94,6 +97,7 @@ use tokio::sync::oneshot;
 pub use self::{
     builder::FleetBuilder,
     clock::LeaseClock,
+    direct::{ServerLimits, ServerLimitsError},
     error::{FleetError, StoreError},
     keyed::KeyedFleet,
     outage::OnOutage,
@@ -102,7 +106,7 @@ pub use self::{
 };
 
 use self::{
-    authority::LONGEST_PAUSE_US, choices::Choices, clock::Cover, mail::Mail, member::Member, needs::Need,
+    authority::pause_us, choices::Choices, clock::Cover, mail::Mail, member::Member, needs::Need,
     report::Counters, store::Store,
 };
 use crate::{
@@ -334,10 +338,7 @@ impl<C: Clock> Fleet<C> {
     /// # }
     /// ```
     pub async fn pause_for(&self, pause: Duration) -> Result<(), FleetError> {
-        let us = u64::try_from(pause.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX);
-        if us > LONGEST_PAUSE_US {
-            return Err(FleetError::Duration(pause));
-        }
+        let us = pause_us(pause)?;
         if us > 0 {
             self.ask(us).await?;
         }

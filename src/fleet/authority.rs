@@ -12,6 +12,10 @@
 //!    paused and a refill is booked.
 //! 3. a pause lasts at most 2^51 us (71 years), for the same reason.
 //!
+//! A grant may take several permits of a key, its *amount*. Then `most * amount` is at most the burst, so a grant is at most
+//! `burst * cost` parts, and rule 1 holds for its sums as well. The quota alone makes cost and parts: they, and not the
+//! amount, are stored with the level, and tell whether the quota has changed.
+//!
 //! Only a change of quota converts a time by a quotient; it rounds up to a microsecond, for or against nobody by more than a
 //! double's last digit.
 //!
@@ -27,12 +31,16 @@
 //! - Nothing is booked if what is booked before it takes longer than `furthest`: eight refills and at least a second, unless
 //!   the numbers are too small for that. Then a member asks again.
 //!
-//! With a horizon of zero, nothing is booked: a member asks so for permits in advance.
+//! With a horizon of zero, nothing is booked: a member asks so for permits in advance, and
+//! [`ServerLimits`](super::ServerLimits) for all.
 //!
 //! # What comes back
 //! Permits of a lease come back as far as their place in the bucket is later than every time for which permits were granted
 //! or booked since, less all that came back since. (Without the second part, or without the bookings of others in the first,
 //! a random model admits too much: a booking keeps its time when one before it is given back.)
+//!
+//! Permits of no lease come back as far as the bucket is not full. They count with what came back, so leases of the same
+//! bucket come back by so much less.
 
 use core::time::Duration;
 
@@ -49,7 +57,13 @@ const BOOKED_REFILLS: u128 = 8;
 const LEAST_BOOKED_US: u128 = 1_000_000;
 const MOST_BOOKED_US: u128 = 86_400_000_000;
 
-pub(super) const LONGEST_PAUSE_US: u64 = 1 << 51;
+const LONGEST_PAUSE_US: u64 = 1 << 51;
+
+/// In microseconds, rounded up.
+pub(super) fn pause_us(pause: Duration) -> Result<u64, FleetError> {
+    let us = u64::try_from(pause.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX);
+    if us > LONGEST_PAUSE_US { Err(FleetError::Duration(pause)) } else { Ok(us) }
+}
 
 /// A quota in the numbers of the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +120,25 @@ pub(super) struct Receipt {
     pub(super) lowered: u64,
 }
 
+impl Receipt {
+    /// Of no lease. The script gives no lease this epoch.
+    pub(super) const NONE: Self = Self { epoch: 0, end_us: 0, end_parts: 0, lowered: 0 };
+}
+
+/// What a call wants of one limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Demand {
+    pub(super) terms: Terms,
+    /// The permits for each one of the [`Exchange`]; at most the burst. A limit with zero refuses nothing, and only tells.
+    pub(super) amount: u64,
+}
+
+impl From<Terms> for Demand {
+    fn from(terms: Terms) -> Self {
+        Self { terms, amount: 1 }
+    }
+}
+
 /// One call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Exchange {
@@ -117,7 +150,7 @@ pub(super) struct Exchange {
     pub(super) horizon_us: u64,
     /// But not behind what is booked for so long already, or for less if the quota says so.
     pub(super) furthest_us: u64,
-    /// First give back so many, of one lease.
+    /// First give back so many, of one lease, or of none by [`Receipt::NONE`].
     pub(super) back: Option<(u64, Receipt)>,
     /// And pause everybody for so many microseconds, or zero.
     pub(super) pause_us: u64,
@@ -133,7 +166,7 @@ impl Exchange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) granted: u64,
-    /// Until all that was granted is there; or, if nothing was, until it is worth asking again.
+    /// Until all that was granted of this limit is there; or, if nothing was, until it is worth asking again.
     pub(super) wait: Duration,
     /// The whole permits that are left.
     pub(super) level: u64,
@@ -143,23 +176,24 @@ pub(super) struct Answer {
 }
 
 /// The arguments of the script.
-pub(super) fn arguments(exchange: &Exchange, limits: &[Terms]) -> Vec<u64> {
+pub(super) fn arguments(exchange: &Exchange, demands: &[Demand]) -> Vec<u64> {
     let Exchange { most, least, horizon_us, furthest_us: nearest_us, back, pause_us } = *exchange;
     let (back, receipt) = back.unwrap_or_default();
     let mut arguments = vec![most, least, horizon_us, pause_us];
-    for Terms { cost, parts, burst, furthest_us } in limits {
+    for Demand { terms, amount } in demands {
+        let Terms { cost, parts, burst, furthest_us } = *terms;
         let Receipt { epoch, end_us, end_parts, lowered } = receipt;
-        let furthest_us = nearest_us.min(*furthest_us);
-        arguments.extend([*cost, *parts, *burst, furthest_us, back, epoch, end_us, end_parts, lowered]);
+        arguments.extend([cost, parts, burst, furthest_us.min(nearest_us), *amount]);
+        arguments.extend([back, epoch, end_us, end_parts, lowered]);
     }
     arguments
 }
 
 /// The reply of the script for each limit. `None` if it has another form.
 pub(super) fn answers(reply: &[u64]) -> Option<Vec<Answer>> {
-    let (&[granted, wait_us], limits) = reply.split_first_chunk()?;
+    let (&granted, limits) = reply.split_first()?;
     let answer = |limit: &[u64]| {
-        let &[level, epoch, end_us, end_parts, lowered, paused_us] = limit else { return None };
+        let &[wait_us, level, epoch, end_us, end_parts, lowered, paused_us] = limit else { return None };
         Some(Answer {
             granted,
             wait: Duration::from_micros(wait_us),
@@ -168,7 +202,7 @@ pub(super) fn answers(reply: &[u64]) -> Option<Vec<Answer>> {
             paused: Duration::from_micros(paused_us),
         })
     };
-    limits.chunks(6).map(answer).collect()
+    limits.chunks(7).map(answer).collect()
 }
 
 #[cfg(all(test, not(tidegate_loom)))]

@@ -7,7 +7,7 @@ use super::{
     Fleet, FleetServer, KeyedFleet,
     authority::Terms,
     books::Pace,
-    choices::Choices,
+    choices::{CALL_TIMEOUT, Choices},
     error::FleetError,
     outage::OnOutage,
     redis::{RedisStore, RedisStores},
@@ -22,9 +22,6 @@ const USUAL_TTL_NS: u128 = 1_000_000_000;
 
 /// The shortest validity: a few ticks of a timer for each part of it.
 const LEAST_TTL_NS: u128 = 20_000_000;
-
-/// A call to a server in the same data centre takes a few milliseconds at most.
-const CALL_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// Some forty MiB.
 const MAX_KEYS: usize = 10_000;

@@ -5,6 +5,9 @@ use core::time::Duration;
 use super::{authority::Terms, books::Pace, outage::OnOutage};
 use crate::quota::Quota;
 
+/// A call to a server in the same data centre takes a few milliseconds at most.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_millis(50);
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choices {
     /// Of all processes.

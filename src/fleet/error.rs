@@ -4,7 +4,7 @@ use core::{error::Error, fmt, time::Duration};
 
 use crate::{error::QuotaError, quota::Quota};
 
-/// Why a [`Fleet`](crate::Fleet) cannot be joined, or paused.
+/// Why a [`Fleet`](crate::Fleet) or [`ServerLimits`](crate::ServerLimits) cannot be made, or paused.
 ///
 /// # Examples
 /// ```
@@ -44,8 +44,10 @@ pub enum FleetError {
         /// The least number at this rate.
         least: u64,
     },
-    /// The name is empty, or has unpaired braces, or any in a fleet by key.
+    /// The name is empty, or has unpaired braces, or any in a fleet by key or in [`ServerLimits`](crate::ServerLimits).
     Name(String),
+    /// Two limits of one [`ServerLimits`](crate::ServerLimits) have this name.
+    SameName(String),
     /// The address of the server cannot be parsed.
     Address(String),
     /// A timeout of zero, or a pause of more than 71 years.
@@ -59,13 +61,13 @@ impl fmt::Display for FleetError {
         match self {
             Self::Quota(error) => error.fmt(f),
             Self::Fixed => f.write_str(
-                "a fleet with an unlimited or blocked quota: use a RateLimiter with that quota, which needs no server",
+                "an unlimited or blocked quota at a server: use a RateLimiter with that quota, which needs no server",
             ),
             Self::NotExact { quota, max_burst: 0 } => {
-                write!(f, "a fleet with the quota {quota}: the server cannot count this rate exactly: write the rate with smaller numbers, such as permits per second")
+                write!(f, "the quota {quota} at a server: it cannot count this rate exactly: write the rate with smaller numbers, such as permits per second")
             }
             Self::NotExact { quota, max_burst } => {
-                write!(f, "a fleet with the quota {quota}: the server cannot count so large a burst exactly: set a burst of at most {max_burst}, or write the rate with smaller numbers")
+                write!(f, "the quota {quota} at a server: it cannot count so large a burst exactly: set a burst of at most {max_burst}, or write the rate with smaller numbers")
             }
             Self::BurstTooSmall { burst, set_aside } => {
                 write!(
@@ -79,7 +81,10 @@ impl fmt::Display for FleetError {
                 "a fleet that sets {set_aside} permits aside for leases, which end too soon then: set at least {least} aside, or none"
             ),
             Self::Name(name) => {
-                write!(f, "a fleet named {name:?}: write a name that is not empty, and has no braces, or one pair if the fleet is not one by key")
+                write!(f, "a fleet or limit named {name:?}: write a name that is not empty, and has no braces, or one pair if it is a fleet that is not one by key")
+            }
+            Self::SameName(name) => {
+                write!(f, "two limits named {name:?}: give each a name of its own, which is its key on the server")
             }
             Self::Address(reason) => {
                 write!(f, "the address of the server: {reason}: write one such as redis://localhost:6379")

@@ -107,16 +107,16 @@ impl Link {
         Ok(Self { client, live: Mutex::new(None), connecting: tokio::sync::Mutex::new(()) })
     }
 
-    /// Runs a script on one key. Dropping the future abandons the call, which may have been carried out.
+    /// Runs a script on keys of one slot. Dropping the future abandons the call, which may have been carried out.
     pub(super) async fn call<T: FromRedisValue>(
         &self,
         script: &Script,
-        key: &str,
+        keys: &[impl ToRedisArgs],
         arguments: &[impl ToRedisArgs],
     ) -> Result<T, StoreError> {
         let command = |name: &str, script: &str| {
             let mut command = redis::cmd(name);
-            command.arg(script).arg(1).arg(key).arg(arguments);
+            command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
             command
         };
         let live = self.live().await.map_err(|error| failed(&error))?;

@@ -1,4 +1,4 @@
-//! What members ask of Redis or Valkey: the script for a key, and the set of the processes.
+//! What is asked of Redis or Valkey: the script for keys, and the set of the processes.
 
 use core::fmt;
 use std::{
@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    authority::{Answer, Exchange, Terms, answers, arguments},
+    authority::{Answer, Demand, Exchange, Terms, answers, arguments},
     error::{FleetError, StoreError},
     link::{Link, Script},
     store::{Pending, Store, Stores},
@@ -45,29 +45,44 @@ impl Roll {
     /// Reports that this process is there. Returns how many are.
     async fn call(&self) -> Result<u64, StoreError> {
         let gone_us = GONE_US.to_string();
-        self.link.call(&self.script, &self.key, &[&self.member, &gone_us]).await
+        self.link.call(&self.script, &[&self.key], &[&self.member, &gone_us]).await
+    }
+}
+
+/// The script that decides.
+#[derive(Debug)]
+pub(super) struct Authority {
+    link: Arc<Link>,
+    script: Script,
+}
+
+impl Authority {
+    pub(super) fn new(link: &Arc<Link>) -> Self {
+        Self { link: Arc::clone(link), script: Script::new(include_str!("script.lua")) }
+    }
+
+    /// One call for several limits, each on its key. The keys are in one slot of a cluster.
+    pub(super) async fn exchange<const N: usize>(
+        &self,
+        keys: [&str; N],
+        demands: [Demand; N],
+        exchange: &Exchange,
+    ) -> Result<[Answer; N], StoreError> {
+        let reply: Vec<u64> = self.link.call(&self.script, &keys, &arguments(exchange, &demands)).await?;
+        answers(&reply).and_then(|answers| answers.try_into().ok()).ok_or(StoreError::Unexpected)
     }
 }
 
 /// The buckets of one fleet or of many keys: all of one quota.
 #[derive(Debug)]
 struct Buckets {
-    link: Arc<Link>,
-    script: Script,
+    authority: Authority,
     terms: Terms,
 }
 
 impl Buckets {
-    fn new(link: Arc<Link>, terms: Terms) -> Self {
-        Self { link, script: Script::new(include_str!("script.lua")), terms }
-    }
-
-    async fn exchange(&self, key: &str, exchange: &Exchange) -> Result<Answer, StoreError> {
-        let reply: Vec<u64> = self.link.call(&self.script, key, &arguments(exchange, &[self.terms])).await?;
-        match answers(&reply).as_deref() {
-            Some([answer]) => Ok(*answer),
-            _ => Err(StoreError::Unexpected),
-        }
+    fn new(link: &Arc<Link>, terms: Terms) -> Arc<Self> {
+        Arc::new(Self { authority: Authority::new(link), terms })
     }
 }
 
@@ -90,7 +105,7 @@ impl RedisStore {
         }
         let key = if tagged { name.to_owned() } else { format!("{{{name}}}") };
         let roll = Roll::new(Arc::clone(link), format!("{key}:members"));
-        Ok(Self { buckets: Arc::new(Buckets::new(Arc::clone(link), terms)), key, roll: Some(roll) })
+        Ok(Self { buckets: Buckets::new(link, terms), key, roll: Some(roll) })
     }
 }
 
@@ -101,7 +116,11 @@ impl Store for RedisStore {
     }
 
     fn exchange(&self, exchange: Exchange) -> Pending<'_, Answer> {
-        Box::pin(async move { self.buckets.exchange(&self.key, &exchange).await })
+        let Buckets { authority, terms } = &*self.buckets;
+        Box::pin(async move {
+            let [answer] = authority.exchange([&self.key], [(*terms).into()], &exchange).await?;
+            Ok(answer)
+        })
     }
 
     fn beat(&self) -> Option<Pending<'_, u64>> {
@@ -123,7 +142,7 @@ impl RedisStores {
             return Err(FleetError::Name(name));
         }
         let roll = Roll::new(Arc::clone(link), format!("{name}:members"));
-        Ok(Self { buckets: Arc::new(Buckets::new(Arc::clone(link), terms)), name, roll })
+        Ok(Self { buckets: Buckets::new(link, terms), name, roll })
     }
 }
 

@@ -1,9 +1,12 @@
--- The authority of a fleet: one step of exact GCRA on each key, all or nothing. See fleet/authority.rs for the numbers.
+-- The authority: one step of exact GCRA on each key, all or nothing. See fleet/authority.rs for the numbers.
 --
 -- KEYS   the limits, all in one slot.
--- ARGV   most, least, horizon (us), pause (us), and for each key: cost, parts, burst, furthest (us), and what comes
---        back: permits, epoch, end (us), end (parts), lowered.
--- Reply  granted, wait (us), and for each key: level, epoch, end (us), end (parts), lowered, paused (us).
+-- ARGV   most, least, horizon (us), pause (us), and for each key: cost, parts, burst, furthest (us), amount, and what
+--        comes back: count, epoch, end (us), end (parts), lowered.
+-- Reply  granted, and for each key: wait (us), level, epoch, end (us), end (parts), lowered, paused (us).
+--
+-- Grants are counted: each takes `amount` permits of each key. A key with the amount 0 refuses nothing, and only tells.
+-- What comes back with the epoch 0 is of no lease.
 --
 -- Times are whole microseconds, and a number of parts of which `parts` make a microsecond. Every number is an integer
 -- below 2^53, so no operation rounds.
@@ -30,9 +33,10 @@ local limits = {}
 local there = most
 local is_paused = false
 for i = 1, #KEYS do
-  local at = 4 + (i - 1) * 9
+  local at = 4 + (i - 1) * 10
   local function arg(n) return tonumber(ARGV[at + n]) end
-  local limit = { key = KEYS[i], cost = arg(1), parts = arg(2), burst = arg(3), furthest = arg(4), booked = 0 }
+  local limit = { key = KEYS[i], cost = arg(1), parts = arg(2), burst = arg(3), furthest = arg(4), amount = arg(5),
+    booked = 0 }
   local cost, parts = limit.cost, limit.parts
   local full = cost * limit.burst
   local full_us = div(full, parts)
@@ -88,15 +92,22 @@ for i = 1, #KEYS do
   -- The latest time for which permits have been booked.
   limit.booked = max(limit.booked, limit.tat - full_us + (limit.tat_parts > full_parts and 1 or 0))
 
-  -- A lease that comes back: the part whose place in the bucket is still to come, less all that came back since.
-  local back = arg(5)
-  local seen = max(start, limit.booked)
-  if back > 0 and arg(6) == limit.epoch and arg(7) >= seen then
-    local ahead = min(arg(7) - seen, latest) * parts + arg(8)
+  local back, epoch, end_us = arg(6) * limit.amount, arg(7), arg(8)
+  if back > 0 then
     local missing = (limit.tat - start) * parts + limit.tat_parts
-    back = min(back, div(ahead, cost) - (limit.lowered - arg(9)), div(missing, cost))
+    local seen = max(start, limit.booked)
+    if epoch == 0 then
+      -- Until the bucket is full, also by a part of a permit.
+      back = missing > 0 and min(back, div(missing, cost) + 1) or 0
+    elseif epoch == limit.epoch and end_us >= seen then
+      -- A lease: the part whose place in the bucket is still to come, less all that came back since.
+      local ahead = min(end_us - seen, latest) * parts + arg(9)
+      back = min(back, div(ahead, cost) - (limit.lowered - arg(10)), div(missing, cost))
+    else
+      back = 0
+    end
     if back > 0 then
-      local units = missing - back * cost
+      local units = max(0, missing - back * cost)
       local us = div(units, parts)
       limit.tat, limit.tat_parts = start + us, units - us * parts
       limit.lowered, limit.changed = limit.lowered + back, true
@@ -104,8 +115,12 @@ for i = 1, #KEYS do
   end
 
   limit.room = (full_us - (limit.tat - start)) * parts + full_parts - limit.tat_parts
-  there = min(there, limit.room > 0 and div(limit.room, cost) or 0)
-  is_paused = is_paused or start > now
+  -- What a grant takes.
+  limit.step = cost * limit.amount
+  if limit.amount > 0 then
+    there = min(there, limit.room > 0 and div(limit.room, limit.step) or 0)
+    is_paused = is_paused or start > now
+  end
   limits[i] = limit
 end
 
@@ -121,7 +136,7 @@ else
     -- Half of what is left of the horizon: so several members that always want more get the same.
     local limit = limits[1]
     local left = horizon * limit.parts + limit.room
-    size = max(least, min(most, left > 0 and div(left, 2 * limit.cost) or 0))
+    size = max(least, min(most, left > 0 and div(left, 2 * limit.step) or 0))
   end
   if there >= size then
     granted = there
@@ -130,23 +145,25 @@ else
   end
 end
 
-local wait = 0
-local reply = { granted, 0 }
+local reply = { granted }
 for _, limit in ipairs(limits) do
   local parts = limit.parts
-  if granted > 0 then
-    local units = limit.tat_parts + granted * limit.cost
+  local wait = 0
+  if limit.amount == 0 then
+    -- It refuses nothing, and nobody waits for it.
+  elseif granted > 0 then
+    local units = limit.tat_parts + granted * limit.step
     local us = div(units, parts)
     limit.tat, limit.tat_parts = limit.tat + us, units - us * parts
-    limit.room, limit.changed = limit.room - granted * limit.cost, true
+    limit.room, limit.changed = limit.room - granted * limit.step, true
     -- Until all that was granted is there.
-    wait = max(wait, div_up(-limit.room, parts))
+    wait = div_up(-limit.room, parts)
   elseif can_book then
     -- Until something can be booked.
-    wait = max(wait, limit.start - now + max(0, div_up(-limit.room, parts) - limit.furthest))
+    wait = limit.start - now + max(0, div_up(-limit.room, parts) - limit.furthest)
   else
     -- Until `least` are there.
-    wait = max(wait, limit.start - now + div_up(least * limit.cost - limit.room, parts))
+    wait = limit.start - now + div_up(least * limit.step - limit.room, parts)
   end
   if limit.changed then
     -- A full bucket is the same as none.
@@ -155,6 +172,7 @@ for _, limit in ipairs(limits) do
       limit.booked, limit.epoch, limit.pause, now, limit.cost, limit.parts)
     redis.call('SET', limit.key, text, 'PX', string.format('%.0f', ttl))
   end
+  reply[#reply + 1] = wait
   reply[#reply + 1] = limit.room > 0 and div(limit.room, limit.cost) or 0
   reply[#reply + 1] = limit.epoch
   reply[#reply + 1] = limit.tat
@@ -162,5 +180,4 @@ for _, limit in ipairs(limits) do
   reply[#reply + 1] = limit.lowered
   reply[#reply + 1] = limit.start - now
 end
-reply[2] = wait
 return reply

@@ -1,12 +1,14 @@
 //! The script on a real server against exact rational arithmetic. The test tells the script the time, and keeps the keys from
 //! expiring; apart from that it is the script in use.
 
+mod several;
+
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{ToPrimitive, Zero};
 use redis::{Connection, Script};
 
-use super::{Answer, Exchange, LONGEST_PAUSE_US, Receipt, Terms, answers, arguments};
+use super::{Answer, Demand, Exchange, LONGEST_PAUSE_US, Receipt, Terms, answers, arguments};
 use crate::{
     FleetError, Quota,
     fleet::tests::{random::Random, redis_server::RedisServer},
@@ -34,12 +36,12 @@ impl Server {
         Some(Self { _process: process, connection, script: Script::new(&script) })
     }
 
-    fn ask(&mut self, now_us: u64, keys: &[&str], limits: &[Terms], exchange: &Exchange) -> Vec<Answer> {
+    fn ask(&mut self, now_us: u64, keys: &[&str], demands: &[Demand], exchange: &Exchange) -> Vec<Answer> {
         let mut call = self.script.prepare_invoke();
         for key in keys {
             call.key(*key);
         }
-        for number in arguments(exchange, limits) {
+        for number in arguments(exchange, demands) {
             call.arg(number);
         }
         call.arg(now_us / 1_000_000).arg(now_us % 1_000_000);
@@ -47,7 +49,7 @@ impl Server {
     }
 
     fn ask_one(&mut self, now_us: u64, key: &str, terms: Terms, exchange: &Exchange) -> Answer {
-        self.ask(now_us, &[key], &[terms], exchange)[0]
+        self.ask(now_us, &[key], &[terms.into()], exchange)[0]
     }
 }
 
@@ -335,32 +337,6 @@ fn the_later_pause_wins_and_nothing_accrues_in_it() {
         server.ask_one(START_US + 14_500_000 + LONGEST_PAUSE_US, "a", terms, &Exchange::take(9)).granted,
         5
     );
-}
-
-#[test]
-fn several_limits_grant_all_or_nothing() {
-    let Some(mut server) = Server::start() else { return };
-    let limits = [
-        Terms::new(&Quota::per_minute(6), 6).unwrap(),
-        Terms::new(&Quota::per_second(2).with_burst(4), 4).unwrap(),
-    ];
-    let keys = ["{org}:all", "{org}:user"];
-    let both = server.ask(START_US, &keys, &limits, &Exchange::take(9));
-    assert_eq!(
-        both.iter().map(|answer| (answer.granted, answer.level)).collect::<Vec<_>>(),
-        [(4, 2), (4, 0)]
-    );
-    // The second limit has one permit, but three are the least: nothing is taken of the first.
-    let least = Exchange { least: 3, ..Exchange::take(9) };
-    let none = server.ask(START_US + 500_000, &keys, &limits, &least);
-    assert_eq!(
-        none.iter().map(|answer| (answer.granted, answer.level)).collect::<Vec<_>>(),
-        [(0, 2), (0, 1)]
-    );
-    // The first limit has 2.05 permits: the third comes after 9.5 s. The second would take 1 s.
-    assert_eq!(none[0].wait.as_micros(), 9_500_000);
-    let two = server.ask(START_US + 2_500_000, &keys, &limits, &Exchange::take(9));
-    assert_eq!(two[0].granted, 2);
 }
 
 #[test]
