@@ -256,9 +256,10 @@ async fn the_level_at_the_server_can_be_asked() {
     // One permit is set aside.
     let fleet = join(&server, Quota::per_hour(1).with_burst(100), OnOutage::Closed).await;
     fleet.acquire_within(60, LONG).await.unwrap();
-    // The process may hold some.
+    // The process may hold some more, and lease more meanwhile.
     let left = timeout(LONG, fleet.peek()).await.unwrap().unwrap();
-    assert!((30..=39).contains(&left), "{left}");
+    let leased = fleet.report().leased();
+    assert!(left <= 39 && (99..=99 + 39).contains(&(left + leased)), "{left} left, {leased} leased");
     server.kill();
     let failed = timeout(LONG, fleet.peek()).await.unwrap();
     assert!(matches!(failed, Err(FleetError::Store(_))), "{failed:?}");
