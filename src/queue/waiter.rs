@@ -185,11 +185,24 @@ impl<D: Deref<Target = Driver<C>>, C: Clock + ?Sized> Waiter<D, C> {
 
     /// With `hold`, always takes the lock, so that the caller gets a [`Grant`] that it can return. Without `hold`, the
     /// fast path may succeed and give `None`.
+    // Inlined with the fast path alone, so that a call that need not wait does not pay for the rest.
+    #[inline]
     pub(crate) fn poll_grant(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         hold: bool,
     ) -> Poll<Result<Option<Grant>, Denied>> {
+        let this = self.as_mut().project();
+        if let Stage::Start(Ok(ask)) = *this.stage {
+            if !hold && this.driver.take_in_budget(ask.permits, cx) {
+                *this.stage = Stage::Done;
+                return Poll::Ready(Ok(None));
+            }
+        }
+        self.poll_queue(cx)
+    }
+
+    fn poll_queue(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Grant>, Denied>> {
         let this = self.project();
         let place = this.place.into_ref();
         match this.stage {
@@ -203,10 +216,6 @@ impl<D: Deref<Target = Driver<C>>, C: Clock + ?Sized> Waiter<D, C> {
                         return Poll::Ready(Err(Denied::Invalid(invalid)));
                     }
                 };
-                if !hold && this.driver.take_in_budget(ask.permits, cx) {
-                    *this.stage = Stage::Done;
-                    return Poll::Ready(Ok(None));
-                }
                 // Cloned before the lock is taken: cloning runs foreign code.
                 let mut waker = Some(cx.waker().clone());
                 // Set before the place is linked: if `enter` panics, drop unlinks the place.
