@@ -68,27 +68,9 @@ async fn calls_that_are_refused_book_nothing_and_patient_ones_get_their_turn() {
     let quota = Quota::per_second(10).with_burst(10);
     let clock = TokioClock::new();
     let server = Server::new(8, &clock);
-    let members = server.join_many(quota, 3).await;
-    let hungry = members[0].clone();
+    let members = server.join_many(quota, 12).await;
     let admitted = Admitted::new(quota, &clock);
-    let noted = admitted.clone();
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        loop {
-            hungry.acquire().await;
-            noted.note(1);
-        }
-    });
-    let impatient = members[1].clone();
-    tasks.spawn(async move {
-        loop {
-            let _ = impatient.acquire_n(1).await;
-        }
-    });
-    tasks.abort_all();
-    while tasks.join_next().await.is_some() {}
-
-    // Alone with calls that nobody can serve: the hungry one has the rate all the same.
     let (hungry, noted) = (members[0].clone(), admitted.clone());
     tasks.spawn(async move {
         loop {
@@ -96,25 +78,28 @@ async fn calls_that_are_refused_book_nothing_and_patient_ones_get_their_turn() {
             noted.note(1);
         }
     });
+    // Calls now and then, which nobody can serve in their time, and whose callers are gone when permits come.
+    for (i, impatient) in members[2..].iter().cloned().enumerate() {
+        let (noted, mut random) = (admitted.clone(), Random(i as u64 + 1));
+        tasks.spawn(async move {
+            loop {
+                sleep(Duration::from_millis(1_500 + random.below(1_000))).await;
+                if impatient.acquire_within(1, Duration::from_millis(10)).await.is_ok() {
+                    noted.note(1);
+                }
+            }
+        });
+    }
     sleep(Duration::from_secs(10)).await;
-    let impatient = members[1].clone();
-    let other = tokio::spawn(async move {
-        let mut count = 0;
-        for _ in 0..2_000 {
-            count += u64::from(impatient.acquire_within(1, Duration::from_millis(10)).await.is_ok());
-            sleep(Duration::from_millis(10)).await;
-        }
-        count
-    });
-    let (before, start) = (admitted.count(), Instant::now());
-    let others = other.await.unwrap();
-    let (got, rate) = (admitted.count() - before, start.elapsed().as_secs_f64() * 10.0);
-    assert!((got + others) as f64 >= 0.97 * rate, "{got} and {others} of {rate}");
+    let before = admitted.count();
+    sleep(Duration::from_secs(100)).await;
+    let count = admitted.count() - before;
+    assert!(count >= 970, "{count} of 1,000");
 
     // A call that may wait for longer than what is booked gets its turn.
-    let patient = &members[2];
     for _ in 0..10 {
-        patient.acquire_within(2, Duration::from_secs(2)).await.unwrap();
+        members[1].acquire_within(2, Duration::from_secs(2)).await.unwrap();
+        admitted.note(2);
     }
     assert!(admitted.burst_needed() <= quota.burst());
 }
