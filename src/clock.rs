@@ -5,6 +5,7 @@ mod manual;
 mod monotonic;
 mod quanta;
 mod shared;
+mod supplier;
 #[cfg(feature = "tokio")]
 mod tokio;
 
@@ -13,6 +14,7 @@ mod tests;
 
 use core::{fmt, task::Waker};
 
+pub(crate) use self::supplier::{Fetch, Supplier};
 #[cfg(feature = "tokio")]
 pub use self::tokio::TokioClock;
 pub use self::{manual::ManualClock, monotonic::Monotonic, quanta::QuantaClock};
@@ -64,5 +66,11 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
         let _ = (deadline, waker);
         false
+    }
+
+    /// Where permits come from that time does not bring, for the clocks of fleets.
+    #[doc(hidden)]
+    fn supplier(&self) -> Option<&dyn Supplier> {
+        None
     }
 }

@@ -106,8 +106,8 @@ pub use self::{
 };
 
 use self::{
-    authority::pause_us, choices::Choices, clock::Cover, mail::Mail, member::Member, needs::Need,
-    report::Counters, store::Store,
+    authority::pause_us, choices::Choices, clock::Cover, mail::Mail, member::Member, report::Counters,
+    store::Store,
 };
 use crate::{
     all_of::{AcquireAny, Limit, Parts, Whole},
@@ -115,7 +115,7 @@ use crate::{
     error::{AcquireError, Denied},
     limiter::RateLimiter,
     permits::{Amount, InvalidPermits, Permits},
-    queue::{Acquire, AcquireN},
+    queue::{Acquire, AcquireN, AcquireWithin},
     quota::Quota,
 };
 
@@ -177,7 +177,6 @@ struct Handle<C: Clock> {
     limiter: RateLimiter<LeaseClock<Arc<C>>>,
     cover: Arc<Cover>,
     mail: Arc<Mail>,
-    base: Arc<C>,
     quota: Quota,
 }
 
@@ -190,10 +189,10 @@ impl<C: Clock> Handle<C> {
         counters: Arc<Counters>,
     ) -> Result<(Self, Member<C>), FleetError> {
         let mail = Arc::new(Mail::new(counters));
-        let member = Member::new(choices, Arc::clone(&base), store, Arc::clone(&mail))?;
+        let member = Member::new(choices, base, store, Arc::clone(&mail))?;
         let limiter = member.limiter().clone();
         let cover = Arc::clone(member.cover());
-        Ok((Self { limiter, cover, mail, base, quota: choices.quota }, member))
+        Ok((Self { limiter, cover, mail, quota: choices.quota }, member))
     }
 }
 
@@ -270,40 +269,20 @@ impl<C: Clock> Fleet<C> {
         self.limiter().acquire_n(n)
     }
 
-    /// Waits for `n` permits for at most `max_wait`. It fails at once if the server says that they do not come in time; so it may
-    /// also wait for one answer of the server.
-    ///
-    /// A call whose permits would come in time even if nothing were leased waits in the order of calls, as
-    /// [`RateLimiter::acquire_within`]. Others have their permits leased first, and may be overtaken meanwhile.
+    /// Waits for `n` permits for at most `max_wait`, as [`RateLimiter::acquire_within`]. If the process may not have them in time,
+    /// it asks the server first, and fails as soon as the server has nothing in time.
     ///
     /// # Errors
     /// As [`RateLimiter::acquire_within`].
     ///
-    /// # Cancel safety
-    /// As [`RateLimiter::acquire_within`].
-    pub async fn acquire_within(&self, n: impl Amount, max_wait: Duration) -> Result<(), Denied> {
-        let n = n.permits()?;
-        let start_ns = self.handle.base.now();
-        self.prepare(n, max_wait).await;
-        let waited = Duration::from_nanos(self.handle.base.now().saturating_sub(start_ns));
-        self.limiter().acquire_within(n, max_wait.saturating_sub(waited)).await
-    }
-
-    /// Has the task lease permits for a caller that may wait for so long, if the limiter would not have them in time by itself.
-    /// Returns when it is worth asking the limiter, but takes nothing.
-    pub(crate) async fn prepare(&self, n: Permits, max_wait: Duration) {
-        // An amount that is too large is refused by the limiter.
-        if self.limiter().time_until(n).map_or(true, |wait| wait <= max_wait) {
-            return;
-        }
-        let whole = n.whole().saturating_add(u64::from(n.millionths() > 0));
-        let wait_ns = u64::try_from(max_wait.as_nanos()).unwrap_or(u64::MAX);
-        let (need, answered) = Need::new(whole, self.handle.base.now().saturating_add(wait_ns));
-        if wait_ns > 0 && self.handle.mail.ask_for_lease(need) {
-            self.handle.cover.notify();
-            // The answer is that the task drops the need.
-            let _ = answered.await;
-        }
+    /// # Fairness
+    /// A call joins the queue of its process when the server has answered, so another one that comes meanwhile may be faster.
+    pub fn acquire_within(
+        &self,
+        n: impl Amount,
+        max_wait: Duration,
+    ) -> AcquireWithin<'_, LeaseClock<Arc<C>>> {
+        self.limiter().acquire_within(n, max_wait)
     }
 
     /// Blocks the thread until it has `n` permits, as [`RateLimiter::blocking_acquire_n`].
@@ -406,13 +385,7 @@ impl<C: Clock> Whole for Fleet<C> {
     }
 
     fn wait(&self, n: Permits, max_wait: Option<Duration>) -> AcquireAny {
-        match max_wait {
-            None => self.limiter().wait(n, None),
-            Some(max_wait) => {
-                let fleet = self.clone();
-                AcquireAny::boxed(async move { fleet.acquire_within(n, max_wait).await })
-            }
-        }
+        self.limiter().wait(n, max_wait)
     }
 }
 

@@ -96,6 +96,11 @@ impl Permits {
         (all <= most).then_some(all)
     }
 
+    /// The whole permits, rounded up.
+    pub(crate) const fn whole_up(self) -> u64 {
+        self.whole.saturating_add((self.millionths > 0) as u64)
+    }
+
     pub(crate) const fn of_millionths(millionths: u64) -> Self {
         Self { whole: millionths / MILLION, millionths: (millionths % MILLION) as u32 }
     }

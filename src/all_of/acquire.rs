@@ -4,6 +4,8 @@
 //! | stage      | the future holds                                   | when it is dropped                     |
 //! |------------|----------------------------------------------------|----------------------------------------|
 //! | Start      | nothing                                            |                                        |
+//! | Fetching   | nothing                                            |                                        |
+//! | Ready      | nothing                                            |                                        |
 //! | Collecting | grants, and a place in one queue                   | leaves the queue; all grants go back   |
 //! | Collected  | grants                                             | all grants go back                     |
 //! | Final      | a place at the front of all queues, or all permits | leaves all queues, or all go back      |
@@ -21,13 +23,15 @@ use core::{
 };
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use super::{
     denied::{AllOfDenied, Refusals},
     final_round::FinalRound,
     members::{Member, Members, for_each, tell},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Fetch},
     lane::Lane,
     queue::{AnyDriver, Ask, Caller, Grant, NEVER, Step, Waiter, after, not_yet, poll_proceed},
 };
@@ -46,6 +50,10 @@ pub struct AcquireAll {
 
 enum Stage {
     Start(Result<(), AllOfDenied>),
+    /// Permits are fetched that time does not bring, for several members at a time.
+    Fetching(Fetch),
+    /// It may ask the limits.
+    Ready,
     Collecting(usize, Pin<Box<Waiter<Arc<AnyDriver>, dyn Clock>>>),
     /// A member has granted its part. The next missing part is not yet chosen.
     Collected,
@@ -62,6 +70,16 @@ impl AcquireAll {
         };
         let lane = members.lane();
         Self { members: members.into_vec(), lane, held: Vec::new(), max_wait, stage: Stage::Start(start) }
+    }
+
+    /// Fetches what time does not bring. `None` if there is nothing to fetch.
+    fn fetch(&self) -> Option<Fetch> {
+        let max_wait = self.max_wait;
+        let ask = |member: &Member| Ask { permits: member.permits, lane: self.lane, max_wait };
+        let all: Vec<Fetch> =
+            self.members.iter().filter_map(|member| member.driver.fetch(ask(member))).collect();
+        (!all.is_empty())
+            .then(|| Fetch::new(async move { join_all(all).await.into_iter().min().unwrap_or_default() }))
     }
 
     /// Takes all at once if all limits admit the call and no caller waits; otherwise waits for the scarcest first.
@@ -191,6 +209,13 @@ impl AcquireAll {
                     return Poll::Ready(Err(denied));
                 }
                 Stage::Start(Ok(())) => {
+                    self.stage = self.fetch().map_or(Stage::Ready, Stage::Fetching);
+                }
+                Stage::Fetching(fetch) => {
+                    self.max_wait = Some(ready!(Pin::new(fetch).poll(cx)));
+                    self.stage = Stage::Ready;
+                }
+                Stage::Ready => {
                     let started = self.start();
                     let started = started.map(|stage| self.stage = stage);
                     // A step may have found that a clock has stepped back.
@@ -276,6 +301,8 @@ impl fmt::Debug for AcquireAll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
             Stage::Start(_) => "Start",
+            Stage::Fetching(_) => "Fetching",
+            Stage::Ready => "Ready",
             Stage::Collecting(..) => "Collecting",
             Stage::Collected => "Collected",
             Stage::Final(_) => "Final",

@@ -189,10 +189,6 @@ pin_project! {
             #[pin]
             all: AcquireAll,
         },
-        Boxed {
-            #[pin]
-            call: Pin<Box<dyn Future<Output = Result<(), Denied>> + Send + Sync>>,
-        },
     }
 }
 
@@ -203,12 +199,6 @@ impl AcquireAny {
 
     pub(super) const fn all(all: AcquireAll) -> Self {
         Self { queues: Queues::All { all } }
-    }
-
-    /// Of a limit that needs more than its queues.
-    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "for fleets"))]
-    pub(crate) fn boxed(call: impl Future<Output = Result<(), Denied>> + Send + Sync + 'static) -> Self {
-        Self { queues: Queues::Boxed { call: Box::pin(call) } }
     }
 }
 
@@ -225,7 +215,6 @@ impl Future for AcquireAny {
                 let granted = ready!(all.poll(cx));
                 Poll::Ready(granted.map_err(Denied::from))
             }
-            QueuesPinned::Boxed { call } => call.poll(cx),
         }
     }
 }

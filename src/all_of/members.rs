@@ -97,6 +97,9 @@ pub(super) fn tell<T>(members: &[Member], decision: &Result<T, AllOfDenied>) {
             if let Some(member) = members.iter().find(|member| member.which.index == refusal.limit()) {
                 member.driver.watch().refused(&refusal.denied());
             }
+            if let Denied::NotYet(_) = refusal.denied() {
+                members.iter().for_each(|member| member.driver.lacks(member.permits));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use core::task::Waker;
 use std::sync::Arc;
 
-use super::Clock;
+use super::{Clock, Supplier};
 
 /// One clock for several limiters, also if its type is known only at run time.
 ///
@@ -28,6 +28,10 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
         (**self).wake_at(deadline, waker)
     }
+
+    fn supplier(&self) -> Option<&dyn Supplier> {
+        (**self).supplier()
+    }
 }
 
 /// One clock for all limiters of a program.
@@ -50,5 +54,9 @@ impl<C: Clock + ?Sized> Clock for &'static C {
 
     fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {
         (**self).wake_at(deadline, waker)
+    }
+
+    fn supplier(&self) -> Option<&dyn Supplier> {
+        (**self).supplier()
     }
 }

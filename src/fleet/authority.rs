@@ -57,7 +57,7 @@ const BOOKED_REFILLS: u128 = 8;
 const LEAST_BOOKED_US: u128 = 1_000_000;
 const MOST_BOOKED_US: u128 = 86_400_000_000;
 
-const LONGEST_PAUSE_US: u64 = 1 << 51;
+pub(super) const LONGEST_PAUSE_US: u64 = 1 << 51;
 
 /// In microseconds, rounded up.
 pub(super) fn pause_us(pause: Duration) -> Result<u64, FleetError> {

@@ -172,10 +172,12 @@ impl Books {
 
     /// Learns from what was used since the last look, and says what to ask for: nothing while more than half of what the member
     /// wants to hold is there. `at_once`: whether nothing can be booked ahead.
-    pub(super) fn want(&mut self, seen: &Seen, most: u64, at_once: bool) -> Want {
+    /// `refused`: the most permits of a call that does not wait and was refused.
+    pub(super) fn want(&mut self, seen: &Seen, refused: u64, most: u64, at_once: bool) -> Want {
         let used = self.granted - seen.held();
         // A caller that got a permit has read the clock, too: only a reading without a use is a refusal.
-        let refused = seen.refused && used <= self.used + TRIFLE;
+        let most_refused = refused;
+        let refused = most_refused > 0 || (seen.refused && used <= self.used + TRIFLE);
         let elapsed_ns = seen.now_ns.saturating_sub(self.looked_ns).max(1_000_000);
         let rate = (used - self.used).max(0) as f64 / NANOS as f64 / (elapsed_ns as f64 / 1e9);
         (self.used, self.looked_ns) = (used, seen.now_ns);
@@ -185,7 +187,7 @@ impl Books {
         let lease = self.demand * self.pace.lease_ns as f64 / 1e9;
         if refused {
             // Nobody counts the calls that were refused.
-            self.target = (self.target * 2.0).max(1.0);
+            self.target = (self.target * 2.0).max(1.0).max(most_refused as f64);
         } else {
             self.target += (lease - self.target) / 4.0;
         }

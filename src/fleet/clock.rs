@@ -9,13 +9,15 @@ use core::{
     fmt,
     sync::atomic::{AtomicBool, Ordering},
     task::Waker,
+    time::Duration,
 };
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use super::{mail::Mail, needs::Need};
 use crate::{
-    clock::{Clock, QuantaClock},
+    clock::{Clock, Fetch, QuantaClock, Supplier},
     sync::plain::{AtomicU64, Mutex},
 };
 
@@ -25,6 +27,8 @@ use crate::{
 pub struct LeaseClock<C = QuantaClock> {
     base: C,
     cover: Arc<Cover>,
+    mail: Arc<Mail>,
+    call_timeout: Duration,
 }
 
 std::thread_local! {
@@ -129,13 +133,13 @@ impl Cover {
     }
 }
 
-impl<C: Clock> LeaseClock<C> {
-    pub(super) const fn new(base: C, cover: Arc<Cover>) -> Self {
-        Self { base, cover }
+impl<C> LeaseClock<C> {
+    pub(super) const fn new(base: C, cover: Arc<Cover>, mail: Arc<Mail>, call_timeout: Duration) -> Self {
+        Self { base, cover, mail, call_timeout }
     }
 }
 
-impl<C: Clock> Clock for LeaseClock<C> {
+impl<C: Clock + Clone> Clock for LeaseClock<C> {
     fn now(&self) -> u64 {
         // Acquire: pairs with the Release of `extend`. A new cover comes with what is subtracted for it; an old cover
         // may come with the new one, and the clock then stands at the old cover.
@@ -170,6 +174,43 @@ impl<C: Clock> Clock for LeaseClock<C> {
         // Relaxed: only later stands add to it, and the clock does not stand before the deadline.
         let stood_ns = self.cover.stood_ns.load(Ordering::Relaxed);
         self.base.wake_at(deadline.saturating_add(stood_ns), waker)
+    }
+
+    fn supplier(&self) -> Option<&dyn Supplier> {
+        Some(self)
+    }
+}
+
+impl<C: Clock + Clone> Supplier for LeaseClock<C> {
+    fn fetch(&self, permits: u64, due: Duration, max_wait: Duration) -> Option<Fetch> {
+        // Else they come in time also if the next call to the server brings nothing.
+        let may_be_late = due.saturating_add(self.call_timeout) > max_wait;
+        if due.is_zero() || !may_be_late {
+            return None;
+        }
+        let (base, start_ns) = (self.base.clone(), self.base.now());
+        let left_ns = u64::try_from(max_wait.as_nanos()).unwrap_or(u64::MAX);
+        let (need, answered) = Need::new(permits, start_ns.saturating_add(left_ns));
+        if max_wait.is_zero() || !self.mail.ask_for_lease(need) {
+            return None;
+        }
+        self.cover.notify();
+        Some(Fetch::new(async move {
+            // The answer is that the task drops the need.
+            let _ = answered.await;
+            max_wait.saturating_sub(Duration::from_nanos(base.now().saturating_sub(start_ns)))
+        }))
+    }
+
+    fn refused(&self, permits: u64) {
+        if self.mail.note_refused(permits) {
+            self.cover.notify();
+        }
+    }
+
+    fn pause(&self, pause: Duration) {
+        self.mail.pause(pause);
+        self.cover.notify();
     }
 }
 

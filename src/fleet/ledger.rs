@@ -8,6 +8,7 @@ use super::{
     books::{NANOS, Rates, Seen},
     clock::{Cover, LeaseClock},
     error::FleetError,
+    mail::Mail,
 };
 use crate::{
     clock::Clock,
@@ -35,7 +36,14 @@ const START: i128 = 2;
 
 impl<C: Clock> Ledger<C> {
     /// A limiter that has nothing, and whose clock stands. Leases may be booked so far ahead.
-    pub(super) fn new(quota: &Quota, burst: u64, booked_us: u64, base: Arc<C>) -> Result<Self, FleetError> {
+    pub(super) fn new(
+        quota: &Quota,
+        burst: u64,
+        booked_us: u64,
+        base: Arc<C>,
+        mail: Arc<Mail>,
+        call_timeout: Duration,
+    ) -> Result<Self, FleetError> {
         let (permits, period_ns) = quota.rate();
         let common = gcd(permits.into(), period_ns);
         // At most `permits`.
@@ -51,7 +59,7 @@ impl<C: Clock> Ledger<C> {
         debt.checked_mul(Permits::MILLION).ok_or_else(not_exact)?;
         Scale::new(&plain.try_with_burst(debt)?)?;
         let cover = Cover::new(base.now());
-        let clock = LeaseClock::new(Arc::clone(&base), Arc::clone(&cover));
+        let clock = LeaseClock::new(Arc::clone(&base), Arc::clone(&cover), mail, call_timeout);
         let start = plain.try_with_burst(burst)?.try_with_initial(0)?;
         let limiter = RateLimiter::try_with_clock(start, clock)?;
         let carried = rates.millionth() * START;

@@ -1,5 +1,6 @@
 //! What the callers of a member and its task tell each other.
 
+use core::time::Duration;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -7,8 +8,13 @@ use std::sync::{
 
 use tokio::sync::oneshot;
 
-use super::{error::StoreError, needs::Need, report::Counters};
-use crate::sync::plain::Mutex;
+use super::{
+    authority::{LONGEST_PAUSE_US, pause_us},
+    error::StoreError,
+    needs::Need,
+    report::Counters,
+};
+use crate::sync::plain::{AtomicU64, Mutex};
 
 /// A pause that a caller has asked for, in microseconds, and the channel by which the caller learns the level then. A pause
 /// of zero only asks for the level.
@@ -22,6 +28,8 @@ pub(super) struct Mail {
     /// The same.
     needs: Mutex<Option<Vec<Need>>>,
     pub(super) counters: Arc<Counters>,
+    /// The most permits of a call that was refused since the last look.
+    refused: AtomicU64,
     is_leaving: AtomicBool,
 }
 
@@ -31,6 +39,7 @@ impl Mail {
             pauses: Mutex::new(Some(Vec::new())),
             needs: Mutex::new(Some(Vec::new())),
             counters,
+            refused: AtomicU64::new(0),
             is_leaving: AtomicBool::new(false),
         }
     }
@@ -52,6 +61,24 @@ impl Mail {
         let (covered, longer) = core::mem::take(all).into_iter().partition(|asked| asked.0 <= pause_us);
         *all = longer;
         covered
+    }
+
+    /// Asks for a pause of which nobody is told. One that is too long is the longest.
+    pub(super) fn pause(&self, pause: Duration) {
+        let us = pause_us(pause).unwrap_or(LONGEST_PAUSE_US);
+        if us > 0 {
+            self.ask_for_pause((us, oneshot::channel().0));
+        }
+    }
+
+    /// Notes that a call which does not wait was refused. Returns whether that is news for the task.
+    pub(super) fn note_refused(&self, permits: u64) -> bool {
+        // Relaxed, here and below: a number alone.
+        self.refused.fetch_max(permits, Ordering::Relaxed) < permits
+    }
+
+    pub(super) fn take_refused(&self) -> u64 {
+        self.refused.swap(0, Ordering::Relaxed)
     }
 
     /// Asks for a lease. Returns whether the task is there.

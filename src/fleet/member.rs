@@ -80,7 +80,14 @@ impl<C: Clock> Member<C> {
         let Choices { quota, burst, terms, pace, on_outage, call_timeout } = *choices;
         let now_ns = base.now();
         Ok(Self {
-            ledger: Ledger::new(&quota, burst, terms.latest_us(), Arc::clone(&base))?,
+            ledger: Ledger::new(
+                &quota,
+                burst,
+                terms.latest_us(),
+                Arc::clone(&base),
+                Arc::clone(&mail),
+                call_timeout,
+            )?,
             outage: Outage::new(on_outage, quota, burst, Arc::clone(&base))?,
             base,
             store,
@@ -166,6 +173,7 @@ impl<C: Clock> Member<C> {
     fn look(&mut self) -> Look {
         // Before the look, so that a call which comes between the two leads to another look.
         let wanted = self.ledger.cover().take_wanted();
+        let refused = self.mail.take_refused();
         let seen = self.see(wanted);
         let now_ns = seen.now_ns;
         let is_away = self.failures > 0;
@@ -183,7 +191,8 @@ impl<C: Clock> Member<C> {
                 furthest_us = wait_us.saturating_sub(self.terms.duration_us(permits));
             }
         }
-        let Want { most, least, is_missing } = self.books.want(&asked_for, self.most, furthest_us == 0);
+        let Want { most, least, is_missing } =
+            self.books.want(&asked_for, refused, self.most, furthest_us == 0);
         let active = seen.queued > 0 || is_missing || self.books.is_active();
         let mut wake_ns =
             if active { now_ns + self.jitter(self.pace.look_ns) } else { self.next_idle_look_ns() };
@@ -259,6 +268,9 @@ impl<C: Clock> Member<C> {
             if !answer.paused.is_zero() {
                 self.ledger.pause(nanos(answer.paused));
             }
+        } else if exchange.pause_us > 0 {
+            // At least here.
+            self.ledger.pause(exchange.pause_us.saturating_mul(1000));
         }
         for (_, caller) in asked {
             // It may have gone.

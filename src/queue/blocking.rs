@@ -111,6 +111,10 @@ impl<C: Clock + ?Sized> Driver<C> {
     /// As [`wait_blocking`](Self::wait_blocking), with a [`Grant`] that can be given back: always takes the lock.
     #[track_caller]
     pub(super) fn hold_blocking(&self, ask: Ask) -> Result<Grant, Denied> {
+        let ask = match self.fetch(ask) {
+            Some(fetch) => Ask { max_wait: Some(block_on(fetch)), ..ask },
+            None => ask,
+        };
         assert_may_block();
         Thread::with(|thread| self.wait_in_queue(ask, thread))
     }

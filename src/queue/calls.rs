@@ -5,11 +5,11 @@ use core::time::Duration;
 use super::{
     core::{Caller, Core, not_yet},
     driver::Driver,
-    entry::Grant,
+    entry::{Ask, Grant},
     shares::{Shares, Stolen},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Fetch},
     error::{ChargeError, Denied, TooMany},
     frame::Frame,
     gcra::nanos,
@@ -24,8 +24,32 @@ impl<C: Clock + ?Sized> Driver<C> {
     #[inline]
     pub(crate) fn try_take(&self, permits: Permits, lane: Lane) -> Result<(), Denied> {
         let decision = self.decide_take(permits, lane);
-        self.watch().decided(&decision);
+        self.decided(permits, &decision);
         decision
+    }
+
+    /// Tells others of a call that does not wait.
+    #[inline]
+    pub(crate) fn decided<T>(&self, permits: Permits, decision: &Result<T, Denied>) {
+        self.watch().decided(decision);
+        if let Err(Denied::NotYet(_)) = decision {
+            self.lacks(permits);
+        }
+    }
+
+    /// A call that does not wait was refused.
+    #[inline]
+    pub(crate) fn lacks(&self, permits: Permits) {
+        if let Some(supplier) = self.clock().supplier() {
+            supplier.refused(permits.whole_up());
+        }
+    }
+
+    /// Asks the clock for permits that time does not bring, for a call that waits.
+    pub(crate) fn fetch(&self, Ask { permits, lane, max_wait }: Ask) -> Option<Fetch> {
+        let (supplier, max_wait) = (self.clock().supplier()?, max_wait?);
+        let due = self.time_until(permits, lane).ok()?;
+        supplier.fetch(permits.whole_up(), due, max_wait)
     }
 
     /// As [`try_take`](Self::try_take), without telling the watch.
@@ -135,7 +159,7 @@ impl<C: Clock + ?Sized> Driver<C> {
             Some(denied) => Err(denied),
             None => self.try_take_locked(permits, lane),
         };
-        self.watch().decided(&decision);
+        self.decided(permits, &decision);
         decision
     }
 

@@ -17,6 +17,10 @@ use crate::{
 
 impl<C: Clock + ?Sized> Driver<C> {
     pub(crate) fn pause_for(&self, pause: Duration) {
+        // Then this limiter is paused with the others.
+        if let Some(supplier) = self.clock().supplier() {
+            return supplier.pause(pause);
+        }
         self.change_pause(|core, _| core.pause(after(core.now_ns(), pause)));
         self.watch().paused(Some(pause));
     }

@@ -29,7 +29,7 @@ use super::{
     virtual_time::Since,
 };
 use crate::{
-    clock::{Clock, QuantaClock},
+    clock::{Clock, Fetch, QuantaClock},
     error::{AcquireError, Denied, QueueFull},
     permits::{InvalidPermits, Permits},
     watch::Began,
@@ -127,6 +127,8 @@ impl<C: Clock + ?Sized> Driver<C> {
 #[derive(Debug)]
 enum Stage {
     Start(Result<Ask, InvalidPermits>),
+    /// Permits are fetched that time does not bring. Then it starts.
+    Fetching(Ask, Fetch),
     Queued(Since, Began),
     Held(Grant),
     /// The limiter has been closed.
@@ -165,7 +167,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             match this.stage {
-                Stage::Start(_) | Stage::Closed | Stage::Done => {}
+                Stage::Start(_) | Stage::Fetching(..) | Stage::Closed | Stage::Done => {}
                 Stage::Queued(_, began) => {
                     let began = *began;
                     this.driver.leave(this.place.into_ref());
@@ -205,6 +207,15 @@ impl<D: Deref<Target = Driver<C>>, C: Clock + ?Sized> Waiter<D, C> {
     fn poll_queue(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Grant>, Denied>> {
         let this = self.project();
         let place = this.place.into_ref();
+        if let Stage::Start(Ok(ask)) = *this.stage {
+            if let Some(fetch) = this.driver.fetch(ask) {
+                *this.stage = Stage::Fetching(ask, fetch);
+            }
+        }
+        if let Stage::Fetching(ask, fetch) = this.stage {
+            let left = ready!(Pin::new(fetch).poll(cx));
+            *this.stage = Stage::Start(Ok(Ask { max_wait: Some(left), ..*ask }));
+        }
         match this.stage {
             Stage::Start(ask) => {
                 let ask = match ask {

@@ -1,6 +1,6 @@
 //! Policies whose limits several processes share.
 
-use core::{fmt, future::Future, hash::Hash, pin::Pin, time::Duration};
+use core::{fmt, hash::Hash};
 use std::borrow::Cow;
 
 use http::request::Parts;
@@ -119,11 +119,6 @@ impl<C: Clock> Subject for Fleet<C> {
 
     fn quota(&self) -> Quota {
         self.limiter().quota()
-    }
-
-    fn prepare(&self, n: Permits, max_wait: Duration) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let fleet = self.clone();
-        Some(Box::pin(async move { fleet.prepare(n, max_wait).await }))
     }
 
     fn join(&self, all: AllOf, n: Permits) -> Result<AllOf, Denied> {

@@ -2,9 +2,7 @@
 
 use core::{
     fmt,
-    future::Future,
     hash::{BuildHasher, Hash},
-    pin::Pin,
     time::Duration,
 };
 use std::borrow::Cow;
@@ -211,11 +209,6 @@ pub(super) trait Subject: Send {
     fn give_back(&self, n: Permits);
     fn level(&self) -> Level;
     fn quota(&self) -> Quota;
-    /// Prepares the limit for a request that may wait for so long. `None` if there is nothing to do.
-    fn prepare(&self, _: Permits, _: Duration) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        None
-    }
-
     /// Adds the limit to others that are waited for.
     fn join(&self, all: AllOf, n: Permits) -> Result<AllOf, Denied>;
 }

@@ -106,12 +106,15 @@ where
             let Some(request) = &*this.request else { panic!("polled after completion") };
             let decision = match this.waiting.take() {
                 None => this.state.decide(&request.head),
-                Some(mut waiting) => match waiting.poll(cx) {
+                Some(mut waiting) => match Pin::new(&mut waiting.all).poll(cx) {
                     Poll::Pending => {
                         *this.waiting = Some(waiting);
                         return Poll::Pending;
                     }
-                    Poll::Ready(granted) => this.state.decide_after(waiting, granted),
+                    Poll::Ready(granted) => {
+                        let granted = granted.map_err(|refused| (refused.limit(), refused.denied()));
+                        this.state.decide_after(waiting, granted)
+                    }
                 },
             };
             match decision {

@@ -1,22 +1,14 @@
 //! The state of a layer, and the decision on a request.
 
-use core::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use core::{fmt, time::Duration};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
-use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request};
 
 use super::{
@@ -25,7 +17,7 @@ use super::{
     refusal::{Reason, Refusal},
 };
 use crate::{
-    all_of::{AcquireAll, AllOf, AllOfDenied},
+    all_of::{AcquireAll, AllOf},
     error::{Denied, QueueFull},
     limiter::Level,
     permits::Permits,
@@ -132,27 +124,10 @@ pub(super) enum Decision {
 }
 
 pub(super) struct Waiting {
-    granted: Granted,
+    pub(super) all: AcquireAll,
     parts: Vec<Part>,
     shadows: Shadows,
     _place: Place,
-}
-
-/// The permits of all limits.
-enum Granted {
-    All(AcquireAll),
-    /// After all limits are prepared.
-    Prepared(Pin<Box<dyn Future<Output = Result<(), AllOfDenied>> + Send>>),
-}
-
-impl Waiting {
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), (usize, Denied)>> {
-        let granted = match &mut self.granted {
-            Granted::All(all) => Pin::new(all).poll(cx),
-            Granted::Prepared(all) => all.as_mut().poll(cx),
-        };
-        granted.map_err(|refused| (refused.limit(), refused.denied()))
-    }
 }
 
 /// One of the places for requests that wait.
@@ -288,18 +263,7 @@ impl<B> State<B> {
                 Err(denied) => return self.refused(part.policy, Reason::Denied(denied), &parts),
             }
         }
-        let prepare = |part: &Part| part.subject.prepare(part.cost, max_wait);
-        let prepared: Vec<_> = parts.iter().filter_map(prepare).collect();
-        let granted = if prepared.is_empty() {
-            Granted::All(all.acquire_within(max_wait))
-        } else {
-            let begun = Instant::now();
-            Granted::Prepared(Box::pin(async move {
-                join_all(prepared).await;
-                all.acquire_within(max_wait.saturating_sub(begun.elapsed())).await
-            }))
-        };
-        Decision::Wait(Waiting { granted, parts, shadows, _place: place })
+        Decision::Wait(Waiting { all: all.acquire_within(max_wait), parts, shadows, _place: place })
     }
 
     /// The decision after a wait.

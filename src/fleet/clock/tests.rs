@@ -3,6 +3,7 @@
 use core::{
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 use std::sync::{
     Arc,
@@ -10,7 +11,7 @@ use std::sync::{
 };
 use std::task::Wake;
 
-use super::{Cover, LeaseClock};
+use super::{Cover, LeaseClock, Mail};
 use crate::{Clock, ManualClock};
 
 #[derive(Default)]
@@ -28,10 +29,14 @@ impl Bell {
     }
 }
 
+fn mail() -> Arc<Mail> {
+    Arc::new(Mail::new(Arc::default()))
+}
+
 fn clock() -> (LeaseClock<Arc<ManualClock>>, ManualClock, Arc<Cover>) {
     let base = ManualClock::starting_at(1_000);
     let cover = Cover::new(base.now());
-    (LeaseClock::new(Arc::new(base.clone()), Arc::clone(&cover)), base, cover)
+    (LeaseClock::new(Arc::new(base.clone()), Arc::clone(&cover), mail(), Duration::ZERO), base, cover)
 }
 
 fn is_notified(cover: &Cover) -> bool {
@@ -113,7 +118,7 @@ fn an_alarm_beyond_the_cover_wakes_the_member_and_rings_when_the_cover_moves() {
 fn threads_never_read_beyond_the_cover() {
     let base = Arc::new(crate::QuantaClock::new());
     let cover = Cover::new(base.now());
-    let clock = LeaseClock::new(Arc::clone(&base), Arc::clone(&cover));
+    let clock = LeaseClock::new(Arc::clone(&base), Arc::clone(&cover), mail(), Duration::ZERO);
     let start = clock.now();
     let covered = AtomicU64::new(start);
     let done = AtomicU64::new(0);

@@ -3,12 +3,18 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::{Ledger, NANOS};
+use super::{Ledger, Mail, NANOS};
 use crate::{ManualClock, Quota, fleet::tests::random::Random};
+
+fn mail() -> Arc<Mail> {
+    Arc::new(Mail::new(Arc::default()))
+}
 
 fn ledger(quota: Quota) -> (Ledger<ManualClock>, ManualClock) {
     let clock = ManualClock::starting_at(5_000_000_000);
-    let ledger = Ledger::new(&quota, quota.burst(), 1_000_000, Arc::new(clock.clone())).unwrap();
+    let ledger =
+        Ledger::new(&quota, quota.burst(), 1_000_000, Arc::new(clock.clone()), mail(), Duration::ZERO)
+            .unwrap();
     (ledger, clock)
 }
 
@@ -140,11 +146,12 @@ fn quotas_that_could_not_be_booked_ahead_are_refused() {
     let slow = Quota::new(1, Duration::from_secs(86_400 * 365)).with_burst(35);
     for (quota, seconds) in [(fast, 8), (slow, 70 * 365 * 86_400)] {
         let ahead_us = seconds * 1_000_000;
-        let mut ledger = Ledger::new(&quota, quota.burst(), ahead_us, clock()).unwrap();
+        let mut ledger =
+            Ledger::new(&quota, quota.burst(), ahead_us, clock(), mail(), Duration::ZERO).unwrap();
         let ahead_ns = ahead_us * 1000;
         ledger.book(1, ahead_ns);
         assert_eq!(ledger.covered_ns(), ahead_ns, "{quota}");
         assert_eq!((held(&ledger) + 1).div_euclid(NANOS), 1, "{quota}");
     }
-    assert!(Ledger::new(&fast, 1, 86_400_000_000, clock()).is_err());
+    assert!(Ledger::new(&fast, 1, 86_400_000_000, clock(), mail(), Duration::ZERO).is_err());
 }

@@ -12,7 +12,9 @@ use super::{
     random::Random,
     server::{Admitted, Server},
 };
-use crate::{AllOf, Denied, Fleet, Limit, OnOutage, Quota, TokioClock};
+use crate::{
+    AllOf, Denied, Fleet, Lane, Limit, OnOutage, PerCore, Quota, RateLimiter, Reservation, TokioClock,
+};
 
 const MOMENT: Duration = Duration::from_millis(50);
 
@@ -171,4 +173,99 @@ async fn a_call_that_is_dropped_takes_nothing() {
     assert!((7..=10).contains(&count), "{count}");
     let all = AllOf::new().and(&fleet, 1);
     assert!(all.try_acquire().is_err());
+}
+
+/// Each call comes after a rest, so that nothing is leased.
+#[tokio::test(start_paused = true)]
+async fn every_way_to_wait_for_a_moment_has_permits_leased() {
+    let (_server, fleet) = one_member(Quota::per_minute(60).with_burst(100), OnOutage::Closed).await;
+    let limiter = fleet.limiter();
+    let rest = || sleep(Duration::from_secs(20));
+    for _ in 0..3 {
+        rest().await;
+        limiter.acquire_within(5, MOMENT).await.unwrap();
+        rest().await;
+        limiter.lane(Lane::Background).acquire_within(5, MOMENT).await.unwrap();
+        rest().await;
+        let reservation = limiter.reserve_within(5, MOMENT).await.unwrap();
+        reservation.settle(2).unwrap();
+        rest().await;
+        AllOf::new().and(&fleet, 5).acquire_within(MOMENT).await.unwrap();
+        rest().await;
+        let all = AllOf::new().and(limiter, 5).and(&RateLimiter::new(Quota::per_hour(100)), 1);
+        all.reserve_within(MOMENT).await.unwrap().spend();
+        rest().await;
+        let limit: &dyn Limit = &fleet;
+        limit.acquire_within(5.into(), MOMENT).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_as_long_as_the_permits_take_by_the_rate_is_enough() {
+    let quota = Quota::per_second(20);
+    // Two calls to the server take less than the shortest of these.
+    for wait in (15..=200).step_by(5).chain([49, 51, 52, 99, 101]) {
+        let (_server, fleet) = one_member(quota, OnOutage::Closed).await;
+        for _ in 0..5 {
+            sleep(Duration::from_secs(4)).await;
+            let done = fleet.acquire_within(1, Duration::from_millis(wait)).await;
+            done.unwrap_or_else(|denied| panic!("{wait} ms: {denied}"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_for_many_that_does_not_wait_is_refused_once_after_a_rest() {
+    let (_server, fleet) = one_member(Quota::per_second(1000), OnOutage::Closed).await;
+    for n in [1, 2, 3, 10, 100, 400] {
+        for way in 0..4 {
+            sleep(Duration::from_secs(5)).await;
+            let call = || match way {
+                0 => fleet.try_acquire_n(n).is_ok(),
+                1 => AllOf::new().and(&fleet, n).try_acquire().is_ok(),
+                2 => fleet.limiter().try_reserve(n).map(Reservation::spend).is_ok(),
+                _ => PerCore::new(fleet.limiter()).try_acquire_n(n).is_ok(),
+            };
+            assert!(!call(), "way {way}, {n}");
+            sleep(Duration::from_millis(7)).await;
+            assert!(call(), "way {way}, {n}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_the_limiter_is_one_of_the_fleet_also_while_the_server_is_away() {
+    let server = Server::new(5, &TokioClock::new());
+    let members = server.join_many(Quota::per_second(100), 2).await;
+    for fleet in &members {
+        AllOf::new().and(fleet, 1).pause_for(Duration::from_secs(10));
+        sleep(Duration::from_secs(4)).await;
+        for fleet in &members {
+            assert!(fleet.acquire_within(1, Duration::from_secs(5)).await.is_err());
+        }
+        let start = Instant::now();
+        members[0].acquire().await;
+        let waited = start.elapsed();
+        assert!((5_900..6_200).contains(&waited.as_millis()), "{waited:?}");
+    }
+    server.with(|state| state.is_stopped = true);
+    sleep(Duration::from_secs(3)).await;
+    members[1].limiter().pause_for(Duration::from_secs(10));
+    sleep(Duration::from_secs(3)).await;
+    assert!(members[1].acquire_within(1, Duration::from_secs(5)).await.is_err());
+    assert!(members[0].acquire_within(1, Duration::from_secs(5)).await.is_ok());
+    sleep(Duration::from_secs(8)).await;
+    assert!(members[1].acquire_within(1, Duration::from_secs(5)).await.is_ok());
+}
+
+#[test]
+fn a_thread_that_waits_for_a_moment_has_permits_leased() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let server = Server::new(5, &TokioClock::new());
+    let fleet =
+        runtime.block_on(server.join(0, Fleet::builder("test", SLOW).call_timeout(Duration::from_secs(60))));
+    // Generous, for slow machines.
+    for _ in 0..3 {
+        fleet.limiter().blocking_acquire_within(3, Duration::from_secs(60)).unwrap();
+    }
 }
