@@ -8,6 +8,8 @@ mod network;
 mod proxy;
 #[path = "support/redis_server.rs"]
 mod redis_server;
+#[path = "fleet/rights.rs"]
+mod rights;
 
 use std::time::{Duration, Instant};
 

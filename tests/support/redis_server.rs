@@ -1,13 +1,14 @@
 //! A server that a test starts on a free port of loopback, without persistence, and that ends with the test.
 //!
-//! `TIDEGATE_REDIS_SERVER` names the program, by default `redis-server`. Without it these tests fail, unless
-//! `TIDEGATE_SKIP_REDIS` is set.
+//! `TIDEGATE_REDIS_SERVER` names the program, such as `valkey-server`, or its path; by default it is `redis-server`. Without the
+//! program these tests fail, unless `TIDEGATE_SKIP_REDIS` is set.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::{
     env,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    path::{self, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -45,7 +46,7 @@ impl RedisServer {
     }
 
     fn try_start(port: u16, bus_port: Option<u16>) -> Option<Self> {
-        let program = env::var("TIDEGATE_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let program = program();
         let mut command = Command::new(&program);
         if let Some(bus_port) = bus_port {
             command.args(["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"]).args([
@@ -64,8 +65,9 @@ impl RedisServer {
             .spawn()
             .unwrap_or_else(|error| {
                 panic!(
-                    "{program} cannot be started ({error}): install it (Debian: apt-get install redis-server), \
-                     or set TIDEGATE_SKIP_REDIS=1"
+                    "{} cannot be started ({error}): install it (Debian: apt-get install redis-server), name another \
+                     server in TIDEGATE_REDIS_SERVER, or set TIDEGATE_SKIP_REDIS=1",
+                    program.display()
                 )
             });
         let mut server = Self { child, port, bus_port };
@@ -136,6 +138,12 @@ impl RedisServer {
         let length = stream.read(&mut reply).ok()?;
         (length > 0).then(|| String::from_utf8_lossy(&reply[..length]).into_owned())
     }
+}
+
+/// The program, which is started in another folder. A name alone is looked up in the PATH.
+fn program() -> PathBuf {
+    let named = PathBuf::from(env::var_os("TIDEGATE_REDIS_SERVER").unwrap_or_else(|| "redis-server".into()));
+    if named.components().count() > 1 { path::absolute(named).unwrap() } else { named }
 }
 
 impl Drop for RedisServer {
