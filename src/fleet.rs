@@ -1,6 +1,6 @@
 //! One quota for many processes, on one key of a Redis or Valkey server.
 //!
-//! This is about leases. [`ServerLimits`] does without: the authority decides each of its calls (`direct.rs`).
+//! This is about leases. [`StoreLimits`] does without: the authority decides each of its calls (`direct.rs`).
 //!
 //! # Parts
 //! The *authority* is exact GCRA in a script on the server (`authority.rs`, `script.lua`). Each process has a *member*: a
@@ -72,6 +72,7 @@ mod books;
 mod builder;
 mod choices;
 mod clock;
+mod connection;
 mod direct;
 mod error;
 mod keyed;
@@ -83,7 +84,6 @@ mod needs;
 mod outage;
 mod redis;
 mod report;
-mod server;
 mod store;
 
 #[cfg(all(test, not(tidegate_loom)))]
@@ -97,12 +97,12 @@ use tokio::sync::oneshot;
 pub use self::{
     builder::FleetBuilder,
     clock::LeaseClock,
-    direct::{ServerLimits, ServerLimitsError},
+    connection::FleetStore,
+    direct::{StoreLimits, StoreLimitsError},
     error::{FleetError, StoreError},
     keyed::KeyedFleet,
     outage::OnOutage,
     report::FleetReport,
-    server::FleetServer,
 };
 
 use self::{
@@ -124,7 +124,7 @@ use crate::{
 /// Each process has a limiter that serves its callers, and a task that leases permits for it from the server. A call is as
 /// fast as one on a [`RateLimiter`]: it never waits for the server itself. A busy process makes some five to forty calls to
 /// the server in a second, however many permits it uses, and up to some two hundred while calls that do not wait are refused all
-/// the time; an idle one makes two calls every two seconds, to say that it is there.
+/// the time; an idle one makes two calls every two seconds, to say that it is there, and to learn of pauses.
 ///
 /// Cloning it gives another handle on the same member. When the last handle is dropped, the limiter is
 /// [closed](RateLimiter::close), and unused permits go back. When the runtime on which it was joined ends, the limiter is closed, too.
@@ -142,7 +142,8 @@ use crate::{
 ///
 /// A call that does not wait, such as [`try_acquire`](Self::try_acquire), sees only what its process has leased. After some
 /// idle time that is nothing, so the first such call is refused, and one a few milliseconds later is admitted. Calls that
-/// may wait for some milliseconds are better: [`acquire_within`](Self::acquire_within).
+/// may wait for some milliseconds are better: [`acquire_within`](Self::acquire_within). If the process may not have their
+/// permits in time, they wait for an answer of the server first.
 ///
 /// # Fairness
 /// Within a process as [`RateLimiter::acquire`]. Processes whose callers lack permits are served in the order in which they
@@ -216,8 +217,8 @@ impl<C: Clock> Fleet<C> {
 
     /// The limiter of this process, for all that a limiter can do: lanes, calls for several limits, reservations, layers.
     ///
-    /// Pause it by [`Fleet::pause_for`] alone: its own time stands while nobody waits, and a pause of its own with it. Do not
-    /// change its quota, nor its level by [`refund`](RateLimiter::refund), [`reset`](RateLimiter::reset) and
+    /// A [pause](RateLimiter::pause_for) of it is one of the whole fleet, of which nobody is told whether it reached the server. Do
+    /// not pause it [until a reading](RateLimiter::pause_until): its own time stands while nobody waits. Do not change its quota, nor its level by [`refund`](RateLimiter::refund), [`reset`](RateLimiter::reset) and
     /// [`set_available`](RateLimiter::set_available): what that adds is not leased. Do not
     /// [resume](RateLimiter::resume) it from a pause of the fleet. Its quota has the rate of the fleet, and what is left of
     /// the burst beside what is [set aside](FleetBuilder::set_aside).
@@ -297,7 +298,7 @@ impl<C: Clock> Fleet<C> {
     }
 
     /// Pauses the whole fleet for `pause`, as a server asks for by `Retry-After`: see [`RateLimiter::pause_for`]. The later
-    /// end counts. This process is paused when the call returns, and others when they next call the server: within
+    /// end counts. This process is paused when the call returns, also if it fails, and others when they next call the server: within
     /// some two seconds, or when a lease that is still to come has come.
     ///
     /// # Errors

@@ -51,9 +51,9 @@
 //!
 //! # Fleet
 //! - [`Fleet`]: one quota for many processes, over Redis or Valkey. See [fleets](guide::fleet). (Feature `redis`.)
-//! - [`KeyedFleet`]: one for each key. [`FleetServer`]: a connection for several fleets, or to a cluster (feature
+//! - [`KeyedFleet`]: one for each key. [`FleetStore`]: a connection for several fleets, or to a cluster (feature
 //!   `redis-cluster`).
-//! - [`ServerLimits`]: limits of a key that the server decides at each call, for low rates. (Feature `redis`.)
+//! - [`StoreLimits`]: limits of a key that the server decides at each call, for low rates. (Feature `redis`.)
 //!
 //! # Streams and bytes
 //! - [`throttle`](throttle()) and [`throttle_stream`]: start futures at a pace. See [streams](guide::streams).
@@ -201,8 +201,8 @@ pub use self::watch::{Event, Listener, Stats, Waits};
 
 #[cfg(feature = "redis")]
 pub use self::fleet::{
-    Fleet, FleetBuilder, FleetError, FleetReport, FleetServer, KeyedFleet, LeaseClock, OnOutage,
-    ServerLimits, ServerLimitsError, StoreError,
+    Fleet, FleetBuilder, FleetError, FleetReport, FleetStore, KeyedFleet, LeaseClock, OnOutage, StoreError,
+    StoreLimits, StoreLimitsError,
 };
 
 #[cfg(feature = "tokio")]

@@ -15,7 +15,7 @@ use std::{
 };
 
 use redis_server::RedisServer;
-use tidegate::{Fleet, FleetError, FleetServer, KeyedFleet, OnOutage, Quota};
+use tidegate::{Fleet, FleetError, FleetStore, KeyedFleet, OnOutage, Quota};
 use tokio::{task::JoinSet, time::sleep};
 
 /// Long enough for any machine.
@@ -57,8 +57,8 @@ impl Cluster {
         Some(Self { nodes, ids })
     }
 
-    fn server(&self) -> FleetServer {
-        FleetServer::cluster(self.nodes.iter().map(RedisServer::address)).unwrap()
+    fn server(&self) -> FleetStore {
+        FleetStore::cluster(self.nodes.iter().map(RedisServer::address)).unwrap()
     }
 
     /// The slot of a key of the fleet `users`, and the node that has it at first.
@@ -84,7 +84,7 @@ impl Cluster {
     }
 }
 
-async fn join(server: &FleetServer, quota: Quota) -> KeyedFleet<String> {
+async fn join(server: &FleetStore, quota: Quota) -> KeyedFleet<String> {
     Fleet::builder("users", quota)
         .on_outage(OnOutage::Closed)
         .call_timeout(Duration::from_millis(500))
@@ -185,7 +185,7 @@ async fn a_node_that_is_away_takes_only_its_keys_with_it() {
 #[test]
 fn the_addresses_of_a_cluster_are_checked() {
     for nodes in [vec![], vec!["redis://localhost", "gopher://localhost"]] {
-        let error = FleetServer::cluster(nodes).unwrap_err();
+        let error = FleetStore::cluster(nodes).unwrap_err();
         assert!(matches!(error, FleetError::Address(_)), "{error}");
     }
 }

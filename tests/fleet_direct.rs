@@ -14,15 +14,15 @@ use std::{
 };
 
 use redis_server::RedisServer;
-use tidegate::{Denied, FleetError, FleetServer, Quota, ServerLimits, ServerLimitsError, StoreError};
+use tidegate::{Denied, FleetError, FleetStore, Quota, StoreError, StoreLimits, StoreLimitsError};
 use tokio::{task::JoinSet, time::sleep};
 
 /// Long enough for any machine.
 const LONG: Duration = Duration::from_secs(60);
 
 /// Limits over a connection of their own.
-fn limits<const N: usize>(server: &RedisServer, limits: [(&str, Quota); N]) -> ServerLimits<N> {
-    FleetServer::new(&server.address()).unwrap().limits(limits).unwrap().with_call_timeout(LONG)
+fn limits<const N: usize>(server: &RedisServer, limits: [(&str, Quota); N]) -> StoreLimits<N> {
+    FleetStore::new(&server.address()).unwrap().limits(limits).unwrap().with_call_timeout(LONG)
 }
 
 /// The server's time of day may run faster or slower than the clock of a test, while it is set right.
@@ -33,16 +33,16 @@ fn keys(server: &RedisServer) -> String {
     server.command("DBSIZE").trim().to_owned()
 }
 
-fn is_store(result: &Result<[u64; 1], ServerLimitsError>) -> bool {
-    matches!(result, Err(ServerLimitsError::Store(StoreError::Failed(_) | StoreError::TimedOut(_))))
+fn is_store(result: &Result<[u64; 1], StoreLimitsError>) -> bool {
+    matches!(result, Err(StoreLimitsError::Store(StoreError::Failed(_) | StoreError::TimedOut(_))))
 }
 
 /// Calls until the server decides again. A connection that has ended may fail some calls.
-async fn until_decided(logins: &ServerLimits, key: &str) -> Result<[u64; 1], ServerLimitsError> {
+async fn until_decided(logins: &StoreLimits, key: &str) -> Result<[u64; 1], StoreLimitsError> {
     let start = Instant::now();
     loop {
         let result = logins.try_acquire(key, [1]).await;
-        if !matches!(result, Err(ServerLimitsError::Store(_))) {
+        if !matches!(result, Err(StoreLimitsError::Store(_))) {
             return result;
         }
         assert!(start.elapsed() < LONG, "{result:?}");
@@ -66,7 +66,7 @@ async fn all_clients_together_are_granted_exactly_the_burst_all_or_nothing() {
                 loop {
                     match client.try_acquire("acme", [1, 2]).await {
                         Ok(_) => count += 1,
-                        Err(ServerLimitsError::Denied { limit, name, denied: Denied::NotYet(_) }) => {
+                        Err(StoreLimitsError::Denied { limit, name, denied: Denied::NotYet(_) }) => {
                             assert_eq!((limit, &*name), (1, "tokens"));
                             return count;
                         }
@@ -132,7 +132,7 @@ async fn a_call_after_the_time_told_is_admitted_and_one_before_it_is_not() {
         }
         let error = refused.unwrap_err();
         let wait = error.retry_after().unwrap();
-        assert!(matches!(&error, ServerLimitsError::Denied { limit: 1, .. }), "{error}");
+        assert!(matches!(&error, StoreLimitsError::Denied { limit: 1, .. }), "{error}");
         assert_eq!(error.to_string(), format!("slow: rate limited: retry after {wait:?}"));
         let least = interval.saturating_sub(start.elapsed() + SLEW);
         let most = interval * 3 / 4 + granted + SLEW;
@@ -162,7 +162,7 @@ async fn a_flushed_script_and_a_cut_connection_are_mended() {
     // Another program has written the key.
     server.command("SET logins:{ada} nonsense");
     let result = logins.try_acquire("ada", [1]).await;
-    assert!(matches!(result, Err(ServerLimitsError::Store(_))), "{result:?}");
+    assert!(matches!(result, Err(StoreLimitsError::Store(_))), "{result:?}");
     assert_eq!(until_decided(&logins, "ben").await, Ok([99]));
 }
 
@@ -273,7 +273,7 @@ async fn any_text_is_a_key_of_its_own() {
 #[tokio::test]
 async fn what_cannot_work_is_refused_with_a_reason_and_without_a_server() {
     // Nothing listens there: port 1 is reserved.
-    let server = FleetServer::new("redis://127.0.0.1:1").unwrap();
+    let server = FleetStore::new("redis://127.0.0.1:1").unwrap();
     let hundred = Quota::per_second(100);
     for name in ["", "{a}", "a{", "}"] {
         let error = server.limits([("good", hundred), (name, hundred)]).unwrap_err();
@@ -292,11 +292,11 @@ async fn what_cannot_work_is_refused_with_a_reason_and_without_a_server() {
     let limits = server.limits([("calls", hundred), ("tokens", Quota::per_minute(500))]).unwrap();
     let error = limits.try_acquire("ada", [1, 501]).await.unwrap_err();
     assert!(error.is_never() && error.retry_after().is_none(), "{error}");
-    assert!(matches!(&error, ServerLimitsError::Denied { limit: 1, name, .. } if &**name == "tokens"));
+    assert!(matches!(&error, StoreLimitsError::Denied { limit: 1, name, .. } if &**name == "tokens"));
     assert_eq!(
         error.to_string(),
         "tokens: rate limited: a request for 501 permits is more than the burst of 500: ask for at most 500 or raise the burst"
     );
     let error = limits.try_acquire("ada", [1, 500]).await.unwrap_err();
-    assert!(matches!(error, ServerLimitsError::Store(_)), "{error}");
+    assert!(matches!(error, StoreLimitsError::Store(_)), "{error}");
 }

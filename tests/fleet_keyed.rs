@@ -16,7 +16,7 @@ use std::{
 };
 
 use redis_server::RedisServer;
-use tidegate::{Fleet, FleetError, FleetServer, KeyedFleet, OnOutage, Quota};
+use tidegate::{Fleet, FleetError, FleetStore, KeyedFleet, OnOutage, Quota};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -25,7 +25,7 @@ use tokio::{
 /// Long enough for any machine.
 const LONG: Duration = Duration::from_secs(60);
 
-async fn join(server: &FleetServer, quota: Quota) -> KeyedFleet<String> {
+async fn join(server: &FleetStore, quota: Quota) -> KeyedFleet<String> {
     Fleet::builder("users", quota)
         .on_outage(OnOutage::Closed)
         .call_timeout(Duration::from_millis(500))
@@ -53,8 +53,8 @@ async fn many_keys_share_a_connection_and_each_keeps_its_quota() {
     let Some(redis) = RedisServer::start() else { return };
     let quota = Quota::per_second(40).with_burst(20);
     let processes = [
-        join(&FleetServer::new(&redis.address()).unwrap(), quota).await,
-        join(&FleetServer::new(&redis.address()).unwrap(), quota).await,
+        join(&FleetStore::new(&redis.address()).unwrap(), quota).await,
+        join(&FleetStore::new(&redis.address()).unwrap(), quota).await,
     ];
     let admitted: Arc<Vec<AtomicU64>> = Arc::new((0..60).map(|_| AtomicU64::new(0)).collect());
     let start = Instant::now();
@@ -91,7 +91,7 @@ async fn many_keys_share_a_connection_and_each_keeps_its_quota() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_keys_come_back_with_the_server_and_connect_once() {
     let Some(mut redis) = RedisServer::start() else { return };
-    let users = join(&FleetServer::new(&redis.address()).unwrap(), Quota::per_second(100)).await;
+    let users = join(&FleetStore::new(&redis.address()).unwrap(), Quota::per_second(100)).await;
     let held: Vec<Fleet> = (0..50).map(|i| users.get(&format!("user {i}"))).collect();
     for fleet in &held {
         timeout(LONG, fleet.acquire()).await.unwrap();
@@ -120,7 +120,7 @@ async fn all_keys_come_back_with_the_server_and_connect_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_cut_is_made_anew() {
     let Some(redis) = RedisServer::start() else { return };
-    let server = FleetServer::new(&redis.address()).unwrap();
+    let server = FleetStore::new(&redis.address()).unwrap();
     let users = join(&server, Quota::per_second(100)).await;
     let other = Fleet::builder("other", Quota::per_second(100)).join(&server).await.unwrap();
     timeout(LONG, users.acquire_n("ada", 1)).await.unwrap().unwrap();
@@ -136,7 +136,7 @@ async fn a_connection_that_is_cut_is_made_anew() {
 #[tokio::test]
 async fn any_text_is_a_key_of_its_own_and_a_name_has_no_braces() {
     let Some(redis) = RedisServer::start() else { return };
-    let users = join(&FleetServer::new(&redis.address()).unwrap(), Quota::per_hour(1).with_burst(2)).await;
+    let users = join(&FleetStore::new(&redis.address()).unwrap(), Quota::per_hour(1).with_burst(2)).await;
     // Each has one permit beside the one that is set aside.
     for key in ["", " ", "{", "}", "{}", "a", "A", "a b", "a:b", "é\u{0}\n", "members"] {
         timeout(LONG, users.acquire_n(key, 1)).await.unwrap().unwrap();

@@ -32,7 +32,7 @@
 //!   the numbers are too small for that. Then a member asks again.
 //!
 //! With a horizon of zero, nothing is booked: a member asks so for permits in advance, and
-//! [`ServerLimits`](super::ServerLimits) for all.
+//! [`StoreLimits`](super::StoreLimits) for all.
 //!
 //! # What comes back
 //! Permits of a lease come back as far as their place in the bucket is later than every time for which permits were granted

@@ -4,7 +4,7 @@ use core::{fmt, hash::Hash, time::Duration};
 use std::sync::Arc;
 
 use super::{
-    Fleet, FleetServer, KeyedFleet,
+    Fleet, FleetStore, KeyedFleet,
     authority::Terms,
     books::Pace,
     choices::{CALL_TIMEOUT, Choices},
@@ -23,7 +23,7 @@ const USUAL_TTL_NS: u128 = 1_000_000_000;
 /// The shortest validity: a few ticks of a timer for each part of it.
 const LEAST_TTL_NS: u128 = 20_000_000;
 
-/// Some forty MiB.
+/// Some seventy MiB.
 const MAX_KEYS: usize = 10_000;
 
 /// Builds a [`Fleet`].
@@ -114,7 +114,7 @@ impl<C: Clock> FleetBuilder<C> {
         self
     }
 
-    /// Joins the fleet on a [`FleetServer`], or on the server at an address, such as `redis://localhost:6379`, and spawns its task
+    /// Joins the fleet on a [`FleetStore`], or on the server at an address, such as `redis://localhost:6379`, and spawns its task
     /// on the present tokio runtime. That runtime has to stay; give it more than one thread, or tasks that do not block.
     ///
     /// A server that is away is no error: the process then begins with [`OnOutage`].
@@ -126,7 +126,7 @@ impl<C: Clock> FleetBuilder<C> {
     /// Outside of a tokio runtime, or in one without time or network.
     pub async fn join<S>(self, server: S) -> Result<Fleet<C>, FleetError>
     where
-        S: TryInto<FleetServer>,
+        S: TryInto<FleetStore>,
         FleetError: From<S::Error>,
     {
         let choices = self.choices()?;
@@ -148,7 +148,7 @@ impl<C: Clock> FleetBuilder<C> {
     pub async fn join_keyed<K, S>(self, server: S) -> Result<KeyedFleet<K, C>, FleetError>
     where
         K: Hash + Eq + fmt::Display + Send + Sync + 'static,
-        S: TryInto<FleetServer>,
+        S: TryInto<FleetStore>,
         FleetError: From<S::Error>,
     {
         let choices = self.choices()?;

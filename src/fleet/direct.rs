@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-pub use self::refusal::ServerLimitsError;
+pub use self::refusal::StoreLimitsError;
 
 use super::{
     authority::{Answer, Demand, Exchange, Receipt, Terms, pause_us},
     choices::CALL_TIMEOUT,
+    connection::FleetStore,
     error::{FleetError, StoreError},
     redis::Authority,
-    server::FleetServer,
 };
 use crate::{
     error::{Denied, NotYet, TooMany},
@@ -30,9 +30,9 @@ use crate::{
 /// # When to choose it
 /// For low rates, such as 5 logins a minute for each account, where every permit counts. A call takes a round trip, and some 20 to 40
 /// microseconds of the server's time, so one server decides some tens of thousands of calls in a second. A call on a
-/// [`Fleet`](crate::Fleet) or [`KeyedFleet`](crate::KeyedFleet) takes well below a microsecond, and few of them need the server.
-/// They are also the choice for callers that wait: a `ServerLimits` has no queue and no order of callers. A caller that is refused
-/// comes back after [`retry_after`](ServerLimitsError::retry_after), and others may be faster.
+/// [`Fleet`](crate::Fleet) or [`KeyedFleet`](crate::KeyedFleet) takes well below a microsecond, and at a high rate few of them need
+/// the server. Callers that wait need one of these, too: a `StoreLimits` has no queue and no order of callers. A caller that is
+/// refused comes back after [`retry_after`](StoreLimitsError::retry_after), and others may be faster.
 ///
 /// # Several quotas
 /// A call takes an amount of each quota, all or nothing: if one of them refuses, none is charged. A quota with the amount 0 is not
@@ -44,23 +44,23 @@ use crate::{
 /// [`KeyedFleet`](crate::KeyedFleet) of the same name would use the same keys on the server, so give each a name of its own.
 ///
 /// If processes give different quotas by the same name, as during a deployment, each call counts by the quota of its process, and
-/// the missing permits stay. So a key may also change its plan: keep a `ServerLimits` for each plan, all with the same names.
+/// the missing permits stay. So a key may also change its plan: keep a `StoreLimits` for each plan, all with the same names.
 ///
 /// # When the server is away
-/// Each call ends after a [timeout](Self::with_call_timeout) with [`ServerLimitsError::Store`], and the caller decides what that means:
+/// Each call ends after a [timeout](Self::with_call_timeout) with [`StoreLimitsError::Store`], and the caller decides what that means:
 /// admit, where a limit only protects against abuse; refuse, where a violation costs more than an outage. Each call tries the server
 /// anew. A call that failed may have been charged nevertheless.
 ///
 /// # Calls at a time
-/// All calls, also those of other fleets of the same [`FleetServer`], use one connection, on which many are under way at a time. They
+/// All calls, also those of other fleets of the same [`FleetStore`], use one connection, on which many are under way at a time. They
 /// need a tokio runtime with time and network. Cloning gives another handle on the same limits.
 ///
 /// # Examples
 /// ```no_run
-/// use tidegate::{FleetServer, Quota, ServerLimitsError};
+/// use tidegate::{FleetStore, Quota, StoreLimitsError};
 ///
 /// # async fn f(tenant: &str) -> Result<(), tidegate::FleetError> {
-/// let server = FleetServer::new("redis://localhost:6379")?;
+/// let server = FleetStore::new("redis://localhost:6379")?;
 /// let limits = server.limits([
 ///     ("requests", Quota::per_minute(60)),
 ///     ("tokens", Quota::per_minute(100_000)),
@@ -68,7 +68,7 @@ use crate::{
 /// match limits.try_acquire(tenant, [1, 1_500]).await {
 ///     Ok([requests, tokens]) => println!("admitted; {requests} requests and {tokens} tokens are left"),
 ///     // The server is away. Here: admit.
-///     Err(ServerLimitsError::Store(error)) => eprintln!("admitted without a limit: {error}"),
+///     Err(StoreLimitsError::Store(error)) => eprintln!("admitted without a limit: {error}"),
 ///     // Such as "tokens: rate limited: retry after 320ms".
 ///     Err(denied) => println!("{denied}"),
 /// }
@@ -80,24 +80,24 @@ use crate::{
 /// ```no_run
 /// use axum::extract::{Request, State};
 /// use axum::{Router, http::StatusCode, middleware, middleware::Next, response::IntoResponse};
-/// use tidegate::{FleetServer, Quota, ServerLimits, ServerLimitsError};
+/// use tidegate::{FleetStore, Quota, StoreLimits, StoreLimitsError};
 ///
-/// async fn limit(State(limits): State<ServerLimits>, request: Request, next: Next) -> impl IntoResponse {
+/// async fn limit(State(limits): State<StoreLimits>, request: Request, next: Next) -> impl IntoResponse {
 ///     let account = request.headers().get("x-account").and_then(|account| account.to_str().ok());
 ///     let account = account.unwrap_or("nobody").to_owned();
 ///     match limits.try_acquire(&account, [1]).await {
-///         Ok(_) | Err(ServerLimitsError::Store(_)) => Ok(next.run(request).await),
+///         Ok(_) | Err(StoreLimitsError::Store(_)) => Ok(next.run(request).await),
 ///         Err(denied) => Err((StatusCode::TOO_MANY_REQUESTS, denied.to_string())),
 ///     }
 /// }
 ///
 /// # fn f() -> Result<(), tidegate::FleetError> {
-/// let logins = FleetServer::new("redis://localhost:6379")?.limits([("logins", Quota::per_minute(5))])?;
+/// let logins = FleetStore::new("redis://localhost:6379")?.limits([("logins", Quota::per_minute(5))])?;
 /// let app: Router = Router::new().layer(middleware::from_fn_with_state(logins, limit));
 /// # Ok(())
 /// # }
 /// ```
-pub struct ServerLimits<const N: usize = 1> {
+pub struct StoreLimits<const N: usize = 1> {
     limits: Arc<Limits<N>>,
     call_timeout: Duration,
 }
@@ -129,42 +129,42 @@ impl<const N: usize> Limits<N> {
     }
 }
 
-impl FleetServer {
+impl FleetStore {
     /// Limits by these names and quotas, for each key. At least one; their number is a part of the type, so that a call
     /// has an amount for each. The server is not called yet.
     ///
-    /// See the example of [`ServerLimits`].
+    /// See the example of [`StoreLimits`].
     ///
     /// # Errors
     /// If a name is empty, has braces, or is there twice; or if a quota is unlimited, blocked, or not exact at the server. See
     /// [`FleetError`].
     ///
     /// ```compile_fail,E0080
-    /// # use tidegate::{FleetServer, Quota};
-    /// let server = FleetServer::new("redis://localhost:6379").unwrap();
+    /// # use tidegate::{FleetStore, Quota};
+    /// let server = FleetStore::new("redis://localhost:6379").unwrap();
     /// let none: [(&str, Quota); 0] = [];
     /// let limits = server.limits(none);
     /// ```
     pub fn limits<const N: usize>(
         &self,
         limits: [(impl Into<Arc<str>>, Quota); N],
-    ) -> Result<ServerLimits<N>, FleetError> {
+    ) -> Result<StoreLimits<N>, FleetError> {
         const { assert!(N > 0, "limits at a server: write at least one") };
         let limits =
             Limits::new(Authority::new(self.link()), limits.map(|(name, quota)| (name.into(), quota)))?;
-        Ok(ServerLimits { limits: Arc::new(limits), call_timeout: CALL_TIMEOUT })
+        Ok(StoreLimits { limits: Arc::new(limits), call_timeout: CALL_TIMEOUT })
     }
 }
 
-impl<const N: usize> ServerLimits<N> {
+impl<const N: usize> StoreLimits<N> {
     /// With this longest time for each call, with the time to connect. Default: 50 ms. It is rounded up to the
     /// milliseconds in which the runtime's timers count.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use tidegate::{FleetServer, Quota};
+    /// # use tidegate::{FleetStore, Quota};
     /// # fn f() -> Result<(), tidegate::FleetError> {
-    /// let server = FleetServer::new("redis://localhost:6379")?;
+    /// let server = FleetStore::new("redis://localhost:6379")?;
     /// let logins = server.limits([("logins", Quota::per_minute(5))])?.with_call_timeout(Duration::from_millis(20));
     /// # Ok(())
     /// # }
@@ -178,21 +178,21 @@ impl<const N: usize> ServerLimits<N> {
     /// Takes these amounts of the key, in the order of the limits, all or nothing. Returns the whole permits that are left of each.
     ///
     /// # Errors
-    /// [`ServerLimitsError::Denied`] if a limit refuses: then nothing was taken. An amount above the burst is refused without a call.
-    /// [`ServerLimitsError::Store`] if the server has failed, or has not answered in time: then the amounts may have been taken.
+    /// [`StoreLimitsError::Denied`] if a limit refuses: then nothing was taken. An amount above the burst is refused without a call.
+    /// [`StoreLimitsError::Store`] if the server has failed, or has not answered in time: then the amounts may have been taken.
     ///
     /// # Cancel safety
     /// Dropping the future abandons the call, and the amounts may have been taken.
     ///
     /// # Panics
     /// Outside of a tokio runtime, or in one without time or network.
-    pub async fn try_acquire<K>(&self, key: &K, amounts: [u64; N]) -> Result<[u64; N], ServerLimitsError>
+    pub async fn try_acquire<K>(&self, key: &K, amounts: [u64; N]) -> Result<[u64; N], StoreLimitsError>
     where
         K: fmt::Display + ?Sized,
     {
         let denied = |limit: usize, denied: Denied| {
             let name = Arc::clone(&self.limits.names[limit]);
-            ServerLimitsError::Denied { limit, name, denied }
+            StoreLimitsError::Denied { limit, name, denied }
         };
         for (i, (&amount, terms)) in amounts.iter().zip(&self.limits.terms).enumerate() {
             if amount > terms.burst {
@@ -225,8 +225,8 @@ impl<const N: usize> ServerLimits<N> {
     /// As [`try_acquire`](Self::try_acquire).
     ///
     /// ```no_run
-    /// # use tidegate::ServerLimits;
-    /// # async fn f(logins: ServerLimits) -> Result<(), tidegate::StoreError> {
+    /// # use tidegate::StoreLimits;
+    /// # async fn f(logins: StoreLimits) -> Result<(), tidegate::StoreError> {
     /// let [left] = logins.peek("ada").await?;
     /// # Ok(())
     /// # }
@@ -254,8 +254,8 @@ impl<const N: usize> ServerLimits<N> {
     /// As [`try_acquire`](Self::try_acquire).
     ///
     /// ```no_run
-    /// # use tidegate::ServerLimits;
-    /// # async fn f(logins: ServerLimits, has_succeeded: bool) -> Result<(), Box<dyn std::error::Error>> {
+    /// # use tidegate::StoreLimits;
+    /// # async fn f(logins: StoreLimits, has_succeeded: bool) -> Result<(), Box<dyn std::error::Error>> {
     /// logins.try_acquire("ada", [1]).await?;
     /// if has_succeeded {
     ///     logins.refund("ada", [1]).await?;
@@ -287,8 +287,8 @@ impl<const N: usize> ServerLimits<N> {
     ///
     /// ```no_run
     /// # use std::time::Duration;
-    /// # use tidegate::ServerLimits;
-    /// # async fn f(logins: ServerLimits) -> Result<(), tidegate::FleetError> {
+    /// # use tidegate::StoreLimits;
+    /// # async fn f(logins: StoreLimits) -> Result<(), tidegate::FleetError> {
     /// logins.pause_for("ada", Duration::from_secs(15 * 60)).await?;
     /// # Ok(())
     /// # }
@@ -331,15 +331,15 @@ fn levels<const N: usize>(answers: [Answer; N]) -> [u64; N] {
     answers.map(|answer| answer.level)
 }
 
-impl<const N: usize> Clone for ServerLimits<N> {
+impl<const N: usize> Clone for StoreLimits<N> {
     fn clone(&self) -> Self {
         Self { limits: Arc::clone(&self.limits), call_timeout: self.call_timeout }
     }
 }
 
-impl<const N: usize> fmt::Debug for ServerLimits<N> {
+impl<const N: usize> fmt::Debug for StoreLimits<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerLimits")
+        f.debug_struct("StoreLimits")
             .field("names", &self.limits.names)
             .field("call_timeout", &self.call_timeout)
             .finish_non_exhaustive()

@@ -4,7 +4,7 @@ use core::{error::Error, fmt, time::Duration};
 
 use crate::{error::QuotaError, quota::Quota};
 
-/// Why a [`Fleet`](crate::Fleet) or [`ServerLimits`](crate::ServerLimits) cannot be made, or paused.
+/// Why a [`Fleet`](crate::Fleet) or [`StoreLimits`](crate::StoreLimits) cannot be made, or paused.
 ///
 /// # Examples
 /// ```
@@ -44,9 +44,9 @@ pub enum FleetError {
         /// The least number at this rate.
         least: u64,
     },
-    /// The name is empty, or has unpaired braces, or any in a fleet by key or in [`ServerLimits`](crate::ServerLimits).
+    /// The name is empty, or has unpaired braces, or any in a fleet by key or in [`StoreLimits`](crate::StoreLimits).
     Name(String),
-    /// Two limits of one [`ServerLimits`](crate::ServerLimits) have this name.
+    /// Two limits of one [`StoreLimits`](crate::StoreLimits) have this name.
     SameName(String),
     /// The address of the server cannot be parsed.
     Address(String),

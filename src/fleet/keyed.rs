@@ -47,8 +47,8 @@ const RECENT_NS: u64 = 1_000_000_000;
 ///
 /// Each key that is in use has a [`Fleet`] of its own in the process, with a task that leases permits for it. All keys use one
 /// connection. A key that is not used for ten seconds, and of which nobody holds a handle, is dropped: its unused permits go
-/// back, and its debt goes to the server. So a table needs some four KiB for each key of the last ten seconds, whatever the number of keys
-/// that were ever used.
+/// back, and its debt goes to the server. So a table needs some seven KiB for each key of the last ten seconds, whatever the number of
+/// keys that were ever used.
 ///
 /// The server keeps the state of a key under `name:{key}`, with the text of the key, until its bucket is full again. In a
 /// cluster, keys are spread over all nodes.

@@ -20,7 +20,8 @@ impl Policy {
     /// One limit for all requests, which the processes of a fleet share. Let requests wait for some milliseconds by
     /// [`wait_up_to`](super::LimitLayer::wait_up_to): a process that was idle has to lease permits first.
     ///
-    /// What clients are told is about this process: what it has leased of the fleet's quota.
+    /// What clients are told is about this process: what it has leased of the fleet's quota. At once, it can admit the burst less
+    /// what is [set aside](crate::FleetBuilder::set_aside), which is half of a burst of one second.
     ///
     /// ```no_run
     /// use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate::{Fleet, FleetServer, KeyedFleet, OnOutage, Quota, ServerLimits};
+use tidegate::{Fleet, FleetStore, KeyedFleet, OnOutage, Quota, StoreLimits};
 use tokio::time::timeout;
 
 use crate::{LONG, redis_server::RedisServer, until};
@@ -24,7 +24,7 @@ async fn the_rights_that_the_guide_names_are_enough() {
     let keys = "~{test} ~{test}:members ~users:{*} ~users:members ~logins:{*}";
     let reply = redis.command(&format!("ACL SETUSER guest on >secret {keys} -@all {}", rights()));
     assert!(reply.starts_with("+OK"), "{reply}");
-    let server = FleetServer::new(&format!("redis://guest:secret@127.0.0.1:{}", redis.port())).unwrap();
+    let server = FleetStore::new(&format!("redis://guest:secret@127.0.0.1:{}", redis.port())).unwrap();
     let builder = |name| {
         let builder = Fleet::builder(name, Quota::per_second(100));
         builder.on_outage(OnOutage::Closed).call_timeout(LONG)
@@ -40,7 +40,7 @@ async fn the_rights_that_the_guide_names_are_enough() {
     .await;
     fleet.pause_for(Duration::from_secs(1)).await.unwrap();
 
-    let logins: ServerLimits = server.limits([("logins", Quota::per_minute(5))]).unwrap();
+    let logins: StoreLimits = server.limits([("logins", Quota::per_minute(5))]).unwrap();
     let logins = logins.with_call_timeout(LONG);
     assert_eq!(logins.try_acquire("ada", [1]).await, Ok([4]));
     assert_eq!(logins.refund("ada", [1]).await, Ok([5]));

@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use http::{Request, Response, StatusCode, request::Parts};
 use tidegate::{
-    Fleet, FleetServer, KeyedFleet, Quota,
+    Fleet, FleetStore, KeyedFleet, Quota,
     tower::{LimitLayer, Policy},
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -38,7 +38,7 @@ async fn serve(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_share_the_limits_of_their_users() {
     let Some(redis) = RedisServer::start() else { return };
-    let server = FleetServer::new(&redis.address()).unwrap();
+    let server = FleetStore::new(&redis.address()).unwrap();
     let builder = Fleet::builder("all", Quota::per_hour(1000).with_burst(100)).call_timeout(LONG);
     let all = builder.join(&server).await.unwrap();
     let servers = [serve(&redis, &all).await, serve(&redis, &all).await];

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use crate::{error::Denied, fleet::error::StoreError};
 
-/// Why [`ServerLimits::try_acquire`](super::ServerLimits::try_acquire) has not admitted a call.
+/// Why [`StoreLimits::try_acquire`](super::StoreLimits::try_acquire) has not admitted a call.
 ///
 /// # Examples
 /// An amount that can never be granted needs no server:
 /// ```
-/// use tidegate::{FleetServer, Quota, ServerLimitsError};
+/// use tidegate::{FleetStore, Quota, StoreLimitsError};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// let server = FleetServer::new("redis://localhost:6379")?;
+/// let server = FleetStore::new("redis://localhost:6379")?;
 /// let limits = server.limits([("requests", Quota::per_minute(60)), ("tokens", Quota::per_minute(9_000))])?;
 /// let error = limits.try_acquire("acme", [1, 9_500]).await.unwrap_err();
-/// assert!(matches!(error, ServerLimitsError::Denied { limit: 1, .. }));
+/// assert!(matches!(error, StoreLimitsError::Denied { limit: 1, .. }));
 /// assert!(error.is_never());
 /// assert_eq!(
 ///     error.to_string(),
@@ -26,10 +26,10 @@ use crate::{error::Denied, fleet::error::StoreError};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ServerLimitsError {
+pub enum StoreLimitsError {
     /// A limit refuses. Nothing was taken of any.
     Denied {
-        /// The place of the limit among those of [`FleetServer::limits`](crate::FleetServer::limits), from 0. If several limits refuse, that with the longest wait.
+        /// The place of the limit among those of [`FleetStore::limits`](crate::FleetStore::limits), from 0. If several limits refuse, that with the longest wait.
         limit: usize,
         /// The name of the limit.
         name: Arc<str>,
@@ -40,7 +40,7 @@ pub enum ServerLimitsError {
     Store(StoreError),
 }
 
-impl ServerLimitsError {
+impl StoreLimitsError {
     const fn denied(&self) -> Option<&Denied> {
         match self {
             Self::Denied { denied, .. } => Some(denied),
@@ -65,7 +65,7 @@ impl ServerLimitsError {
         }
     }
 
-    /// Whether the same call can never succeed: an amount is above the burst. See the example of [`ServerLimitsError`].
+    /// Whether the same call can never succeed: an amount is above the burst. See the example of [`StoreLimitsError`].
     pub const fn is_never(&self) -> bool {
         match self.denied() {
             Some(denied) => denied.is_never(),
@@ -74,7 +74,7 @@ impl ServerLimitsError {
     }
 }
 
-impl fmt::Display for ServerLimitsError {
+impl fmt::Display for StoreLimitsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied { name, denied, .. } => write!(f, "{name}: {denied}"),
@@ -83,7 +83,7 @@ impl fmt::Display for ServerLimitsError {
     }
 }
 
-impl Error for ServerLimitsError {
+impl Error for StoreLimitsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Denied { denied, .. } => Some(denied),
@@ -93,7 +93,7 @@ impl Error for ServerLimitsError {
     }
 }
 
-impl From<StoreError> for ServerLimitsError {
+impl From<StoreError> for StoreLimitsError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }

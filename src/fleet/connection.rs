@@ -12,21 +12,21 @@ use super::{error::FleetError, link::Link};
 ///
 /// # Examples
 /// ```no_run
-/// use tidegate::{Fleet, FleetServer, Quota};
+/// use tidegate::{Fleet, FleetStore, Quota};
 ///
 /// # async fn f() -> Result<(), tidegate::FleetError> {
-/// let server = FleetServer::new("redis://:password@10.0.0.7:6379/2")?;
+/// let server = FleetStore::new("redis://:password@10.0.0.7:6379/2")?;
 /// let requests = Fleet::builder("requests", Quota::per_minute(600)).join(&server).await?;
 /// let tokens = Fleet::builder("tokens", Quota::per_minute(100_000)).join(&server).await?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct FleetServer {
+pub struct FleetStore {
     link: Arc<Link>,
 }
 
-impl FleetServer {
+impl FleetStore {
     /// The server at this address, such as `redis://localhost:6379`, `redis://user:password@host:6379/2` for a database, or
     /// `unix:///run/redis.sock`. For `rediss://`, which is TLS, add a feature such as `tokio-rustls-comp` to the crate
     /// `redis` in your own `Cargo.toml`.
@@ -38,16 +38,16 @@ impl FleetServer {
     }
 
     /// The cluster that has these nodes, of which one has to be there; the others are found by it. Calls follow a key that
-    /// moves to another node.
+    /// moves to another node. Needs the feature `redis-cluster`.
     ///
     /// # Errors
     /// [`FleetError::Address`] if there is no address, or one cannot be parsed.
     ///
     /// ```no_run
-    /// use tidegate::{Fleet, FleetServer, Quota};
+    /// use tidegate::{Fleet, FleetStore, Quota};
     ///
     /// # async fn f() -> Result<(), tidegate::FleetError> {
-    /// let cluster = FleetServer::cluster(["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"])?;
+    /// let cluster = FleetStore::cluster(["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"])?;
     /// let fleet = Fleet::builder("api", Quota::per_second(1000)).join(&cluster).await?;
     /// # Ok(())
     /// # }
@@ -63,13 +63,13 @@ impl FleetServer {
     }
 }
 
-impl From<&Self> for FleetServer {
+impl From<&Self> for FleetStore {
     fn from(server: &Self) -> Self {
         server.clone()
     }
 }
 
-impl TryFrom<&str> for FleetServer {
+impl TryFrom<&str> for FleetStore {
     type Error = FleetError;
 
     fn try_from(address: &str) -> Result<Self, FleetError> {
@@ -77,7 +77,7 @@ impl TryFrom<&str> for FleetServer {
     }
 }
 
-impl TryFrom<&String> for FleetServer {
+impl TryFrom<&String> for FleetStore {
     type Error = FleetError;
 
     fn try_from(address: &String) -> Result<Self, FleetError> {
@@ -85,7 +85,7 @@ impl TryFrom<&String> for FleetServer {
     }
 }
 
-impl TryFrom<String> for FleetServer {
+impl TryFrom<String> for FleetStore {
     type Error = FleetError;
 
     fn try_from(address: String) -> Result<Self, FleetError> {
