@@ -75,6 +75,14 @@ impl AcquireAll {
     /// Fetches what time does not bring. `None` if there is nothing to fetch.
     fn fetch(&self) -> Option<Fetch> {
         let max_wait = self.max_wait;
+        // Another limit refuses the call.
+        let is_late = |member: &&Member| {
+            let wait = member.driver.time_until(member.permits, self.lane);
+            member.driver.clock().supplier().is_none() && wait.map_or(true, |wait| Some(wait) > max_wait)
+        };
+        if max_wait.is_none() || self.members.iter().any(|member| is_late(&member)) {
+            return None;
+        }
         let ask = |member: &Member| Ask { permits: member.permits, lane: self.lane, max_wait };
         let all: Vec<Fetch> =
             self.members.iter().filter_map(|member| member.driver.fetch(ask(member))).collect();

@@ -148,8 +148,8 @@ pub(super) struct Exchange {
     pub(super) least: u64,
     /// Book within this time, in microseconds, or not at all if it is zero.
     pub(super) horizon_us: u64,
-    /// But not behind what is booked for so long already, or for less if the quota says so.
-    pub(super) furthest_us: u64,
+    /// And only if `least` are there within this time, in microseconds.
+    pub(super) patience_us: u64,
     /// First give back so many, of one lease, or of none by [`Receipt::NONE`].
     pub(super) back: Option<(u64, Receipt)>,
     /// And pause everybody for so many microseconds, or zero.
@@ -158,7 +158,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) const fn take(most: u64) -> Self {
-        Self { most, least: 1, horizon_us: 0, furthest_us: u64::MAX, back: None, pause_us: 0 }
+        Self { most, least: 1, horizon_us: 0, patience_us: u64::MAX, back: None, pause_us: 0 }
     }
 }
 
@@ -177,13 +177,15 @@ pub(super) struct Answer {
 
 /// The arguments of the script.
 pub(super) fn arguments(exchange: &Exchange, demands: &[Demand]) -> Vec<u64> {
-    let Exchange { most, least, horizon_us, furthest_us: nearest_us, back, pause_us } = *exchange;
+    let Exchange { most, least, horizon_us, patience_us, back, pause_us } = *exchange;
     let (back, receipt) = back.unwrap_or_default();
-    let mut arguments = vec![most, least, horizon_us, pause_us];
+    // No wait is as long as that.
+    let patience_us = patience_us.min(1 << 52);
+    let mut arguments = vec![most, least, horizon_us, patience_us, pause_us];
     for Demand { terms, amount } in demands {
         let Terms { cost, parts, burst, furthest_us } = *terms;
         let Receipt { epoch, end_us, end_parts, lowered } = receipt;
-        arguments.extend([cost, parts, burst, furthest_us.min(nearest_us), *amount]);
+        arguments.extend([cost, parts, burst, furthest_us, *amount]);
         arguments.extend([back, epoch, end_us, end_parts, lowered]);
     }
     arguments

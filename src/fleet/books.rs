@@ -101,8 +101,6 @@ pub(super) struct Seen {
     pub(super) first: i128,
     /// What the limiter is still to accrue under its cover.
     pub(super) pending: i128,
-    /// Whether the clock was read while the limiter had nothing, and nobody waits.
-    pub(super) refused: bool,
 }
 
 impl Seen {
@@ -175,9 +173,7 @@ impl Books {
     /// `refused`: the most permits of a call that does not wait and was refused.
     pub(super) fn want(&mut self, seen: &Seen, refused: u64, most: u64, at_once: bool) -> Want {
         let used = self.granted - seen.held();
-        // A caller that got a permit has read the clock, too: only a reading without a use is a refusal.
-        let most_refused = refused;
-        let refused = most_refused > 0 || (seen.refused && used <= self.used + TRIFLE);
+        let is_refused = refused > 0;
         let elapsed_ns = seen.now_ns.saturating_sub(self.looked_ns).max(1_000_000);
         let rate = (used - self.used).max(0) as f64 / NANOS as f64 / (elapsed_ns as f64 / 1e9);
         (self.used, self.looked_ns) = (used, seen.now_ns);
@@ -185,16 +181,16 @@ impl Books {
         self.demand += weight(self.pace.lease_ns) * (rate - self.demand);
         self.slow_demand += weight(self.pace.ttl_ns) * (rate - self.slow_demand);
         let lease = self.demand * self.pace.lease_ns as f64 / 1e9;
-        if refused {
+        if is_refused {
             // Nobody counts the calls that were refused.
-            self.target = (self.target * 2.0).max(1.0).max(most_refused as f64);
+            self.target = (self.target * 2.0).max(refused as f64);
         } else {
             self.target += (lease - self.target) / 4.0;
         }
         self.target = self.target.min(most as f64);
         // A call now and then would leave one unused. So no few in advance, but one if it will be used before it is given up.
         let is_steady = self.slow_demand * self.pace.given_up_ns() as f64 / 1e9 >= 4.0;
-        let target = if self.target >= 2.0 || refused { self.target } else { f64::from(is_steady) };
+        let target = if self.target >= 2.0 || is_refused { self.target } else { f64::from(is_steady) };
         let target = target as i128 * NANOS;
         let spare = seen.held() - seen.queued;
         // The first waiter needs all that it asks for at one time: what is held now may be too old when a booked lease comes.
@@ -205,7 +201,7 @@ impl Books {
         } else {
             1
         };
-        let is_missing = is_short || refused;
+        let is_missing = is_short || is_refused;
         if spare * 2 >= target && !is_short {
             return Want { most: 0, least, is_missing };
         }

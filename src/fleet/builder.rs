@@ -106,8 +106,9 @@ impl<C: Clock> FleetBuilder<C> {
         FleetBuilder { name, quota, set_aside, on_outage, call_timeout, max_keys, clock }
     }
 
-    /// How many keys a process keeps that nobody uses at present, for [`join_keyed`](Self::join_keyed). If a new key comes when
-    /// there are as many, those go that were not used for a second, or all if there are none. Nothing of their state is lost.
+    /// How many keys a process keeps that nobody uses at present, for [`join_keyed`](Self::join_keyed). If a new key comes when there are as many, those go that
+    /// nobody has used for a second, or all that nobody uses now. Nothing of their state is lost. While the server is away no key
+    /// goes: then a new key of a full table gets nothing, whatever [`OnOutage`] says.
     /// Default: 10,000.
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;
@@ -131,7 +132,7 @@ impl<C: Clock> FleetBuilder<C> {
     {
         let choices = self.choices()?;
         let server = server.try_into()?;
-        let store = RedisStore::new(server.link(), &self.name, choices.terms)?;
+        let store = RedisStore::new(server.link(), &self.name, &choices)?;
         Fleet::join_at(&choices, Arc::new(self.clock), Arc::new(store)).await
     }
 
@@ -154,7 +155,7 @@ impl<C: Clock> FleetBuilder<C> {
         let choices = self.choices()?;
         let server = server.try_into()?;
         let Self { name, clock, max_keys, .. } = self;
-        let stores = RedisStores::new(server.link(), name, choices.terms)?;
+        let stores = RedisStores::new(server.link(), name, &choices)?;
         let keyed = KeyedFleet::new(Arc::new(stores), choices, Arc::new(clock), max_keys)?;
         keyed.start().await;
         Ok(keyed)

@@ -311,7 +311,7 @@ impl<const N: usize> StoreLimits<N> {
         let keys = names.each_ref().map(|name| key_on_server(name, &key));
         let keys = keys.each_ref().map(String::as_str);
         let demands = core::array::from_fn(|i| Demand { terms: terms[i], amount: amounts[i] });
-        timeout(self.call_timeout, authority.exchange(keys, demands, &exchange))
+        timeout(self.call_timeout, authority.exchange(keys, demands, &exchange, self.call_timeout))
             .await
             .unwrap_or(Err(StoreError::TimedOut(self.call_timeout)))
     }

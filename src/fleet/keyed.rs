@@ -14,16 +14,14 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use tokio::{
-    runtime::Handle as Runtime,
-    time::{sleep, timeout},
-};
+use tokio::{runtime::Handle as Runtime, time::sleep};
 
 use super::{
     Fleet, Handle,
     choices::Choices,
     error::FleetError,
     member::BEAT,
+    outage::OnOutage,
     report::{Counters, FleetReport},
     store::{Store, Stores},
 };
@@ -82,6 +80,9 @@ pub struct KeyedFleet<K, C: Clock = QuantaClock> {
     table: Arc<Table<K, C>>,
 }
 
+/// The handles on a limiter that the table and the task have.
+const LIMITERS: usize = 2;
+
 type Keys<K, C> = HashMap<K, Entry<C>, RandomState>;
 
 struct Table<K, C: Clock> {
@@ -107,19 +108,24 @@ impl<C: Clock> Entry<C> {
         self.fleet.clone()
     }
 
-    /// Whether nobody has a handle, nor got one within this time.
+    /// Whether nobody has a handle or a part of the limiter, nor got one within this time. While the server is away no key is
+    /// unused: what it has taken without the server would be forgotten.
     fn is_unused(&self, now_ns: u64, within_ns: u64) -> bool {
+        let handle = &self.fleet.handle;
         let used_ns = self.used_ns.load(Ordering::Relaxed);
-        // Under the write lock nobody can get a handle from here, nor clone one if this is the only one.
-        Arc::strong_count(&self.fleet.handle) == 1 && now_ns.saturating_sub(used_ns) >= within_ns
+        // Under the write lock nobody can get a handle from here, nor clone one if this is the only one. The same holds for the limiter.
+        let is_free =
+            Arc::strong_count(handle) == 1 && Arc::strong_count(handle.limiter.driver()) == LIMITERS;
+        is_free && !handle.mail.is_away() && now_ns.saturating_sub(used_ns) >= within_ns
     }
 }
 
 impl<K, C: Clock> Table<K, C> {
     /// A fleet for a key, whose task runs.
-    fn spawn(&self, store: Arc<dyn Store>) -> Fleet<C> {
+    fn spawn(&self, store: Arc<dyn Store>, on_outage: OnOutage) -> Fleet<C> {
         let (base, counters) = (Arc::clone(&self.base), Arc::clone(&self.counters));
-        let (handle, mut member) = Handle::new(&self.choices, base, store, counters)
+        let choices = Choices { on_outage, ..self.choices };
+        let (handle, mut member) = Handle::new(&choices, base, store, counters)
             .expect("choices of which a member was made when the fleet was joined");
         // The key is here because a caller wants permits, which the first call should ask for.
         member.put_off_beat();
@@ -177,17 +183,14 @@ impl<K: Hash + Eq + fmt::Display + Send + Sync + 'static, C: Clock> KeyedFleet<K
     /// Reports the process, and spawns the task that does so from now on.
     pub(super) async fn start(&self) {
         let table = &self.table;
-        let report = Report {
-            stores: Arc::clone(&table.stores),
-            counters: Arc::clone(&table.counters),
-            call_timeout: table.choices.call_timeout,
-        };
+        let (stores, counters) = (Arc::clone(&table.stores), Arc::clone(&table.counters));
+        let mut report = Report { stores, counters, is_away: false };
         report.send().await;
         tokio::spawn(keep(Arc::downgrade(table), report));
     }
 
-    /// The fleet of this key. While a caller holds it, the key stays in the table. Hold it for as long as a
-    /// [reservation](crate::Reservation) of its limiter: when the key goes, the limiter is closed, and no permit comes back.
+    /// The fleet of this key. The key stays in the table while a caller holds it, or its limiter, or a call or
+    /// [reservation](crate::Reservation) of that.
     ///
     /// [`Fleet::report`] of it is about all keys of the process.
     pub fn get<Q>(&self, key: &Q) -> Fleet<C>
@@ -215,8 +218,14 @@ impl<K: Hash + Eq + fmt::Display + Send + Sync + 'static, C: Clock> KeyedFleet<K
             if dropped.is_empty() {
                 dropped = take_unused(&mut keys, now_ns, 0);
             }
+            let is_away = || keys.values().any(|entry| entry.fleet.handle.mail.is_away());
+            if dropped.is_empty() && is_away() {
+                drop(keys);
+                // For this caller alone. It takes nothing without the server, which would be forgotten.
+                return table.spawn(store, OnOutage::Closed);
+            }
         }
-        let fleet = table.spawn(store);
+        let fleet = table.spawn(store, table.choices.on_outage);
         keys.insert(key, Entry { fleet: fleet.clone(), used_ns: AtomicU64::new(now_ns) });
         drop(keys);
         // Without the lock, as above.
@@ -293,22 +302,32 @@ impl<K: Hash + Eq + fmt::Display + Send + Sync + 'static, C: Clock> KeyedFleet<K
 struct Report {
     stores: Arc<dyn Stores>,
     counters: Arc<Counters>,
-    call_timeout: Duration,
+    is_away: bool,
 }
 
 impl Report {
     /// If the call fails, the last count of processes stays. Members notice by themselves that the server is away.
-    async fn send(&self) {
+    async fn send(&mut self) {
         self.counters.calls.add(1);
-        match timeout(self.call_timeout, self.stores.beat()).await {
-            Ok(Ok(members)) => self.counters.members.set(members.max(1)),
-            _ => self.counters.failed.add(1),
+        match self.stores.beat().await {
+            Ok(members) => {
+                self.counters.members.set(members.max(1));
+                if core::mem::take(&mut self.is_away) {
+                    self.counters.came_back();
+                }
+            }
+            Err(_) => {
+                self.counters.failed.add(1);
+                if !core::mem::replace(&mut self.is_away, true) && self.counters.went_away() {
+                    self.counters.outages.add(1);
+                }
+            }
         }
     }
 }
 
 /// Reports the process, and drops keys that nobody uses, until the table is gone.
-async fn keep<K: Hash + Eq, C: Clock>(table: Weak<Table<K, C>>, report: Report) {
+async fn keep<K: Hash + Eq, C: Clock>(table: Weak<Table<K, C>>, mut report: Report) {
     loop {
         sleep(BEAT).await;
         match table.upgrade() {

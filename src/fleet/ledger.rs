@@ -74,14 +74,13 @@ impl<C: Clock> Ledger<C> {
         &self.cover
     }
 
-    /// What a look at the limiter finds. `wanted`: whether its clock was read while it stood.
-    pub(super) fn see(&self, wanted: bool) -> Seen {
+    /// What a look at the limiter finds.
+    pub(super) fn see(&self) -> Seen {
         let now_ns = self.base.now();
         let (level, queued, first) = Cover::quietly(|| self.limiter.driver().depth());
         let (reading_ns, until_ns) = self.cover.reading(self.base.now());
         let pending = self.rates.accrual(until_ns - self.after_pause(reading_ns).min(until_ns));
-        let refused = wanted && queued == 0 && level < NANOS;
-        Seen { now_ns, level, queued, first, pending: pending * NANOS / self.rates.permit(), refused }
+        Seen { now_ns, level, queued, first, pending: pending * NANOS / self.rates.permit() }
     }
 
     /// How much longer the clock can run.

@@ -30,6 +30,8 @@ pub(super) struct Mail {
     pub(super) counters: Arc<Counters>,
     /// The most permits of a call that was refused since the last look.
     refused: AtomicU64,
+    /// Whether the last call failed, so that the member may have taken permits without the server.
+    is_away: AtomicBool,
     is_leaving: AtomicBool,
 }
 
@@ -40,6 +42,7 @@ impl Mail {
             needs: Mutex::new(Some(Vec::new())),
             counters,
             refused: AtomicU64::new(0),
+            is_away: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
         }
     }
@@ -101,6 +104,15 @@ impl Mail {
     pub(super) fn end(&self) {
         drop(self.pauses.lock().take());
         drop(self.needs.lock().take());
+    }
+
+    // Relaxed, both: a mark alone.
+    pub(super) fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
     }
 
     /// Asks the task to end. The caller notifies it.

@@ -44,7 +44,6 @@ pub(super) struct Member<C: Clock> {
     books: Books,
     outage: Outage<C>,
     pace: Pace,
-    call_timeout: Duration,
     /// The most that the member may hold, in permits.
     most: u64,
     terms: Terms,
@@ -65,8 +64,6 @@ struct Look {
     asked_ns: u64,
     /// Whether a caller lacks permits.
     is_missing: bool,
-    /// Whether nothing can be told to callers that lack permits but what the exchange tells.
-    answers: bool,
     wake_ns: u64,
 }
 
@@ -94,7 +91,6 @@ impl<C: Clock> Member<C> {
             mail,
             books: Books::new(pace, now_ns),
             pace,
-            call_timeout,
             most: burst,
             terms,
             given_up: VecDeque::new(),
@@ -131,16 +127,10 @@ impl<C: Clock> Member<C> {
     /// Until the fleet's last handle is dropped.
     pub(super) async fn run(mut self) {
         while !self.mail.is_leaving() {
-            let Look { exchange, asked_ns, is_missing, answers, wake_ns } = self.look();
+            let Look { exchange, asked_ns, is_missing, wake_ns } = self.look();
             if let Some(exchange) = exchange {
-                let answered = self.exchange(exchange, asked_ns, is_missing).await;
-                if answers && answered {
-                    self.needs.answer();
-                }
+                self.exchange(exchange, asked_ns, is_missing).await;
                 continue;
-            }
-            if answers {
-                self.needs.answer();
             }
             if self.base.now() >= self.beat_ns {
                 self.beat().await;
@@ -158,8 +148,8 @@ impl<C: Clock> Member<C> {
     }
 
     /// Looks at the limiter, and gives up what is too old.
-    fn see(&mut self, wanted: bool) -> Seen {
-        let mut seen = self.ledger.see(wanted);
+    fn see(&mut self) -> Seen {
+        let mut seen = self.ledger.see();
         let (excess, given_up) = self.books.expire(&seen);
         if excess > 0 {
             self.ledger.withdraw(excess);
@@ -172,31 +162,29 @@ impl<C: Clock> Member<C> {
     /// Looks at the limiter, and finds what to ask for.
     fn look(&mut self) -> Look {
         // Before the look, so that a call which comes between the two leads to another look.
-        let wanted = self.ledger.cover().take_wanted();
+        self.ledger.cover().take_wanted();
         let refused = self.mail.take_refused();
-        let seen = self.see(wanted);
+        let seen = self.see();
         let now_ns = seen.now_ns;
         let is_away = self.failures > 0;
         // While the server is away, what comes is not asked for.
         let answered_ns = if is_away { now_ns } else { self.ask_from_ns };
-        let is_worth_asking = self.needs.gather(self.mail.take_needs(), now_ns, answered_ns);
+        self.needs.gather(self.mail.take_needs(), now_ns, answered_ns);
         let mut asked_for = seen;
-        let mut furthest_us = u64::MAX;
+        let mut patience_us = u64::MAX;
         if let Some((permits, until_ns)) = self.needs.first() {
             asked_for.queued += i128::from(self.needs.total()) * NANOS;
             if seen.queued == 0 {
                 asked_for.first = i128::from(permits) * NANOS;
-                // Behind more, it comes too late for the caller.
-                let wait_us = until_ns.saturating_sub(now_ns) / 1000;
-                furthest_us = wait_us.saturating_sub(self.terms.duration_us(permits));
+                patience_us = until_ns.saturating_sub(now_ns) / 1000;
             }
         }
         let Want { most, least, is_missing } =
-            self.books.want(&asked_for, refused, self.most, furthest_us == 0);
+            self.books.want(&asked_for, refused, self.most, patience_us < self.pace.ttl_ns / 2_000);
         let active = seen.queued > 0 || is_missing || self.books.is_active();
         let mut wake_ns =
             if active { now_ns + self.jitter(self.pace.look_ns) } else { self.next_idle_look_ns() };
-        let may_ask = now_ns >= self.ask_from_ns || is_worth_asking;
+        let may_ask = now_ns >= self.ask_from_ns;
         let is_outage = is_away && !may_ask;
         if is_outage {
             self.given_up.clear();
@@ -216,7 +204,10 @@ impl<C: Clock> Member<C> {
             wake_ns = wake_ns.min(from_ns);
         }
         let may_take = may_ask && (is_missing || now_ns >= self.advance_from_ns);
-        let answers = is_outage || may_take || most == 0;
+        if is_outage || most == 0 {
+            // Nothing can be told to them but what is known.
+            self.needs.answer();
+        }
         let most = if may_take { most } else { 0 };
         if seen.queued > 0 && most == 0 {
             self.keep_time(&seen, self.ask_from_ns.saturating_sub(now_ns).min(self.pace.look_ns));
@@ -226,15 +217,15 @@ impl<C: Clock> Member<C> {
             most,
             // In advance, a member takes what is there, or nothing: what it holds could not be used while it waits for more.
             least: if is_missing { least } else { most.max(1) },
-            horizon_us: if is_missing && furthest_us > 0 { 2 * self.pace.lease_ns / 1000 } else { 0 },
-            furthest_us,
+            horizon_us: if is_missing { 2 * self.pace.lease_ns / 1000 } else { 0 },
+            patience_us,
             back: back.map(|GivenUp { permits, receipt }| (permits, receipt)),
             pause_us: asked_us.unwrap_or(0),
         });
         if most > 0 {
             self.keep_time(&seen, FIRST_STEP_NS);
         }
-        Look { exchange, asked_ns: now_ns, is_missing, answers, wake_ns }
+        Look { exchange, asked_ns: now_ns, is_missing, wake_ns }
     }
 
     fn next_idle_look_ns(&self) -> u64 {
@@ -250,8 +241,8 @@ impl<C: Clock> Member<C> {
         }
     }
 
-    /// Makes a call, and books the answer. Returns whether there was one.
-    async fn exchange(&mut self, exchange: Exchange, asked_ns: u64, is_missing: bool) -> bool {
+    /// Makes a call, and books the answer.
+    async fn exchange(&mut self, exchange: Exchange, asked_ns: u64, is_missing: bool) {
         let asked = self.mail.take_pauses(exchange.pause_us);
         let store = Arc::clone(&self.store);
         let answer = self.attend(store.exchange(exchange)).await;
@@ -276,22 +267,19 @@ impl<C: Clock> Member<C> {
             // It may have gone.
             let _ = caller.send(told.clone());
         }
-        told.is_ok()
     }
 
     /// Waits for a call. Meanwhile goes on giving up what is too old, and keeping the time of waiters.
     async fn attend<T>(&mut self, call: Pending<'_, T>) -> Result<T, StoreError> {
-        let limit = self.call_timeout;
-        let mut call = pin!(timeout(limit, call));
+        let mut call = pin!(call);
         let mut step_ns = FIRST_STEP_NS;
         loop {
             let look = pin!(sleep(Duration::from_nanos(step_ns)));
             match select(call.as_mut(), look).await {
-                Either::Left((answer, _)) => return answer.unwrap_or(Err(StoreError::TimedOut(limit))),
+                Either::Left((answer, _)) => return answer,
                 Either::Right(_) => {
                     step_ns = (2 * step_ns).min(self.pace.look_ns);
-                    // Whether somebody wants permits is for the next look.
-                    let seen = self.see(false);
+                    let seen = self.see();
                     self.needs.drop_late(seen.now_ns);
                     self.mail.drop_late_needs(seen.now_ns);
                     self.keep_time(&seen, step_ns);
@@ -307,22 +295,24 @@ impl<C: Clock> Member<C> {
         if granted > 0 {
             self.books.grant(asked_ns, wait_ns, granted, receipt);
             self.ledger.book(granted, wait_ns);
+            self.needs.answer();
             // One lease at a time: the next one is asked for when all of this one is there.
             self.ask_from_ns = now_ns + wait_ns;
         } else if !paused.is_zero() {
             // Nothing ends a pause early.
             self.ask_from_ns = now_ns.saturating_add(wait_ns) + self.jitter(self.pace.look_ns);
         } else if is_missing {
-            self.ask_from_ns = now_ns + self.jitter(wait_ns.clamp(self.pace.look_ns, MOST_BACKOFF_NS));
-            // With a horizon, the wait is until something could be booked behind the rest.
-            let behind_us = match exchange.horizon_us {
-                0 => 0,
-                _ => {
-                    exchange.furthest_us.min(self.terms.furthest_us) + self.terms.duration_us(exchange.least)
-                }
-            };
-            let from_ns = now_ns.saturating_add(wait_ns).saturating_add(behind_us.saturating_mul(1000));
-            self.needs.refused(exchange.least, from_ns);
+            let again_ns = now_ns + self.jitter(wait_ns.clamp(self.pace.look_ns, MOST_BACKOFF_NS));
+            if exchange.patience_us == u64::MAX {
+                self.ask_from_ns = again_ns;
+            } else {
+                // Of a caller that does not wait for so long. Others may.
+                let in_us = exchange
+                    .patience_us
+                    .min(self.terms.furthest_us.saturating_add(self.terms.duration_us(exchange.least)));
+                let from_ns = now_ns.saturating_add(wait_ns).saturating_add(in_us.saturating_mul(1000));
+                self.needs.refused(exchange.least, from_ns, again_ns);
+            }
         } else {
             self.advance_from_ns = now_ns + self.jitter(self.pace.look_ns);
         }
@@ -347,6 +337,7 @@ impl<C: Clock> Member<C> {
     /// Notes a call, and why it failed.
     fn note(&mut self, error: Option<&StoreError>) {
         self.mail.counters.calls.add(1);
+        self.mail.set_away(error.is_some());
         if error.is_none() {
             if self.failures > 0 {
                 self.failures = 0;
@@ -385,7 +376,7 @@ impl<C: Clock> Member<C> {
     /// Closes the limiter, and gives back what is left, or has the server book what is owed.
     async fn leave(mut self) {
         self.ledger.limiter().close();
-        let held = self.ledger.see(false).held();
+        let held = self.ledger.see().held();
         let owed = whole_up(-held).min(self.most);
         if owed > 0 && self.failures == 0 {
             let horizon_us = 2 * self.pace.lease_ns / 1000;

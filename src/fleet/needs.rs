@@ -33,32 +33,30 @@ struct Refusal {
     permits: u64,
     /// When so many could be there.
     from_ns: u64,
+    /// Until when it counts. Others may give back.
+    until_ns: u64,
 }
 
 /// The needs that the next call to the server is for.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
     open: Vec<Need>,
-    /// Until the member may ask again.
     refusal: Option<Refusal>,
 }
 
 impl Needs {
-    /// Adds needs, and answers those for which nothing can come in time. Returns whether one is worth a call although the server
-    /// has just refused another.
-    pub(super) fn gather(&mut self, new: Vec<Need>, now_ns: u64, ask_from_ns: u64) -> bool {
-        let may_ask = now_ns >= ask_from_ns;
-        self.refusal = self.refusal.filter(|_| !may_ask);
+    /// Adds needs, and answers those for which nothing can come in time: as the server has said, or as the member may not
+    /// ask before `ask_from_ns`.
+    pub(super) fn gather(&mut self, new: Vec<Need>, now_ns: u64, ask_from_ns: u64) {
+        self.refusal = self.refusal.filter(|refusal| now_ns < refusal.until_ns);
         self.open.extend(new);
         let refusal = self.refusal;
         self.open.retain(|need| {
-            let in_time = match refusal {
-                Some(Refusal { permits, from_ns }) => need.permits < permits || need.until_ns > from_ns,
-                None => may_ask || need.until_ns > ask_from_ns,
-            };
-            in_time && need.is_open(now_ns)
+            let is_refused = refusal
+                .is_some_and(|refusal| need.permits >= refusal.permits && need.until_ns <= refusal.from_ns);
+            let can_ask = now_ns >= ask_from_ns || need.until_ns > ask_from_ns;
+            !is_refused && can_ask && need.is_open(now_ns)
         });
-        refusal.is_some() && !self.open.is_empty()
     }
 
     /// The permits of all.
@@ -66,14 +64,15 @@ impl Needs {
         self.open.iter().fold(0, |sum, need| sum.saturating_add(need.permits))
     }
 
-    /// The permits of the first, and how long it waits.
+    /// The permits of the first, and until when it waits.
     pub(super) fn first(&self) -> Option<(u64, u64)> {
         self.open.first().map(|need| (need.permits, need.until_ns))
     }
 
-    /// The server has refused so many permits; they could be there at this time.
-    pub(super) fn refused(&mut self, permits: u64, from_ns: u64) {
-        self.refusal = Some(Refusal { permits, from_ns });
+    /// The server has nothing for a need of so many permits, which could be there at `from_ns`. It is not asked for as many in less time
+    /// before `until_ns`.
+    pub(super) fn refused(&mut self, permits: u64, from_ns: u64, until_ns: u64) {
+        self.refusal = Some(Refusal { permits, from_ns, until_ns });
     }
 
     /// Answers all.

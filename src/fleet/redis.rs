@@ -1,6 +1,6 @@
 //! What is asked of Redis or Valkey: the script for keys, and the set of the processes.
 
-use core::fmt;
+use core::{fmt, time::Duration};
 use std::{
     hash::{BuildHasher, RandomState},
     sync::Arc,
@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     authority::{Answer, Demand, Exchange, Terms, answers, arguments},
+    choices::Choices,
     error::{FleetError, StoreError},
     link::{Link, Script},
     store::{Pending, Store, Stores},
@@ -34,18 +35,19 @@ struct Roll {
     script: Script,
     key: String,
     member: String,
+    call_timeout: Duration,
 }
 
 impl Roll {
-    fn new(link: Arc<Link>, key: String) -> Self {
+    fn new(link: Arc<Link>, key: String, call_timeout: Duration) -> Self {
         let member = format!("{:016x}", RandomState::new().hash_one(&key));
-        Self { link, script: Script::new(MEMBERS), key, member }
+        Self { link, script: Script::new(MEMBERS), key, member, call_timeout }
     }
 
     /// Reports that this process is there. Returns how many are.
     async fn call(&self) -> Result<u64, StoreError> {
         let gone_us = GONE_US.to_string();
-        self.link.call(&self.script, &[&self.key], &[&self.member, &gone_us]).await
+        self.link.call(&self.script, &[&self.key], &[&self.member, &gone_us], self.call_timeout).await
     }
 }
 
@@ -67,8 +69,10 @@ impl Authority {
         keys: [&str; N],
         demands: [Demand; N],
         exchange: &Exchange,
+        limit: Duration,
     ) -> Result<[Answer; N], StoreError> {
-        let reply: Vec<u64> = self.link.call(&self.script, &keys, &arguments(exchange, &demands)).await?;
+        let arguments = arguments(exchange, &demands);
+        let reply: Vec<u64> = self.link.call(&self.script, &keys, &arguments, limit).await?;
         answers(&reply).and_then(|answers| answers.try_into().ok()).ok_or(StoreError::Unexpected)
     }
 }
@@ -78,11 +82,13 @@ impl Authority {
 struct Buckets {
     authority: Authority,
     terms: Terms,
+    call_timeout: Duration,
 }
 
 impl Buckets {
-    fn new(link: &Arc<Link>, terms: Terms) -> Arc<Self> {
-        Arc::new(Self { authority: Authority::new(link), terms })
+    fn new(link: &Arc<Link>, choices: &Choices) -> Arc<Self> {
+        let Choices { terms, call_timeout, .. } = *choices;
+        Arc::new(Self { authority: Authority::new(link), terms, call_timeout })
     }
 }
 
@@ -97,15 +103,15 @@ pub(super) struct RedisStore {
 
 impl RedisStore {
     /// The bucket of a fleet. Its two keys are in one slot of a cluster.
-    pub(super) fn new(link: &Arc<Link>, name: &str, terms: Terms) -> Result<Self, FleetError> {
+    pub(super) fn new(link: &Arc<Link>, name: &str, choices: &Choices) -> Result<Self, FleetError> {
         let open = name.find('{');
         let tagged = open.is_some_and(|open| name[open + 1..].find('}').is_some_and(|length| length > 0));
         if name.is_empty() || (!tagged && name.contains(['{', '}'])) {
             return Err(FleetError::Name(name.to_owned()));
         }
         let key = if tagged { name.to_owned() } else { format!("{{{name}}}") };
-        let roll = Roll::new(Arc::clone(link), format!("{key}:members"));
-        Ok(Self { buckets: Buckets::new(link, terms), key, roll: Some(roll) })
+        let roll = Roll::new(Arc::clone(link), format!("{key}:members"), choices.call_timeout);
+        Ok(Self { buckets: Buckets::new(link, choices), key, roll: Some(roll) })
     }
 }
 
@@ -116,9 +122,10 @@ impl Store for RedisStore {
     }
 
     fn exchange(&self, exchange: Exchange) -> Pending<'_, Answer> {
-        let Buckets { authority, terms } = &*self.buckets;
+        let Buckets { authority, terms, call_timeout } = &*self.buckets;
         Box::pin(async move {
-            let [answer] = authority.exchange([&self.key], [(*terms).into()], &exchange).await?;
+            let demands = [(*terms).into()];
+            let [answer] = authority.exchange([&self.key], demands, &exchange, *call_timeout).await?;
             Ok(answer)
         })
     }
@@ -136,13 +143,13 @@ pub(super) struct RedisStores {
 }
 
 impl RedisStores {
-    pub(super) fn new(link: &Arc<Link>, name: String, terms: Terms) -> Result<Self, FleetError> {
+    pub(super) fn new(link: &Arc<Link>, name: String, choices: &Choices) -> Result<Self, FleetError> {
         // So the first brace of a key begins the part that is the caller's.
         if name.is_empty() || name.contains(['{', '}']) {
             return Err(FleetError::Name(name));
         }
-        let roll = Roll::new(Arc::clone(link), format!("{name}:members"));
-        Ok(Self { buckets: Buckets::new(link, terms), name, roll })
+        let roll = Roll::new(Arc::clone(link), format!("{name}:members"), choices.call_timeout);
+        Ok(Self { buckets: Buckets::new(link, choices), name, roll })
     }
 }
 

@@ -1,7 +1,7 @@
 -- The authority: one step of exact GCRA on each key, all or nothing. See fleet/authority.rs for the numbers.
 --
 -- KEYS   the limits, all in one slot.
--- ARGV   most, least, horizon (us), pause (us), and for each key: cost, parts, burst, furthest (us), amount, and what
+-- ARGV   most, least, horizon (us), patience (us), pause (us), and for each key: cost, parts, burst, furthest (us), amount, and what
 --        comes back: count, epoch, end (us), end (parts), lowered.
 -- Reply  granted, and for each key: wait (us), level, epoch, end (us), end (parts), lowered, paused (us).
 --
@@ -15,7 +15,8 @@ local floor, max, min = math.floor, math.max, math.min
 local time = redis.call('TIME')
 -- Read once: some servers let it advance within a script, some do not.
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local most, least, horizon, pause_for = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local most, least, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local patience, pause_for = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 -- x div y for integers 0 <= x < 2^53, 0 < y. The quotient of doubles may be rounded up to the next whole number.
 local function div(x, y)
@@ -33,7 +34,7 @@ local limits = {}
 local there = most
 local is_paused = false
 for i = 1, #KEYS do
-  local at = 4 + (i - 1) * 10
+  local at = 5 + (i - 1) * 10
   local function arg(n) return tonumber(ARGV[at + n]) end
   local limit = { key = KEYS[i], cost = arg(1), parts = arg(2), burst = arg(3), furthest = arg(4), amount = arg(5),
     booked = 0 }
@@ -126,6 +127,11 @@ end
 
 local granted = 0
 local can_book = horizon > 0 and #KEYS == 1
+-- Until something can be booked: the permits before it come within `furthest`, and `least` of it within the patience.
+local function until_booked(limit)
+  return max(0, div_up(-limit.room, limit.parts) - limit.furthest,
+    div_up(least * limit.step - limit.room, limit.parts) - patience)
+end
 if is_paused then
   granted = 0
 elseif there >= most then
@@ -140,7 +146,7 @@ else
   end
   if there >= size then
     granted = there
-  elseif can_book and limits[1].room >= -limits[1].furthest * limits[1].parts then
+  elseif can_book and until_booked(limits[1]) == 0 then
     granted = size
   end
 end
@@ -159,8 +165,7 @@ for _, limit in ipairs(limits) do
     -- Until all that was granted is there.
     wait = div_up(-limit.room, parts)
   elseif can_book then
-    -- Until something can be booked.
-    wait = limit.start - now + max(0, div_up(-limit.room, parts) - limit.furthest)
+    wait = limit.start - now + until_booked(limit)
   else
     -- Until `least` are there.
     wait = limit.start - now + div_up(least * limit.step - limit.room, parts)

@@ -11,7 +11,7 @@ use super::{
 /// A call under way. Dropping it abandons the call, which may have been carried out.
 pub(super) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// The server of one fleet. The caller bounds the time of each call, and makes one at a time.
+/// The server of one fleet. The caller makes one call at a time. Each fails if it takes too long.
 pub(super) trait Store: fmt::Debug + Send + Sync + 'static {
     fn exchange(&self, exchange: Exchange) -> Pending<'_, Answer>;
 

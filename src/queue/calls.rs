@@ -195,6 +195,7 @@ impl<C: Clock + ?Sized> Driver<C> {
             self.watch().admitted();
         } else if most > 0 {
             self.watch().found_none();
+            self.lacks(most.into());
         }
         count
     }

@@ -95,7 +95,7 @@ impl Model {
 
     /// What is granted or booked.
     fn grant(&self, exchange: &Exchange, furthest_us: u64) -> u64 {
-        let Exchange { most, least, horizon_us, .. } = *exchange;
+        let Exchange { most, least, horizon_us, patience_us, .. } = *exchange;
         let there = integer(&self.level().max(BigRational::zero()));
         if there >= most {
             return most;
@@ -104,9 +104,10 @@ impl Model {
         let half = integer(&half.max(BigRational::zero()));
         let size = if horizon_us > 0 { half.clamp(least, most) } else { least };
         let booked = -self.level() / &self.rate;
+        let in_time = booked <= whole(furthest_us) && self.wait(least) <= patience_us;
         match there >= size {
             true => there,
-            false if horizon_us > 0 && booked <= whole(furthest_us) => size,
+            false if horizon_us > 0 && in_time => size,
             false => 0,
         }
     }
@@ -163,7 +164,11 @@ fn each_answer_is_that_of_exact_arithmetic() {
             };
             let least = 1 + random.below(most.max(1));
             let horizon_us = random.below(2) * (1 + random.below(refill_us.min(1_000_000)));
-            let exchange = Exchange { least, horizon_us, ..Exchange::take(most) };
+            let patience_us = match random.below(2) {
+                0 => u64::MAX,
+                _ => random.below(refill_us + 2),
+            };
+            let exchange = Exchange { least, horizon_us, patience_us, ..Exchange::take(most) };
             let answer = server.ask_one(now_us, &key, terms, &exchange);
             model.advance(now_us);
             let granted = model.grant(&exchange, terms.furthest_us);
@@ -172,7 +177,10 @@ fn each_answer_is_that_of_exact_arithmetic() {
             booked += u64::from(granted > 0 && whole(granted) > model.level());
             let wait = match (granted, horizon_us) {
                 (0, 0) => model.wait(least),
-                (0, _) => model.wait(0).saturating_sub(terms.furthest_us),
+                (0, _) => {
+                    let gate_us = model.wait(0).saturating_sub(terms.furthest_us);
+                    gate_us.max(model.wait(least).saturating_sub(patience_us))
+                }
                 _ => model.wait(granted),
             };
             model.missing += whole(granted);

@@ -20,7 +20,7 @@ fn ledger(quota: Quota) -> (Ledger<ManualClock>, ManualClock) {
 
 /// What the limiter has and is to accrue, in nanos.
 fn held(ledger: &Ledger<ManualClock>) -> i128 {
-    ledger.see(false).held()
+    ledger.see().held()
 }
 
 #[test]

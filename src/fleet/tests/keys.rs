@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -16,7 +16,7 @@ use super::{
     server::{Admitted, Server},
 };
 use crate::{
-    Fleet, KeyedFleet, OnOutage, Quota, TokioClock,
+    AllOf, Fleet, KeyedFleet, OnOutage, Quota, TokioClock,
     fleet::store::{Pending, Store, Stores},
 };
 
@@ -29,6 +29,8 @@ struct Servers {
     /// A member that leaves and the next one of its key may call at a time, so each has a number.
     connections: Arc<AtomicU64>,
     reports: Arc<AtomicU64>,
+    is_stopped: Arc<AtomicBool>,
+    policy: OnOutage,
 }
 
 impl Servers {
@@ -39,11 +41,13 @@ impl Servers {
             quota,
             connections: Arc::default(),
             reports: Arc::default(),
+            is_stopped: Arc::default(),
+            policy: OnOutage::Closed,
         }
     }
 
     async fn join(&self, max_keys: usize) -> KeyedFleet<String, TokioClock> {
-        let choices = Fleet::builder("test", self.quota).on_outage(OnOutage::Closed).choices().unwrap();
+        let choices = Fleet::builder("test", self.quota).on_outage(self.policy).choices().unwrap();
         let clock = Arc::new(self.clock.clone());
         let keyed = KeyedFleet::new(Arc::new(self.clone()), choices, clock, max_keys).unwrap();
         keyed.start().await;
@@ -65,7 +69,8 @@ impl Stores for Servers {
             server.with(|state| state.terms = terms);
             server
         });
-        Arc::new(server.connect(self.connections.fetch_add(1, Ordering::Relaxed)))
+        server.with(|state| state.is_stopped = self.is_stopped.load(Ordering::Relaxed));
+        Arc::new(server.connect(self.connections.fetch_add(1, Ordering::Relaxed), Duration::from_millis(50)))
     }
 
     fn beat(&self) -> Pending<'_, u64> {
@@ -176,4 +181,43 @@ async fn what_a_dropped_key_owes_is_booked_at_the_server() {
     let waited = start.elapsed();
     assert!(waited >= Duration::from_millis(1_800), "{waited:?}");
     assert!(waited <= Duration::from_millis(2_500), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_comes_and_goes_has_one_share_while_the_server_is_away() {
+    let quota = Quota::per_hour(10).with_burst(10);
+    let mut servers = Servers::new(quota);
+    servers.policy = OnOutage::LocalShare;
+    let keyed = servers.join(16).await;
+    servers.is_stopped.store(true, Ordering::Relaxed);
+    let mut admitted = 0;
+    for round in 0..300 {
+        for _ in 0..3 {
+            let done = keyed.acquire_within("victim", 1, Duration::from_millis(200)).await;
+            admitted += u64::from(done.is_ok());
+        }
+        for i in 0..20 {
+            let _ = keyed.try_acquire_n(&format!("key {round} {i}"), 1);
+        }
+        sleep(Duration::from_millis(1_500)).await;
+    }
+    // Ten minutes: the burst of the share, which is half for two processes, and less than one permit more.
+    assert!(admitted <= 6, "{admitted}");
+    assert!(keyed.len() <= 16, "{}", keyed.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_stays_while_a_call_or_a_reservation_of_its_limiter_is_held() {
+    let servers = Servers::new(Quota::per_minute(1).with_burst(3));
+    let keyed = servers.join(100).await;
+    let reservation = keyed.get("reserved").limiter().reserve(1).await.unwrap();
+    keyed.acquire_n("waits", 2).await.unwrap();
+    let wait = AllOf::new().and(&keyed.get("waits"), 1).acquire();
+    let wait = tokio::spawn(wait);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(keyed.len(), 2);
+    wait.await.unwrap().unwrap();
+    drop(reservation);
+    sleep(Duration::from_secs(14)).await;
+    assert!(keyed.is_empty());
 }

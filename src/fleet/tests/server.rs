@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::random::Random;
 use crate::{
@@ -66,14 +66,14 @@ impl Server {
         f(&mut self.shared.lock().unwrap())
     }
 
-    pub(super) fn connect(&self, id: u64) -> Connection {
-        Connection { server: self.clone(), id }
+    pub(super) fn connect(&self, id: u64, call_timeout: Duration) -> Connection {
+        Connection { server: self.clone(), id, call_timeout }
     }
 
     pub(super) async fn join(&self, id: u64, builder: FleetBuilder) -> Fleet<TokioClock> {
         let choices = builder.choices().unwrap();
         self.with(|state| state.terms = choices.terms);
-        let store = Arc::new(self.connect(id));
+        let store = Arc::new(self.connect(id, choices.call_timeout));
         Fleet::join_at(&choices, Arc::new(self.clock.clone()), store).await.unwrap()
     }
 
@@ -154,7 +154,13 @@ impl State {
         let free = |tat: u128| (start + full).saturating_sub(tat);
         let booked = |tat: u128| tat.saturating_sub(start + full);
         let there = (free(self.tat) / cost) as u64;
-        let furthest = u128::from(furthest_us.min(exchange.furthest_us)) * parts;
+        let furthest = u128::from(furthest_us) * parts;
+        // Until `least` are there.
+        let wait_us = |tat: u128| {
+            let needed = u128::from(exchange.least) * cost + booked(tat);
+            needed.saturating_sub(free(tat)).div_ceil(parts)
+        };
+        let in_time = booked(self.tat) <= furthest && wait_us(self.tat) <= exchange.patience_us.into();
         let granted = if start_us > now_us {
             0
         } else if there >= exchange.most {
@@ -168,7 +174,7 @@ impl State {
             };
             if there >= size {
                 there
-            } else if exchange.horizon_us > 0 && booked(self.tat) <= furthest {
+            } else if exchange.horizon_us > 0 && in_time {
                 size
             } else {
                 0
@@ -178,7 +184,8 @@ impl State {
         let wait = if granted > 0 {
             booked(self.tat)
         } else if exchange.horizon_us > 0 {
-            booked(self.tat).saturating_sub(furthest)
+            let late_us = wait_us(self.tat).saturating_sub(exchange.patience_us.into());
+            booked(self.tat).saturating_sub(furthest).max(late_us * parts)
         } else {
             (u128::from(exchange.least) * cost + booked(self.tat)).saturating_sub(free(self.tat))
         };
@@ -201,6 +208,17 @@ impl State {
 pub(super) struct Connection {
     server: Server,
     id: u64,
+    call_timeout: Duration,
+}
+
+impl Connection {
+    fn bounded<'a, T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>> + Send + 'a,
+    ) -> Pending<'a, T> {
+        let limit = self.call_timeout;
+        Box::pin(async move { timeout(limit, call).await.unwrap_or(Err(StoreError::TimedOut(limit))) })
+    }
 }
 
 impl Store for Connection {
@@ -210,11 +228,11 @@ impl Store for Connection {
     }
 
     fn exchange(&self, exchange: Exchange) -> Pending<'_, Answer> {
-        Box::pin(self.server.carry_out(self.id, move |state, now_us| state.exchange(now_us, &exchange)))
+        self.bounded(self.server.carry_out(self.id, move |state, now_us| state.exchange(now_us, &exchange)))
     }
 
     fn beat(&self) -> Option<Pending<'_, u64>> {
-        Some(Box::pin(self.server.carry_out(self.id, |state, _| {
+        Some(self.bounded(self.server.carry_out(self.id, |state, _| {
             state.members.insert(self.id);
             state.members.len() as u64
         })))
