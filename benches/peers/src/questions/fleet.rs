@@ -115,7 +115,7 @@ fn measured(server: &mut Server, effort: Effort) -> Result<Report> {
          equal share. \"Above the rate\" is by how much any window has more than the rate brings in it, as a part of the burst: \
          the bound is 100 %, and **bold** is what exceeds it by more than what comes in {:?}, as one caller may learn of its \
          permit later than another. \"Calls\" are the scripts that the server runs for a permit. Then processor time a permit, of \
-         the processes and of the server, and the median and the longest wait of the processes that are not hungry.",
+         the processes and of the server, and the median and the longest wait of the processes that are not hungry. Medians; rounds: {rounds}.",
         measure::LEARNS
     ));
     let mut failed = 0;

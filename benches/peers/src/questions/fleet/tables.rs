@@ -112,7 +112,7 @@ pub(super) fn scene(report: &mut Report, scene: Scene, rounds: &[Vec<Outcome>]) 
     }
     report.table(&head, &lines);
     if excessive[0] {
-        report.lose(format!("{}: more than the burst and what the rate brings", scene.name), "");
+        report.lose(format!("fleet: {}: more than the burst and what the rate brings", scene.name), "");
     }
 }
 
@@ -132,7 +132,10 @@ fn lose(report: &mut Report, scene: Scene, column: &Column, values: &[f64], exce
         .collect();
     if !better.is_empty() {
         let ours = (column.written)(ours);
-        report.lose(format!("{}, {}: {ours}; {}", scene.name, column.name, better.join(", ")), column.why);
+        report.lose(
+            format!("fleet: {}, {}: {ours}; {}", scene.name, column.name, better.join(", ")),
+            column.why,
+        );
     }
 }
 
@@ -162,7 +165,7 @@ pub(super) fn speeds(report: &mut Report, all: &Speeds) {
             if faster.median > 1.05 {
                 report.lose(
                     format!(
-                        "a fleet of one process, tasks: {tasks}: {:.2} of the calls a second of {name}",
+                        "fleet: one process, tasks: {tasks}: {:.2} of the calls a second of {name}",
                         1.0 / faster.median
                     ),
                     "",
@@ -171,7 +174,7 @@ pub(super) fn speeds(report: &mut Report, all: &Speeds) {
             if cheaper.median < 0.95 {
                 report.lose(
                     format!(
-                        "a fleet of one process, tasks: {tasks}: {:.2} of the processor time of {name}",
+                        "fleet: one process, tasks: {tasks}: {:.2} of the processor time of {name}",
                         1.0 / cheaper.median
                     ),
                     "",
