@@ -111,7 +111,7 @@ fn measured(server: &mut Server, effort: Effort) -> Result<Report> {
         "### What processes get\n\nThe burst is half a second's permits, and the bucket is full at first. A hungry process has \
          {TASKS} tasks, each of which calls again as soon as it is served; any other process calls once in {IDLE:?}. \
          \"Delivered\" is what was admitted, as a part of the burst and of what the rate brings; \"later\" is the same of the rate \
-         alone, in the last four fifths of the time; \"least\" is what the hungry process gets that gets least, as a part of an \
+         alone, in the last four fifths of the time; \"least\" is what the hungry process gets in that time that gets least, as a part of an \
          equal share. \"Above the rate\" is by how much any window has more than the rate brings in it, as a part of the burst: \
          the bound is 100 %, and **bold** is what exceeds it by more than what comes in {:?}, as one caller may learn of its \
          permit later than another. \"Calls\" are the scripts that the server runs for a permit. Then processor time a permit, of \

@@ -158,7 +158,7 @@ pub(super) struct Shares {
     pub(super) delivered: f64,
     /// What was admitted in the last four fifths of the time, as a part of what the rate brings in it.
     pub(super) later: f64,
-    /// What the hungry process got that got least, as a part of an equal share. Not a number if there is only one.
+    /// What the hungry process got in that time that got least, as a part of an equal share. Not a number if there is only one.
     pub(super) least: f64,
     /// The most above the rate in any window, as a part of the burst.
     pub(super) most: f64,
@@ -231,19 +231,18 @@ impl Shares {
         let mut times: Vec<Duration> = permits.iter().flatten().map(|(came, _)| *came).collect();
         times.sort_unstable();
         let first = time / 5;
-        let later = times.len() - times.partition_point(|came| *came < first);
+        let late = |permits: &Permits| permits.iter().filter(|(came, _)| *came >= first).count() as f64;
         let (hungry, idle) = permits.split_at(scene.hungry as usize);
-        let least =
-            hungry.iter().map(Vec::len).min().filter(|_| hungry.len() > 1).map_or(f64::NAN, |n| n as f64);
-        let equal = hungry.iter().map(Vec::len).sum::<usize>() as f64 / hungry.len() as f64;
+        let least = hungry.iter().map(late).min_by(f64::total_cmp).filter(|_| hungry.len() > 1);
+        let equal = hungry.iter().map(late).sum::<f64>() / hungry.len() as f64;
         let mut waits: Vec<f64> = idle.iter().flatten().map(|(_, wait)| wait.as_secs_f64() * 1e3).collect();
         waits.sort_by(f64::total_cmp);
         let wait = |part| if waits.is_empty() { f64::NAN } else { quantile(&waits, part) };
         let most = most_above_rate(&times, rate);
         Self {
             delivered: times.len() as f64 / scene.bound(time),
-            later: later as f64 / (rate * (time - first).as_secs_f64()),
-            least: least / equal,
+            later: permits.iter().map(late).sum::<f64>() / (rate * (time - first).as_secs_f64()),
+            least: least.map_or(f64::NAN, |least| least / equal),
             most: most / scene.burst() as f64,
             exceeds: most > scene.burst() as f64 + rate * LEARNS.as_secs_f64(),
             idle_waits: [wait(0.5), wait(1.0)],
@@ -267,14 +266,14 @@ mod tests {
     fn shares_are_those_of_the_burst_and_of_what_the_rate_brings() {
         let scene = Scene { name: "", rate: 100, processes: 3, hungry: 2 };
         // Of 150 permits, and of the 80 in the last 800 ms.
-        let all = [permits((0..60).map(|n| n * 10)), permits((0..20).map(|n| n * 10)), permits([900, 990])];
+        let all = [permits((0..60).map(|n| n * 10)), permits((0..40).map(|n| n * 10)), permits([900, 990])];
         let shares = Shares::of(scene, &all, SECOND);
-        assert_eq!(shares.delivered, 82.0 / 150.0);
-        assert_eq!(shares.later, 42.0 / 80.0);
-        assert_eq!(shares.least, 0.5);
+        assert_eq!(shares.delivered, 102.0 / 150.0);
+        assert_eq!(shares.later, 62.0 / 80.0);
+        assert_eq!(shares.least, 20.0 / 30.0);
         assert_eq!(shares.idle_waits, [2.0, 2.0]);
-        // Forty in the first 190 ms, where the rate brings 19.
-        assert!((shares.most - 21.0 / 50.0).abs() < 1e-9, "{}", shares.most);
+        // Eighty in the first 390 ms, where the rate brings 39.
+        assert!((shares.most - 41.0 / 50.0).abs() < 1e-9, "{}", shares.most);
         assert!(!shares.exceeds);
     }
 
