@@ -174,7 +174,7 @@ pub(super) fn speeds(report: &mut Report, all: &Speeds) {
             if cheaper.median < 0.95 {
                 report.lose(
                     format!(
-                        "fleet: one process, tasks: {tasks}: {:.2} of the processor time of {name}",
+                        "fleet: one process, tasks: {tasks}: {:.2} times the processor time of {name}",
                         1.0 / cheaper.median
                     ),
                     "",
