@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the benchmarks, and writes docs/BENCHMARKS.md, and docs/benchmarks with its pictures and the numbers of each round:
 # `bash scripts/bench.sh`, some ten minutes; with `--full` for every cell and the builds of each rival, some forty.
+# The section about fleets needs `redis-server`; without it, it says so in a line.
 # `--try --only calls` prints a section alone, after a second; see benches/peers/src/bin/report.rs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

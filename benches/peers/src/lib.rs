@@ -6,6 +6,7 @@ pub mod plot;
 pub mod questions;
 mod report;
 pub mod rivals;
+mod server;
 pub mod stats;
 
 pub use self::{measure::Effort, report::Report};

@@ -51,14 +51,15 @@ fn cpu_model() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// The rivals whose versions are told.
-const RIVALS: [&str; 9] = [
+/// The rivals whose versions are told, and the client of Redis.
+const RIVALS: [&str; 10] = [
     "async-speed-limit",
     "axum",
     "governor",
     "leaky-bucket",
     "quanta",
     "ratelimit",
+    "redis",
     "tokio",
     "tower",
     "tower_governor",

@@ -4,6 +4,7 @@ mod accuracy;
 mod calls;
 mod compile;
 mod fairness;
+mod fleet;
 mod http;
 mod keyed;
 mod lateness;
@@ -19,7 +20,7 @@ use crate::{Effort, Report};
 pub type Question = fn(Effort) -> Report;
 
 /// All questions by name. The one that pauses the time of tokio comes last: from then on each look at that time costs more.
-pub const ALL: [(&str, Question); 11] = [
+pub const ALL: [(&str, Question); 12] = [
     ("calls", calls::run),
     ("shares", shares::run),
     ("fairness", fairness::run),
@@ -29,6 +30,7 @@ pub const ALL: [(&str, Question); 11] = [
     ("waiters", waiters::run),
     ("memory", memory::run),
     ("http", http::run),
+    ("fleet", fleet::run),
     ("compile", compile::run),
     ("accuracy", accuracy::run),
 ];

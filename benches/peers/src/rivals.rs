@@ -2,27 +2,33 @@
 
 mod async_speed_limit;
 pub mod floor;
+mod gcra_script;
 mod governor;
 mod leaky_bucket;
 mod mutex;
 mod ratelimit;
+mod redis_cell;
+mod script;
 mod semaphore;
 mod tidegate;
 mod tower;
 
 use std::{
+    error::Error,
     future::Future,
     time::{Duration, Instant},
 };
 
 pub use self::{
     async_speed_limit::AsyncSpeedLimit,
-    governor::{Governor, GovernorKeys},
+    gcra_script::GcraScript,
+    governor::{Governor, GovernorKeys, GovernorSplit},
     leaky_bucket::LeakyBucket,
     mutex::MutexBucket,
     ratelimit::Ratelimit,
+    redis_cell::RedisCell,
     semaphore::Ticker,
-    tidegate::{Tidegate, TidegateKeys},
+    tidegate::{Tidegate, TidegateFleet, TidegateKeys},
     tower::Tower,
 };
 
@@ -104,6 +110,32 @@ pub trait Table: Send + Sync + Sized + 'static {
 
     /// Takes a permit of the key if there is one.
     fn try_acquire(&self, key: u64) -> bool;
+}
+
+/// One of several processes that share a quota.
+pub trait Member: Send + Sync + Sized + 'static {
+    /// What it is called in reports.
+    const NAME: &'static str;
+
+    /// What a reader has to know to judge its numbers.
+    const NOTE: &'static str;
+
+    /// Joins, as one of so many processes, those that share the quota of this name. `server` is the address of a Redis
+    /// server, and the name is new to it when the first process joins. The bucket is full at first.
+    fn join(
+        server: &str,
+        name: &str,
+        setting: &Setting,
+        processes: u32,
+    ) -> impl Future<Output = Result<Self, Box<dyn Error>>>;
+
+    /// Waits for a permit.
+    fn wait(&self) -> impl Future<Output = ()> + Send;
+
+    /// The calls to the server that failed without a word to the caller.
+    fn failed(&self) -> u64 {
+        0
+    }
 }
 
 /// So many permits in so much time.

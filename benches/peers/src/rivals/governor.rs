@@ -1,12 +1,12 @@
 //! governor, with its default clock, quanta, and its default table, dashmap.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{error::Error, num::NonZeroU32, time::Duration};
 
 use governor::{
     DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter, clock::FakeRelativeClock,
 };
 
-use super::{Rival, Setting, Steps, Table};
+use super::{Member, Rival, Setting, Steps, Table};
 
 /// governor's direct limiter.
 pub struct Governor(DefaultDirectRateLimiter);
@@ -75,5 +75,43 @@ impl Table for GovernorKeys {
     #[inline]
     fn try_acquire(&self, key: u64) -> bool {
         self.0.check_key(&key).is_ok()
+    }
+}
+
+/// governor's direct limiter in each process, with an equal part of the quota.
+pub struct GovernorSplit(Governor);
+
+/// The part of one of so many processes. No burst is rounded up, so the parts are no more than the whole, unless there are
+/// more processes than permits in the burst.
+fn part(setting: &Setting, processes: u32) -> Setting {
+    Setting { per: setting.per * processes, burst: (setting.burst / u64::from(processes)).max(1), ..*setting }
+}
+
+impl Member for GovernorSplit {
+    const NAME: &'static str = "governor, split";
+    const NOTE: &'static str = "Each process has a limiter of its own with an equal part of the rate and of the burst. It needs \
+        no server, but the number of processes has to be known, and what one of them does not use is lost to the others.";
+
+    async fn join(_: &str, _: &str, setting: &Setting, processes: u32) -> Result<Self, Box<dyn Error>> {
+        Ok(Self(Governor::new(&part(setting, processes))))
+    }
+
+    async fn wait(&self) {
+        self.0.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_quota_are_no_more_than_the_whole() {
+        let setting = Setting { permits: 1000, per: Duration::from_secs(1), burst: 500, full: true };
+        let part = part(&setting, 16);
+        assert_eq!((part.permits, part.per, part.burst), (1000, Duration::from_secs(16), 31));
+        // A permit in 16 ms, without a rest.
+        assert_eq!(part.time_of(1), Duration::from_millis(16));
+        assert_eq!(super::part(&setting, 501).burst, 1);
     }
 }

@@ -1,10 +1,13 @@
 //! tidegate itself.
 
-use std::time::{Duration, Instant};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
-use tidegate::{Keyed, ManualClock, Quota, RateLimiter};
+use tidegate::{Fleet, Keyed, ManualClock, Quota, RateLimiter};
 
-use super::{Rival, Setting, Steps, Table};
+use super::{Member, Rival, Setting, Steps, Table};
 
 /// How long tasks have to queue up before the first permit comes.
 pub(super) const HEAD_START: Duration = Duration::from_millis(50);
@@ -72,5 +75,27 @@ impl Table for TidegateKeys {
     #[inline]
     fn try_acquire(&self, key: u64) -> bool {
         self.0.try_acquire(&key).is_ok()
+    }
+}
+
+/// tidegate's `Fleet`, as its builder makes it if nothing is chosen.
+pub struct TidegateFleet(Fleet);
+
+impl Member for TidegateFleet {
+    const NAME: &'static str = "tidegate";
+    const NOTE: &'static str = "`Fleet`. A process leases permits from a script on the server, for a tenth of a second or less \
+        at a time, and its tasks wait in one queue. Half of the burst is set aside for leases that are used late, so at most \
+        the other half is there at once.";
+
+    async fn join(server: &str, name: &str, setting: &Setting, _: u32) -> Result<Self, Box<dyn Error>> {
+        Ok(Self(Fleet::builder(name, Tidegate::quota(setting)).join(server).await?))
+    }
+
+    async fn wait(&self) {
+        self.0.acquire().await;
+    }
+
+    fn failed(&self) -> u64 {
+        self.0.report().failed()
     }
 }
