@@ -190,11 +190,18 @@ impl Books {
         self.target = self.target.min(most as f64);
         // A call now and then would leave one unused. So no few in advance, but one if it will be used before it is given up.
         let is_steady = self.slow_demand * self.pace.given_up_ns() as f64 / 1e9 >= 4.0;
-        let target = if self.target >= 2.0 || is_refused { self.target } else { f64::from(is_steady) };
+        let is_short = seen.first > seen.held();
+        let target = if is_short {
+            // What was used of late is what was there, and not what could be used.
+            self.target * 2.0
+        } else if self.target >= 2.0 || is_refused {
+            self.target
+        } else {
+            f64::from(is_steady)
+        };
         let target = target as i128 * NANOS;
         let spare = seen.held() - seen.queued;
         // The first waiter needs all that it asks for at one time: what is held now may be too old when a booked lease comes.
-        let is_short = seen.first > seen.held();
         let is_trifle = seen.first <= seen.held() + TRIFLE;
         let least = if is_short && !is_trifle {
             whole_up(if at_once { seen.first - seen.held() } else { seen.first }).min(most)

@@ -91,6 +91,31 @@ async fn sixteen_hot_processes_share_the_rate() {
     }
 }
 
+/// Members whose demand began at different times, and which can use far more than an equal share.
+#[tokio::test(start_paused = true)]
+async fn hungry_processes_get_the_same_whatever_they_used_before() {
+    for (quota, waiters) in [(Quota::per_second(10_000).with_burst(5_000), 8), (Quota::per_second(1000), 8)] {
+        let clock = TokioClock::new();
+        let server = Server::new(4, &clock);
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut each = Vec::new();
+        for fleet in server.join_many(quota, 8).await {
+            let admitted = Admitted::new(quota, &clock);
+            for _ in 0..waiters {
+                tasks.spawn(hungry(fleet.clone(), admitted.clone()));
+            }
+            each.push(admitted);
+            sleep(Duration::from_millis(100)).await;
+        }
+        sleep(Duration::from_secs(2)).await;
+        let before: Vec<u64> = each.iter().map(Admitted::count).collect();
+        sleep(Duration::from_secs(5)).await;
+        let got: Vec<u64> = each.iter().zip(before).map(|(each, before)| each.count() - before).collect();
+        let (least, most) = (got.iter().min().unwrap(), got.iter().max().unwrap());
+        assert!(*least as f64 >= 0.8 * *most as f64, "{quota}: {got:?}");
+    }
+}
+
 /// Members that are always hungry: some for the largest requests, the others for single permits.
 async fn large_beside_hungry(quota: Quota, members: u64, larges: u64) -> (f64, Duration, Vec<u64>) {
     let clock = TokioClock::new();
