@@ -116,7 +116,8 @@ impl<C: Clock> FleetBuilder<C> {
     }
 
     /// Joins the fleet on a [`FleetStore`], or on the server at an address, such as `redis://localhost:6379`, and spawns its task
-    /// on the present tokio runtime. That runtime has to stay; give it more than one thread, or tasks that do not block.
+    /// on the present tokio runtime. That runtime has to stay and to be driven: callers wait for its answers. Give it more than one
+    /// thread, or tasks that do not block.
     ///
     /// A server that is away is no error: the process then begins with [`OnOutage`].
     ///

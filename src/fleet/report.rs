@@ -89,7 +89,7 @@ impl FleetReport {
         self.members
     }
 
-    /// How often the server went away, however long it stayed away.
+    /// How often calls began to fail while none had failed, however long they went on failing.
     pub const fn outages(&self) -> u64 {
         self.outages
     }
