@@ -98,7 +98,9 @@ pub(super) fn tell<T>(members: &[Member], decision: &Result<T, AllOfDenied>) {
                 member.driver.watch().refused(&refusal.denied());
             }
             if let Denied::NotYet(_) = refusal.denied() {
-                members.iter().for_each(|member| member.driver.lacks(member.permits));
+                for member in members {
+                    member.driver.lacks(member.permits);
+                }
             }
         }
     }

@@ -309,18 +309,15 @@ impl Report {
     /// If the call fails, the last count of processes stays. Members notice by themselves that the server is away.
     async fn send(&mut self) {
         self.counters.calls.add(1);
-        match self.stores.beat().await {
-            Ok(members) => {
-                self.counters.members.set(members.max(1));
-                if core::mem::take(&mut self.is_away) {
-                    self.counters.came_back();
-                }
+        if let Ok(members) = self.stores.beat().await {
+            self.counters.members.set(members.max(1));
+            if core::mem::take(&mut self.is_away) {
+                self.counters.came_back();
             }
-            Err(_) => {
-                self.counters.failed.add(1);
-                if !core::mem::replace(&mut self.is_away, true) && self.counters.went_away() {
-                    self.counters.outages.add(1);
-                }
+        } else {
+            self.counters.failed.add(1);
+            if !core::mem::replace(&mut self.is_away, true) && self.counters.went_away() {
+                self.counters.outages.add(1);
             }
         }
     }
