@@ -8,7 +8,7 @@ use core::{
     time::Duration,
 };
 
-/// A source of permits beside time. It has a public name only because [`Clock`] has one.
+/// A source of permits beside time. It has a public name only because `Clock` has one.
 #[doc(hidden)]
 pub trait Supplier: Send + Sync {
     /// Asks for permits, rounded up, for a call that waits for at most `max_wait`, and of which the limiter will have them after

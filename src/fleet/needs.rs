@@ -1,7 +1,7 @@
 //! Callers that lack permits and may wait for some time, but not for as long as their limiter would need by itself.
 //!
-//! Such a call is refused by the limiter at once, since the limiter knows only what is leased. So the caller asks the task
-//! for a lease, and tries again when its need is answered. An answer is no grant: other callers may have been faster.
+//! The limiter would refuse such a call at once, since it knows only what is leased. So the caller first asks the task for a
+//! lease, and asks the limiter when its need is answered. An answer is no grant: other callers may have been faster.
 
 use tokio::sync::oneshot;
 
