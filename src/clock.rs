@@ -70,6 +70,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// Where permits come from that time does not bring, for the clocks of fleets.
     #[doc(hidden)]
+    #[inline]
     fn supplier(&self) -> Option<&dyn Supplier> {
         None
     }

@@ -154,7 +154,7 @@ impl<C: Clock> PerCore<C> {
         let slot = &self.slots[slot_of_thread() & (self.slots.len() - 1)];
         let driver = self.limiter.driver();
         let decision = draw::take_shared(driver, &self.shares, slot, permits, self.sizing);
-        driver.decided(permits, &decision);
+        driver.watch().decided(&decision);
         decision
     }
 

@@ -97,11 +97,6 @@ pub(super) fn tell<T>(members: &[Member], decision: &Result<T, AllOfDenied>) {
             if let Some(member) = members.iter().find(|member| member.which.index == refusal.limit()) {
                 member.driver.watch().refused(&refusal.denied());
             }
-            if let Denied::NotYet(_) = refusal.denied() {
-                for member in members {
-                    member.driver.lacks(member.permits);
-                }
-            }
         }
     }
 }

@@ -303,15 +303,14 @@ impl<C: Clock> Member<C> {
             self.ask_from_ns = now_ns.saturating_add(wait_ns) + self.jitter(self.pace.look_ns);
         } else if is_missing {
             let again_ns = now_ns + self.jitter(wait_ns.clamp(self.pace.look_ns, MOST_BACKOFF_NS));
-            if exchange.patience_us == u64::MAX {
-                self.ask_from_ns = again_ns;
-            } else {
+            let furthest_us = self.terms.furthest_us.saturating_add(self.terms.duration_us(exchange.least));
+            if exchange.patience_us < furthest_us {
                 // Of a caller that does not wait for so long. Others may.
-                let in_us = exchange
-                    .patience_us
-                    .min(self.terms.furthest_us.saturating_add(self.terms.duration_us(exchange.least)));
-                let from_ns = now_ns.saturating_add(wait_ns).saturating_add(in_us.saturating_mul(1000));
+                let wait_us = exchange.patience_us.saturating_add(1).saturating_mul(1000);
+                let from_ns = now_ns.saturating_add(wait_ns).saturating_add(wait_us);
                 self.needs.refused(exchange.least, from_ns, again_ns);
+            } else {
+                self.ask_from_ns = again_ns;
             }
         } else {
             self.advance_from_ns = now_ns + self.jitter(self.pace.look_ns);

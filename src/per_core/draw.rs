@@ -52,7 +52,10 @@ fn draw_or_steal<C: Clock, const ONE: bool>(
         }
         // One pass of `try_steal`, which would take a third more instructions: the slots were empty while the word
         // had too little.
-        Taken::NotYet(not_yet) if driver.meter().bits() == word => Err(not_yet.into()),
+        Taken::NotYet(not_yet) if driver.meter().bits() == word => {
+            driver.lacks(permits);
+            Err(not_yet.into())
+        }
         Taken::NotYet(_) | Taken::Slow => driver.finish_take(permits, Lane::Normal, now_ns, Taken::Slow),
     }
 }

@@ -198,7 +198,7 @@ impl<C: Clock> Local<C> {
         let PerCore { limiter, shares, sizing, .. } = &self.per_core;
         let taken = self.share.take(limiter.driver(), shares, permits, *sizing);
         let decision = taken.map_err(|denied| denied.of_request(permits));
-        limiter.driver().decided(permits, &decision);
+        limiter.driver().watch().decided(&decision);
         decision
     }
 

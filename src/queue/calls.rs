@@ -24,20 +24,11 @@ impl<C: Clock + ?Sized> Driver<C> {
     #[inline]
     pub(crate) fn try_take(&self, permits: Permits, lane: Lane) -> Result<(), Denied> {
         let decision = self.decide_take(permits, lane);
-        self.decided(permits, &decision);
+        self.watch().decided(&decision);
         decision
     }
 
-    /// Tells others of a call that does not wait.
-    #[inline]
-    pub(crate) fn decided<T>(&self, permits: Permits, decision: &Result<T, Denied>) {
-        self.watch().decided(decision);
-        if let Err(Denied::NotYet(_)) = decision {
-            self.lacks(permits);
-        }
-    }
-
-    /// A call that does not wait was refused.
+    /// A call that does not wait is refused.
     #[inline]
     pub(crate) fn lacks(&self, permits: Permits) {
         if let Some(supplier) = self.clock().supplier() {
@@ -71,7 +62,10 @@ impl<C: Clock + ?Sized> Driver<C> {
         match taken {
             Taken::Yes(_) => Ok(()),
             Taken::NotYet(not_yet) => match self.shares() {
-                None => Err(Denied::NotYet(not_yet)),
+                None => {
+                    self.lacks(permits);
+                    Err(Denied::NotYet(not_yet))
+                }
                 Some(shares) => self.try_steal(&**shares, permits, lane, now_ns),
             },
             Taken::Slow => self.try_take_slow(permits, lane, now_ns),
@@ -111,6 +105,7 @@ impl<C: Clock + ?Sized> Driver<C> {
                 Taken::NotYet(not_yet) => {
                     let before = core::mem::replace(&mut word, self.meter().bits());
                     if before == word {
+                        self.lacks(permits);
                         return Err(Denied::NotYet(not_yet));
                     }
                 }
@@ -136,8 +131,12 @@ impl<C: Clock + ?Sized> Driver<C> {
         }
         let due_ns = frame.conforms_at(u128::from(tat.max(now)) + u128::from(cost));
         let moved = self.shares().is_some() && self.may_have_moved(word, lane);
-        // If `due_ns` has passed, the lock holder serves waiters that are late, or admits the call.
-        (due_ns > now_ns && !moved).then(|| not_yet(due_ns, now_ns))
+        if due_ns <= now_ns || moved {
+            // The lock holder serves waiters that are late, or admits the call.
+            return None;
+        }
+        self.lacks(permits);
+        Some(not_yet(due_ns, now_ns))
     }
 
     /// Whether permits may have moved between the word and slots since the word had these bits. Also if a lock holder may just
@@ -159,18 +158,22 @@ impl<C: Clock + ?Sized> Driver<C> {
             Some(denied) => Err(denied),
             None => self.try_take_locked(permits, lane),
         };
-        self.decided(permits, &decision);
+        self.watch().decided(&decision);
         decision
     }
 
     fn try_take_locked(&self, permits: Permits, lane: Lane) -> Result<Grant, Denied> {
         self.drive_if_waiters();
-        self.with(|core| {
+        let taken = self.with(|core| {
             let cost = core.cost(permits)?;
             self.reclaim_parked(core, cost, lane);
             core.take(cost, Caller::Try(lane))
                 .map_err(|tick| not_yet(core.frame().reading_at(tick), core.now_ns()))
-        })
+        });
+        if let Err(Denied::NotYet(_)) = taken {
+            self.lacks(permits);
+        }
+        taken
     }
 
     /// Drives the queue if there are waiters: they come first, and a change may make them due or too late.

@@ -65,7 +65,7 @@ impl<C: Clock + ?Sized> Driver<C> {
         }
         let taken = self.meter().draw(permits, 0, now_ns);
         let decision = self.finish_take(permits, lane, now_ns, taken);
-        self.decided(permits, &decision);
+        self.watch().decided(&decision);
         decision.map(|()| self.level())
     }
 

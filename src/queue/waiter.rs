@@ -127,8 +127,6 @@ impl<C: Clock + ?Sized> Driver<C> {
 #[derive(Debug)]
 enum Stage {
     Start(Result<Ask, InvalidPermits>),
-    /// Permits are fetched that time does not bring. Then it starts.
-    Fetching(Ask, Fetch),
     Queued(Since, Began),
     Held(Grant),
     /// The limiter has been closed.
@@ -154,6 +152,8 @@ pin_project! {
     {
         driver: D,
         stage: Stage,
+        // Until it ends, the stage is `Start`. Not a part of the stage, which needs no drop so.
+        fetch: Option<Fetch>,
         #[pin]
         place: Place,
     }
@@ -167,7 +167,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             match this.stage {
-                Stage::Start(_) | Stage::Fetching(..) | Stage::Closed | Stage::Done => {}
+                Stage::Start(_) | Stage::Closed | Stage::Done => {}
                 Stage::Queued(_, began) => {
                     let began = *began;
                     this.driver.leave(this.place.into_ref());
@@ -182,7 +182,7 @@ pin_project! {
 impl<D: Deref<Target = Driver<C>>, C: Clock + ?Sized> Waiter<D, C> {
     pub(crate) fn new(driver: D, ask: Result<Ask, InvalidPermits>) -> Self {
         let place = driver.place();
-        Self { driver, stage: Stage::Start(ask), place }
+        Self { driver, stage: Stage::Start(ask), fetch: None, place }
     }
 
     /// With `hold`, always takes the lock, so that the caller gets a [`Grant`] that it can return. Without `hold`, the
@@ -207,14 +207,14 @@ impl<D: Deref<Target = Driver<C>>, C: Clock + ?Sized> Waiter<D, C> {
     fn poll_queue(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Grant>, Denied>> {
         let this = self.project();
         let place = this.place.into_ref();
-        if let Stage::Start(Ok(ask)) = *this.stage {
-            if let Some(fetch) = this.driver.fetch(ask) {
-                *this.stage = Stage::Fetching(ask, fetch);
+        if let Stage::Start(Ok(ask)) = this.stage {
+            if this.fetch.is_none() {
+                *this.fetch = this.driver.fetch(*ask);
             }
-        }
-        if let Stage::Fetching(ask, fetch) = this.stage {
-            let left = ready!(Pin::new(fetch).poll(cx));
-            *this.stage = Stage::Start(Ok(Ask { max_wait: Some(left), ..*ask }));
+            if let Some(fetch) = this.fetch {
+                ask.max_wait = Some(ready!(Pin::new(fetch).poll(cx)));
+                *this.fetch = None;
+            }
         }
         match this.stage {
             Stage::Start(ask) => {

@@ -269,3 +269,28 @@ fn a_thread_that_waits_for_a_moment_has_permits_leased() {
         fleet.limiter().blocking_acquire_within(3, Duration::from_secs(60)).unwrap();
     }
 }
+
+/// More is booked than the server books ahead, and the caller waits for longer.
+#[tokio::test(start_paused = true)]
+async fn a_patient_call_behind_all_that_can_be_booked_asks_now_and_then() {
+    let server = Server::new(7, &TokioClock::new());
+    let mut members = server.join_many(Quota::per_second(1).with_burst(3), 30).await;
+    let patient = members.pop().unwrap();
+    let mut tasks = JoinSet::new();
+    for fleet in members {
+        tasks.spawn(async move { fleet.acquire_n(2).await });
+    }
+    sleep(Duration::from_secs(1)).await;
+    let (start, before) = (Instant::now(), server.with(|state| state.calls));
+    // Due after 66 s, of which it waits for 20.
+    let done = patient.acquire_within(1, Duration::from_secs(20)).await;
+    assert!(done.is_err() && start.elapsed() <= Duration::from_secs(21), "{:?}", start.elapsed());
+    patient.acquire_within(1, Duration::from_secs(100)).await.unwrap();
+    let calls = server.with(|state| state.calls) - before;
+    // Two a second for a report of each of thirty, and one or two for each that waits.
+    let most = 80.0 * start.elapsed().as_secs_f64() + 100.0;
+    assert!((calls as f64) < most, "{calls} of {most}");
+    while let Some(joined) = tasks.join_next().await {
+        joined.unwrap().unwrap();
+    }
+}
