@@ -40,7 +40,9 @@ fn each_permit_goes_once() {
 fn the_bound_holds_while_the_quota_changes_and_keys_come_and_go() {
     let clock = ManualClock::new();
     let users = Keyed::<u64>::builder(Quota::per_hour(100)).max_keys(5_000).clock(clock).build().unwrap();
-    let admitted = AtomicU64::new(0);
+    // Before the quota changes: a new key begins with the burst of that time.
+    users.try_acquire(&7).unwrap();
+    let admitted = AtomicU64::new(1);
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
