@@ -300,3 +300,28 @@ async fn what_cannot_work_is_refused_with_a_reason_and_without_a_server() {
     let error = limits.try_acquire("ada", [1, 500]).await.unwrap_err();
     assert!(matches!(error, StoreLimitsError::Store(_)), "{error}");
 }
+
+/// No server is there, so each call has a connection made.
+#[test]
+fn a_runtime_can_end_while_connections_are_made() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for _ in 0..40 {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let store = FleetStore::new("redis://127.0.0.1:1").unwrap();
+            for _ in 0..50 {
+                let limits = store.limits([("calls", Quota::per_second(1))]).unwrap();
+                runtime.spawn(async move {
+                    loop {
+                        let _ = limits.try_acquire("key", [1]).await;
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(3));
+            drop(runtime);
+        }
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(LONG).expect("a runtime that does not end");
+}

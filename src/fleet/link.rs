@@ -176,17 +176,19 @@ impl Link {
     /// The connection, which a task makes if there is none.
     fn live(self: &Arc<Self>) -> Arc<Live> {
         let mut present = self.live.lock();
-        let live = present.get_or_insert_with(|| {
-            let live = Arc::new(Live {
-                connection: OnceLock::new(),
-                is_made: Notify::new(),
-                succeeded: AtomicU64::new(0),
-            });
-            let making = Making { link: Arc::clone(self), live: Arc::clone(&live) };
-            tokio::spawn(making.run());
-            live
+        if let Some(live) = &*present {
+            return Arc::clone(live);
+        }
+        let live = Arc::new(Live {
+            connection: OnceLock::new(),
+            is_made: Notify::new(),
+            succeeded: AtomicU64::new(0),
         });
-        Arc::clone(live)
+        *present = Some(Arc::clone(&live));
+        drop(present);
+        // Without the lock: a runtime that shuts down drops the task at once.
+        tokio::spawn(Making { link: Arc::clone(self), live: Arc::clone(&live) }.run());
+        live
     }
 
     fn give_up(&self, live: &Arc<Live>) {
@@ -218,7 +220,8 @@ impl Making {
 /// Also if the runtime of the task ends before it has a connection.
 impl Drop for Making {
     fn drop(&mut self) {
-        if !matches!(self.live.connection.get(), Some(Ok(_))) {
+        let ended = || Err(StoreError::Failed("the runtime of the connection has ended".to_owned()));
+        if self.live.connection.get_or_init(ended).is_err() {
             self.link.give_up(&self.live);
         }
         self.live.is_made.notify_waiters();
