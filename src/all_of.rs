@@ -191,8 +191,8 @@ impl AllOf {
 
     /// As [`acquire`](Self::acquire), if all limits can admit the call within `max_wait`. Otherwise it fails as soon as
     /// that is known: mostly at once, or later if other callers take what the call has counted on. The decision may come later
-    /// than `max_wait`, behind another call for several limits: also a grant whose parts are due in time. A part that a limit grants in time counts, also if the task runs
-    /// later; the call then gets the parts of the other limits only if they are available at once.
+    /// than `max_wait`, behind another call for several limits; also if it is a grant whose parts were due in time. A part that a
+    /// limit grants in time counts, also if the task runs later; the call then gets the parts of the other limits only if they are available at once.
     ///
     /// This is no timeout: see [`RateLimiter::acquire_within`](crate::RateLimiter::acquire_within). The clock of each limit
     /// measures `max_wait` for that limit, from the first poll.

@@ -217,8 +217,9 @@ impl<C: Clock> Fleet<C> {
 
     /// The limiter of this process, for all that a limiter can do: lanes, calls for several limits, reservations, layers.
     ///
-    /// A [pause](RateLimiter::pause_for) of it is one of the whole fleet, of which nobody is told whether it reached the server. Do
-    /// not pause it [until a reading](RateLimiter::pause_until): its own time stands while nobody waits. Do not change its quota, nor its level by [`refund`](RateLimiter::refund), [`reset`](RateLimiter::reset) and
+    /// A [pause](RateLimiter::pause_for) of it pauses the whole fleet, but does not tell the caller whether it reached the server.
+    /// Do not pause it [until a reading](RateLimiter::pause_until): its own time stands while no caller waits. Do not change its
+    /// quota, nor its level by [`refund`](RateLimiter::refund), [`reset`](RateLimiter::reset) and
     /// [`set_available`](RateLimiter::set_available): what that adds is not leased. Do not
     /// [resume](RateLimiter::resume) it from a pause of the fleet. Its quota has the rate of the fleet, and what is left of
     /// the burst beside what is [set aside](FleetBuilder::set_aside).

@@ -2,6 +2,8 @@
 //! tests slower, not red.
 #![cfg(feature = "redis")]
 
+#[path = "support/fleets.rs"]
+mod fleets;
 #[path = "fleet/network.rs"]
 mod network;
 #[path = "fleet/proxy.rs"]
@@ -13,12 +15,10 @@ mod rights;
 
 use std::time::{Duration, Instant};
 
+use fleets::{LONG, until};
 use redis_server::RedisServer;
 use tidegate::{AllOf, Denied, Fleet, FleetError, Lane, OnOutage, Quota, RateLimiter, StoreError};
 use tokio::time::{sleep, timeout};
-
-/// Long enough for any machine.
-const LONG: Duration = Duration::from_secs(60);
 
 async fn join(server: &RedisServer, quota: Quota, policy: OnOutage) -> Fleet {
     Fleet::builder("test", quota)
@@ -27,15 +27,6 @@ async fn join(server: &RedisServer, quota: Quota, policy: OnOutage) -> Fleet {
         .join(&server.address())
         .await
         .unwrap()
-}
-
-/// Waits until `is` holds.
-async fn until(what: &str, is: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is() {
-        assert!(start.elapsed() < LONG, "not within {LONG:?}: {what}");
-        sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// Takes permits until none comes for a while.

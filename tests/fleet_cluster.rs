@@ -2,6 +2,8 @@
 //! `fleet.rs`.
 #![cfg(feature = "redis-cluster")]
 
+#[path = "support/fleets.rs"]
+mod fleets;
 #[path = "support/redis_server.rs"]
 mod redis_server;
 
@@ -14,12 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fleets::{LONG, join_users, until};
 use redis_server::RedisServer;
-use tidegate::{Fleet, FleetError, FleetStore, KeyedFleet, OnOutage, Quota};
+use tidegate::{Fleet, FleetError, FleetStore, KeyedFleet, Quota};
 use tokio::{task::JoinSet, time::sleep};
-
-/// Long enough for any machine.
-const LONG: Duration = Duration::from_secs(60);
 
 /// Two nodes, of which each has half of the slots.
 struct Cluster {
@@ -84,15 +84,6 @@ impl Cluster {
     }
 }
 
-async fn join(server: &FleetStore, quota: Quota) -> KeyedFleet<String> {
-    Fleet::builder("users", quota)
-        .on_outage(OnOutage::Closed)
-        .call_timeout(Duration::from_millis(500))
-        .join_keyed(server)
-        .await
-        .unwrap()
-}
-
 /// Two keys of each node.
 fn keys_of_both(cluster: &Cluster) -> Vec<String> {
     let all: Vec<String> = (0..200).map(|i| format!("user {i}").replace(' ', "-")).collect();
@@ -148,7 +139,7 @@ impl Hungry {
 async fn keys_of_all_nodes_are_served_also_when_they_move() {
     let Some(cluster) = Cluster::start() else { return };
     let quota = Quota::per_second(100).with_burst(40);
-    let users = join(&cluster.server(), quota).await;
+    let users = join_users(&cluster.server(), quota).await;
     let keys = keys_of_both(&cluster);
     let hungry = Hungry::start(&users, &keys);
     hungry.until_more(&[0, 1, 2, 3], 50).await;
@@ -167,16 +158,12 @@ async fn keys_of_all_nodes_are_served_also_when_they_move() {
 async fn a_node_that_is_away_takes_only_its_keys_with_it() {
     let Some(mut cluster) = Cluster::start() else { return };
     let quota = Quota::per_second(100).with_burst(40);
-    let users = join(&cluster.server(), quota).await;
+    let users = join_users(&cluster.server(), quota).await;
     let keys = keys_of_both(&cluster);
     let hungry = Hungry::start(&users, &keys);
     hungry.until_more(&[0, 1, 2, 3], 20).await;
     cluster.nodes[1].kill();
-    let start = Instant::now();
-    while !users.report().is_away() {
-        assert!(start.elapsed() < LONG);
-        sleep(Duration::from_millis(5)).await;
-    }
+    until("the node is missed", || users.report().is_away()).await;
     hungry.until_more(&[0, 1], 200).await;
     assert!(users.report().is_away() && users.report().failed() > 0);
     hungry.check(&quota, 100.0);

@@ -1,6 +1,8 @@
 //! A fleet for each key on a real server. Bounds of time are generous, as in `fleet.rs`.
 #![cfg(feature = "redis")]
 
+#[path = "support/fleets.rs"]
+mod fleets;
 #[cfg(feature = "tower")]
 #[path = "fleet_keyed/layer.rs"]
 mod layer;
@@ -15,33 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fleets::{LONG, join_users, until};
 use redis_server::RedisServer;
-use tidegate::{Fleet, FleetError, FleetStore, KeyedFleet, OnOutage, Quota};
+use tidegate::{Fleet, FleetError, FleetStore, Quota};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-
-/// Long enough for any machine.
-const LONG: Duration = Duration::from_secs(60);
-
-async fn join(server: &FleetStore, quota: Quota) -> KeyedFleet<String> {
-    Fleet::builder("users", quota)
-        .on_outage(OnOutage::Closed)
-        .call_timeout(Duration::from_millis(500))
-        .join_keyed(server)
-        .await
-        .unwrap()
-}
-
-/// Waits until `is` holds.
-async fn until(what: &str, is: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is() {
-        assert!(start.elapsed() < LONG, "not within {LONG:?}: {what}");
-        sleep(Duration::from_millis(5)).await;
-    }
-}
 
 /// The clients of the server but the one that asks.
 fn clients(server: &RedisServer) -> usize {
@@ -53,8 +35,8 @@ async fn many_keys_share_a_connection_and_each_keeps_its_quota() {
     let Some(redis) = RedisServer::start() else { return };
     let quota = Quota::per_second(40).with_burst(20);
     let processes = [
-        join(&FleetStore::new(&redis.address()).unwrap(), quota).await,
-        join(&FleetStore::new(&redis.address()).unwrap(), quota).await,
+        join_users(&FleetStore::new(&redis.address()).unwrap(), quota).await,
+        join_users(&FleetStore::new(&redis.address()).unwrap(), quota).await,
     ];
     let admitted: Arc<Vec<AtomicU64>> = Arc::new((0..60).map(|_| AtomicU64::new(0)).collect());
     let start = Instant::now();
@@ -91,7 +73,7 @@ async fn many_keys_share_a_connection_and_each_keeps_its_quota() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_keys_come_back_with_the_server_and_connect_once() {
     let Some(mut redis) = RedisServer::start() else { return };
-    let users = join(&FleetStore::new(&redis.address()).unwrap(), Quota::per_second(100)).await;
+    let users = join_users(&FleetStore::new(&redis.address()).unwrap(), Quota::per_second(100)).await;
     let held: Vec<Fleet> = (0..50).map(|i| users.get(&format!("user {i}"))).collect();
     for fleet in &held {
         timeout(LONG, fleet.acquire()).await.unwrap();
@@ -121,7 +103,7 @@ async fn all_keys_come_back_with_the_server_and_connect_once() {
 async fn a_connection_that_is_cut_is_made_anew() {
     let Some(redis) = RedisServer::start() else { return };
     let server = FleetStore::new(&redis.address()).unwrap();
-    let users = join(&server, Quota::per_second(100)).await;
+    let users = join_users(&server, Quota::per_second(100)).await;
     let other = Fleet::builder("other", Quota::per_second(100)).join(&server).await.unwrap();
     timeout(LONG, users.acquire_n("ada", 1)).await.unwrap().unwrap();
     assert_eq!(clients(&redis), 1);
@@ -136,7 +118,8 @@ async fn a_connection_that_is_cut_is_made_anew() {
 #[tokio::test]
 async fn any_text_is_a_key_of_its_own_and_a_name_has_no_braces() {
     let Some(redis) = RedisServer::start() else { return };
-    let users = join(&FleetStore::new(&redis.address()).unwrap(), Quota::per_hour(1).with_burst(2)).await;
+    let users =
+        join_users(&FleetStore::new(&redis.address()).unwrap(), Quota::per_hour(1).with_burst(2)).await;
     // Each has one permit beside the one that is set aside.
     for key in ["", " ", "{", "}", "{}", "a", "A", "a b", "a:b", "é\u{0}\n", "members"] {
         timeout(LONG, users.acquire_n(key, 1)).await.unwrap().unwrap();

@@ -22,8 +22,8 @@ pub trait Supplier: Send + Sync {
     fn pause(&self, pause: Duration);
 }
 
-/// A call to a [`Supplier`]. Its output is how much longer the caller may wait. Then it is worth asking the limiter, but other callers may be
-/// faster. Dropping it has no effect.
+/// A call to a [`Supplier`]. Its output is how much longer the caller may wait. The caller then asks the limiter, but other
+/// callers may be faster. Dropping it has no effect.
 #[doc(hidden)]
 pub struct Fetch(Pin<Box<dyn Future<Output = Duration> + Send + Sync>>);
 

@@ -106,10 +106,11 @@ impl<C: Clock> FleetBuilder<C> {
         FleetBuilder { name, quota, set_aside, on_outage, call_timeout, max_keys, clock }
     }
 
-    /// How many keys a process keeps that nobody uses at present, for [`join_keyed`](Self::join_keyed). If a new key comes when there are as many, those go that
-    /// nobody has used for a second, or all that nobody uses now. Nothing of their state is lost. While the server is away no key
-    /// goes: then a new key of a full table gets nothing, whatever [`OnOutage`] says.
-    /// Default: 10,000.
+    /// How many unused keys a process keeps, for [`join_keyed`](Self::join_keyed). Default: 10,000.
+    ///
+    /// A new key in a full table drops the keys that no caller has used for a second, or, if there are none, all that no caller
+    /// uses now. Their state stays at the server. While the server is away no key is dropped. Then a new key in a full table is
+    /// granted nothing, whatever [`OnOutage`] says.
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;
         self

@@ -311,6 +311,7 @@ impl<const N: usize> StoreLimits<N> {
         let keys = names.each_ref().map(|name| key_on_server(name, &key));
         let keys = keys.each_ref().map(String::as_str);
         let demands = core::array::from_fn(|i| Demand { terms: terms[i], amount: amounts[i] });
+        // Here the time counts from now on: a caller that does not wait in a queue waits for no turn beyond it, either.
         timeout(self.call_timeout, authority.exchange(keys, demands, &exchange, self.call_timeout))
             .await
             .unwrap_or(Err(StoreError::TimedOut(self.call_timeout)))

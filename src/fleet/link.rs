@@ -154,23 +154,13 @@ impl Link {
         let reply = timeout(limit, query(&live, script, keys, arguments)).await;
         drop(turn);
         let reply = reply.unwrap_or(Err(Failure::Link(StoreError::TimedOut(limit))));
-        match reply {
-            Ok(reply) => {
-                live.succeeded.fetch_add(1, Ordering::Relaxed);
-                Ok(reply)
-            }
-            Err(Failure::Reply(error)) => {
-                live.succeeded.fetch_add(1, Ordering::Relaxed);
-                Err(error)
-            }
-            Err(Failure::Link(error)) => {
-                // One that is still being made may need longer than a call.
-                if live.connection.get().is_some() && live.succeeded.load(Ordering::Relaxed) == before {
-                    self.give_up(&live);
-                }
-                Err(error)
-            }
+        if !matches!(reply, Err(Failure::Link(_))) {
+            live.succeeded.fetch_add(1, Ordering::Relaxed);
+        } else if live.connection.get().is_some() && live.succeeded.load(Ordering::Relaxed) == before {
+            // It is made, and not still being made, which may take longer than a call.
+            self.give_up(&live);
         }
+        reply.map_err(|(Failure::Reply(error) | Failure::Link(error))| error)
     }
 
     /// The connection, which a task makes if there is none.

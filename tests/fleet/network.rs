@@ -14,7 +14,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{LONG, proxy::Proxy, redis_server::RedisServer, until};
+use crate::{
+    fleets::{LONG, until},
+    proxy::Proxy,
+    redis_server::RedisServer,
+};
 
 /// Members that are always hungry, and what they have admitted together.
 struct Hungry {

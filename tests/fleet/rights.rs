@@ -1,4 +1,4 @@
-//! A user who may do only what the guide says.
+//! A user of the server with only the rights that the guide names.
 
 use std::time::Duration;
 

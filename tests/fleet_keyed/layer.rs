@@ -9,7 +9,7 @@ use tidegate::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use super::{LONG, redis_server::RedisServer};
+use super::{fleets::LONG, redis_server::RedisServer};
 
 fn get(user: Option<&str>) -> Request<String> {
     let request = Request::get("/");

@@ -92,7 +92,7 @@ fn measured(server: &mut Server, effort: Effort) -> Result<Report> {
     let explanation = format!(
         "Ways to share one quota over a Redis server (version {}), which runs on this machine, too. The processes are \
          simulated in one: each has a connection and a limiter of its own, on one tokio runtime with two workers. So the time of \
-         a call to the server is that of loopback; over a network it is longer, for all who call it.",
+         a call to the server is that of loopback; over a network it is longer, for all callers.",
         server.version()
     );
     let mut report = Report::new(TITLE, &explanation);

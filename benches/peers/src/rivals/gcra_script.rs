@@ -28,8 +28,7 @@ impl Member for GcraScript {
         script tells, and asks again; so tasks do not queue, neither in a process nor at the server.";
 
     async fn join(server: &str, name: &str, setting: &Setting, _: u32) -> Result<Self, Box<dyn Error>> {
-        let interval = setting.time_of(1).as_nanos().try_into()?;
-        Ok(Self(Limit::connect(server, SCRIPT, name, [interval, setting.burst]).await?))
+        Ok(Self(Limit::connect(server, SCRIPT, name, setting).await?))
     }
 
     async fn wait(&self) {

@@ -44,8 +44,7 @@ impl Member for RedisCell {
         second or more. It is a script here, which costs the server more than the module does.";
 
     async fn join(server: &str, name: &str, setting: &Setting, _: u32) -> Result<Self, Box<dyn Error>> {
-        let interval = setting.time_of(1).as_nanos().try_into()?;
-        Ok(Self(Limit::connect(server, SCRIPT, name, [interval, setting.burst]).await?))
+        Ok(Self(Limit::connect(server, SCRIPT, name, setting).await?))
     }
 
     async fn wait(&self) {

@@ -4,11 +4,14 @@ use std::error::Error;
 
 use redis::{Client, Script, aio::MultiplexedConnection};
 
+use super::Setting;
+
 /// A script with its key and its arguments.
 pub(super) struct Limit {
     connection: MultiplexedConnection,
     script: Script,
     key: String,
+    /// The nanoseconds of a permit, and the permits of a full bucket.
     arguments: [u64; 2],
 }
 
@@ -17,8 +20,9 @@ impl Limit {
         server: &str,
         code: &str,
         name: &str,
-        arguments: [u64; 2],
+        setting: &Setting,
     ) -> Result<Self, Box<dyn Error>> {
+        let arguments = [setting.time_of(1).as_nanos().try_into()?, setting.burst];
         let connection = Client::open(server)?.get_multiplexed_async_connection().await?;
         Ok(Self { connection, script: Script::new(code), key: name.to_owned(), arguments })
     }
@@ -41,7 +45,7 @@ pub(super) fn first_answers<M: super::Member>(limit: fn(&M) -> &Limit, calls: us
 
     let mut server = crate::server::for_test()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let setting = super::Setting { permits: 3, per: Duration::from_secs(3600), burst: 3, full: true };
+    let setting = Setting { permits: 3, per: Duration::from_secs(3600), burst: 3, full: true };
     let name = server.new_name();
     let answers = runtime.block_on(async {
         let member = M::join(server.address(), &name, &setting, 1).await.expect("a connection");
