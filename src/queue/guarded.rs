@@ -37,6 +37,13 @@ impl SlowPath {
             alarm_waker,
         }
     }
+
+    /// Returns whether the caller is to run the hand-off. Otherwise another thread runs it, and makes another round.
+    pub(super) fn start_hand_off(&mut self) -> bool {
+        let idle = self.hand_off == HandOff::Idle;
+        self.hand_off = if idle { HandOff::Running } else { HandOff::Called };
+        idle
+    }
 }
 
 /// See `driver.rs`.

@@ -59,16 +59,16 @@ impl<C: Clock + ?Sized> Driver<C> {
         self.drive_if_overtaking(ask.lane);
         let mut step = self.step();
         let first = step.is_empty();
-        let entered = self.take_or_join(&mut step, place, ask, waker);
-        let look = match &entered {
-            Ok(None) => step.note_caller(first) || step.needs_hand_off(),
-            // The step may have found that the clock stepped back, or have taken permits before waiters of lower lanes.
-            Ok(Some(_)) | Err(_) => step.needs_hand_off(),
+        let entered = match self.take_or_join(&mut step, place, ask, waker) {
+            Ok(Entered::Joined(due_ns)) => {
+                self.join_ends(step, first, due_ns);
+                return Ok(None);
+            }
+            Ok(Entered::Granted(grant)) => Ok(Some(grant)),
+            Err(denied) => Err(denied),
         };
-        drop(step);
-        if look {
-            self.drive();
-        }
+        // The step may have found that the clock stepped back, or have taken permits before waiters of lower lanes.
+        self.end(step);
         entered
     }
 
@@ -78,12 +78,12 @@ impl<C: Clock + ?Sized> Driver<C> {
         place: Pin<&Place>,
         ask: Ask,
         waker: &mut Option<Waker>,
-    ) -> Result<Option<Grant>, Denied> {
+    ) -> Result<Entered, Denied> {
         let Ask { permits, lane, max_wait } = ask;
         let cost = step.cost(permits)?;
         self.reclaim_parked(step, cost, lane);
         let tick = match step.take(cost, Caller::Waiter(lane)) {
-            Ok(grant) => return Ok(Some(grant)),
+            Ok(grant) => return Ok(Entered::Granted(grant)),
             Err(tick) => tick,
         };
         let deadline_ns = max_wait.map_or(NEVER, |wait| after(step.now_ns(), wait));
@@ -97,7 +97,7 @@ impl<C: Clock + ?Sized> Driver<C> {
         if let Some(waker) = waker.take() {
             step.join(place, permits, cost, deadline_ns, lane, waker);
         }
-        Ok(None)
+        Ok(Entered::Joined(due_ns))
     }
 
     /// Leaves the queue, or gives the grant back if the place was granted before.
@@ -122,6 +122,14 @@ impl<C: Clock + ?Sized> Driver<C> {
             self.drive_if_waiters();
         }
     }
+}
+
+/// What became of a caller at the lock.
+#[derive(Clone, Copy, Debug)]
+enum Entered {
+    Granted(Grant),
+    /// It waits, and is due at this reading.
+    Joined(u64),
 }
 
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use core::{
 };
 use std::{sync::Arc, task::Wake};
 
-use super::*;
+use super::{super::guarded::HandOff, hand_off::LATE_NS, *};
 use crate::{AcquireN, Denied, ManualClock, RateLimiter, sync::plain::Mutex};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -29,6 +29,8 @@ pub(super) struct Dial(Arc<DialState>);
 #[derive(Debug, Default)]
 struct DialState {
     now: AtomicU64,
+    /// By how much each reading moves it.
+    pace: AtomicU64,
     /// How many readings there are until one panics; zero if none does.
     panics: AtomicUsize,
     alarms: Mutex<Vec<(u64, Waker)>>,
@@ -41,6 +43,11 @@ impl Dial {
 
     pub(super) fn advance(&self, ns: u64) {
         self.0.now.fetch_add(ns, Relaxed);
+    }
+
+    /// From now on, each reading moves it by that.
+    pub(super) fn pass(&self, ns_a_reading: u64) {
+        self.0.pace.store(ns_a_reading, Relaxed);
     }
 
     /// The reading after so many panics.
@@ -76,7 +83,7 @@ impl Clock for Dial {
             self.0.panics.store(left - 1, Relaxed);
             assert!(left > 1, "a clock that panics, on purpose");
         }
-        self.0.now.load(Relaxed)
+        self.0.now.fetch_add(self.0.pace.load(Relaxed), Relaxed)
     }
 
     fn wake_at(&self, deadline: u64, waker: &Waker) -> bool {

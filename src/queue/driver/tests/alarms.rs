@@ -17,6 +17,18 @@ fn the_alarm_is_set_once_for_the_first_waiter() {
     drop((first, second));
 }
 
+/// Permits may come faster than a step takes. If hungry callers were granted one by one then, each would cost a hand-off.
+#[test]
+fn a_waiter_that_is_due_just_after_it_joined_is_granted_with_others_by_the_alarm() {
+    let (limiter, clock) = dialed("10000000/s burst 1 initial 0");
+    clock.pass(60);
+    let (mut first, mut second) = (queued(&limiter, 1), queued(&limiter, 1));
+    assert_eq!((clock.deadlines(), limiter.waiting()), (vec![START + 100], 2));
+    assert!(clock.now() > START + 100);
+    clock.ring();
+    assert!(poll(&mut first).is_ready() && poll(&mut second).is_ready());
+}
+
 #[test]
 fn an_alarm_that_rings_early_is_set_anew() {
     let (limiter, clock) = dialed("1/s burst 3 initial 0");
