@@ -20,6 +20,7 @@ mod entry;
 mod guarded;
 mod ledger;
 mod list;
+mod panics;
 mod pause;
 mod reports;
 mod requota;

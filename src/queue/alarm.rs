@@ -25,15 +25,6 @@ use self::thread::ThreadAlarm;
 /// The longest single wait in nanoseconds: one day. Then the hand-off sets the alarm again.
 const LONGEST_NS: u64 = 86_400_000_000_000;
 
-/// The outcome of setting the alarm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Armed {
-    /// The alarm waker will be woken at about this clock reading.
-    Until(u64),
-    /// That reading has come already, and no alarm is set.
-    Elapsed,
-}
-
 /// The runtime on which all waiters were last polled, if that is one, and its workers drive its timers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Home {
@@ -68,23 +59,26 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    /// Has the alarm waker woken at `due_ns`, or after a day if that is sooner. If the home runtime is shutting down,
-    /// `home` is cleared and the timer thread serves. The caller holds no lock: this call may wake the alarm waker.
+    /// Has the alarm waker woken at `due_ns`, or after a day if that is sooner. Returns the reading. If the home runtime is
+    /// shutting down, `home` is cleared and the timer thread serves. The caller holds no lock: this call may wake the alarm
+    /// waker.
     ///
     /// # Panics
     /// If the timer thread is needed and cannot be spawned.
     #[cfg_attr(not(feature = "tokio"), allow(unused_variables, reason = "there are no runtimes"))]
-    pub(super) fn set(&mut self, home: &mut Home, due_ns: u64, now_ns: u64, alarm_waker: &Waker) -> Armed {
+    pub(super) fn set(&mut self, home: &mut Home, due_ns: u64, now_ns: u64, alarm_waker: &Waker) -> u64 {
         let wait_ns = due_ns.saturating_sub(now_ns).min(LONGEST_NS);
         let wait = Duration::from_nanos(wait_ns);
         #[cfg(feature = "tokio")]
         if let Some(runtime) = home.runtime {
             match self.set_on_runtime(runtime, wait, alarm_waker) {
-                Some(Poll::Pending) => {
+                Some(set) => {
                     self.thread = None;
-                    return Armed::Until(now_ns.saturating_add(wait_ns));
+                    if set.is_ready() {
+                        alarm_waker.wake_by_ref();
+                    }
+                    return now_ns.saturating_add(wait_ns);
                 }
-                Some(Poll::Ready(())) => return Armed::Elapsed,
                 None => *home = Home::default(),
             }
         }
@@ -93,7 +87,7 @@ impl Alarm {
             self.runtime = None;
         }
         self.thread.get_or_insert_with(ThreadAlarm::new).set(wait, alarm_waker);
-        Armed::Until(now_ns.saturating_add(wait_ns))
+        now_ns.saturating_add(wait_ns)
     }
 
     #[cfg(feature = "tokio")]

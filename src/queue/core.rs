@@ -106,8 +106,6 @@ pub(crate) struct Core {
     handles: usize,
     /// The permits to set aside for the handles, once no waiter asks for more than would be left.
     deferred: u64,
-    /// The clock reading of the last step.
-    latest_ns: u64,
     credit_until_ns: u64,
     /// Whether some waiters may no longer meet their deadlines.
     recheck: bool,
@@ -145,7 +143,6 @@ impl Core {
             max_waiters: usize::MAX,
             handles: 0,
             deferred: 0,
-            latest_ns: 0,
             credit_until_ns: 0,
             recheck: false,
             alarm_is_void: false,
@@ -169,32 +166,26 @@ impl Core {
             self.reframed = true;
         }
         let changed = word.tat() != self.thawed.tat();
-        self.now_ns = now_ns;
+        let step_back_ns = core::mem::replace(&mut self.now_ns, now_ns).saturating_sub(now_ns);
         // The most by which the TAT can be ahead if the clock has not stepped back.
         let limit = self.frame.scale().limit;
         let most = if changed { limit } else { limit.max(self.thawed_ahead) };
         let now = self.frame.wide_tick(now_ns);
-        // How far ahead the TAT is, also of a reading before the origin.
-        let before_origin = u128::from(self.frame.before_origin(now_ns));
-        let ahead = u128::from(self.tat).saturating_sub(now) + before_origin;
-        // The same for the TAT of the last thaw, in the frame of that thaw.
-        let thawed_ahead_now = u128::from(self.thawed.tat()).saturating_sub(now) + before_origin;
-        if ahead > u128::from(most) + u128::from(self.frame.skew()) {
-            self.restart(most);
+        // How far a TAT is ahead, also of a reading before the origin. No overflow: a TAT and a span are at most `MAX_TAT` each.
+        let before_origin = i128::from(self.frame.before_origin(now_ns));
+        let ahead_of_now = |tat: u64| i128::from(tat) - now as i128 + before_origin;
+        let (ahead, thawed_ahead_now) = (ahead_of_now(self.tat), ahead_of_now(self.thawed.tat()));
+        if ahead > i128::from(most) + i128::from(self.frame.skew()) {
+            self.restart(most, step_back_ns);
         } else if let Some(now) = self.frame.tick(now_ns) {
             self.now = now;
         } else {
             // Before the origin, or beyond the horizon: the level stays as it is.
-            self.reframe(
-                *self.frame.scale(),
-                if ahead > 0 { ahead as i128 } else { self.tat as i128 - now as i128 },
-            );
+            self.reframe(*self.frame.scale(), ahead);
         }
         if changed {
-            // No overflow: a TAT and a span are at most `MAX_TAT` each, so the sum is below 2^63.
-            self.ledger.note(thawed_ahead_now as u64);
+            self.ledger.note(thawed_ahead_now.max(0) as u64);
         }
-        self.latest_ns = now_ns;
         let busy = !self.list.is_empty() || now_ns < self.credit_until_ns;
         self.floor = if busy { self.frame.waiters_floor(self.now) } else { self.now };
     }
@@ -221,7 +212,7 @@ impl Core {
     }
 
     /// The clock has stepped back. Deadlines are clock readings, and move with the step.
-    fn restart(&mut self, ahead: u64) {
+    fn restart(&mut self, ahead: u64, step_back_ns: u64) {
         match self.frame.tick(self.now_ns) {
             // No overflow: `now + ahead` is below the TAT of the word.
             Some(now) => (self.now, self.tat) = (now, now + ahead),
@@ -229,16 +220,15 @@ impl Core {
         }
         self.ledger.close();
         self.credit_until_ns = 0;
-        let step_ns = self.latest_ns.saturating_sub(self.now_ns);
         if self.sums.all().deadlines > 0 {
             self.list.visit(|entry| {
                 if entry.deadline_ns != NEVER {
-                    entry.deadline_ns = entry.deadline_ns.saturating_sub(step_ns);
+                    entry.deadline_ns = entry.deadline_ns.saturating_sub(step_back_ns);
                 }
                 true
             });
         }
-        self.final_due_ns = self.final_due_ns.map(|due_ns| due_ns.saturating_sub(step_ns));
+        self.final_due_ns = self.final_due_ns.map(|due_ns| due_ns.saturating_sub(step_back_ns));
         // The bucket counts as empty now, so all waiters are due later.
         self.recheck = true;
         self.alarm_is_void = true;

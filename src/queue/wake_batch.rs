@@ -1,9 +1,9 @@
 //! Wakers that are taken under the lock, and woken after it is released.
 
-use core::task::Waker;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use arrayvec::ArrayVec;
+use core::task::Waker;
+
+use super::panics::end_panics;
 
 /// The most wakers of one lock hold. Small in models, so that they reach a second batch.
 const CAPACITY: usize = if cfg!(all(test, tidegate_loom)) { 2 } else { 32 };
@@ -35,15 +35,11 @@ impl WakeBatch {
 
     /// Wakes them all, in order. The caller holds no lock.
     ///
-    /// A waker that panics does not keep the others from being woken. The panic hook has reported the panic, and it
-    /// ends here: it would hit the thread that runs the hand-off, such as another task's poll or the runtime's timer.
+    /// A waker that panics does not keep the others from being woken. Its panic ends here: it would hit the thread that
+    /// runs the hand-off, such as another task's poll or the runtime's timer.
     pub(crate) fn wake(&mut self) {
         for waker in self.0.drain(..) {
-            // Unwind safe: a waker is consumed whole, and nothing of this crate is touched inside.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                // Dropping it may panic, too.
-                drop(catch_unwind(AssertUnwindSafe(|| drop(payload))));
-            }
+            end_panics(|| waker.wake());
         }
     }
 }

@@ -4,12 +4,9 @@
 //! rounds again. By recursion a long chain of them would use up the stack.
 
 use core::cell::RefCell;
-use std::{
-    collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
+use super::panics::end_panics;
 use crate::sync::thread_local;
 
 /// The work of a waker of this crate.
@@ -44,8 +41,8 @@ pub(crate) fn run(job: Arc<dyn Job>) {
         Ok(true) => {
             let mut next = Some(job);
             while let Some(job) = next {
-                // A panic (of a clock) does not keep the other jobs from running. The panic hook has reported it.
-                drop(catch_unwind(AssertUnwindSafe(|| job.run())));
+                // A panic (of a clock) does not keep the other jobs from running.
+                end_panics(|| job.run());
                 next = WAITING.with(|waiting| {
                     let mut waiting = waiting.borrow_mut();
                     let next = waiting.as_mut().and_then(VecDeque::pop_front);

@@ -6,11 +6,12 @@
 use core::{task::Waker, time::Duration};
 use std::{
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError},
     thread,
     time::Instant,
 };
+
+use crate::queue::panics::end_panics;
 
 /// The least time between two rings of one alarm. Waiters that have come due meanwhile are granted together, and take
 /// only a seventh of the processor time that single alarms take. The catch-up makes up for the lateness.
@@ -48,11 +49,9 @@ impl TimerThread {
                 Some(Duration::ZERO) => {
                     let due = alarms.set.pop_first();
                     drop(alarms);
-                    // Unwind safe: a waker is consumed whole.
-                    let rung =
-                        catch_unwind(AssertUnwindSafe(|| due.map(|(_, alarm_waker)| alarm_waker.wake())));
-                    // Dropping a payload may panic, too.
-                    drop(catch_unwind(AssertUnwindSafe(|| drop(rung))));
+                    if let Some((_, alarm_waker)) = due {
+                        end_panics(|| alarm_waker.wake());
+                    }
                     self.lock()
                 }
                 Some(wait) => {

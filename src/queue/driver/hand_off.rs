@@ -4,10 +4,10 @@
 //! Permits come from time, not from callers that release them. So liveness is one sentence: *while there are waiters,
 //! an alarm is set for no later than the first one is due, or a thread is just setting it.* A waiter that joins an empty
 //! queue sets the alarm ([`Driver::join_ends`]). Then [`Driver::drive`] keeps the sentence: it grants the due waiters,
-//! and sets the alarm for the next. It is called by the alarm; by a waiter that moves to another runtime, finds the alarm
-//! late, or leaves from the front; by each locked call that changes the TAT while there are waiters; and after a step
-//! that made the alarm void. After a panic the sentence may not hold. The next caller that joins (because `armed` is
-//! `None`), leaves from the front, or takes the lock for a try call then drives the queue.
+//! and sets the alarm for the next. It is called by the alarm; by a waiter that moves to another runtime, finds the alarm late,
+//! or leaves from the front; by each locked call that changes the TAT while there are waiters; and after a step that made
+//! the alarm void. After a panic the sentence may not hold. The next caller that joins (because `armed` is `None`), leaves
+//! from the front, or takes the lock for a try call then drives the queue.
 //!
 //! The alarm belongs to the queue, not to a waiter: a waiter that was polled once and never again delays no other. If
 //! the first waiter is a final part that waits for another limit, the queue of that limit has an alarm; see `all_of`.
@@ -20,8 +20,8 @@
 //! | Called  | as Running, and another thread has left a note    | Running: it makes another round   |
 //!
 //! The state changes only under the lock. A thread enters Idle either in the lock hold in which it saw that no alarm is
-//! needed or that one is set in time; or after it set the alarm, if no thread has written Called meanwhile. So no note
-//! is lost. A thread that finds the hand-off running leaves a note and goes: if threads helped while a long queue is
+//! needed or that one is set in time; or after it set the alarm, if meanwhile no thread has written Called or cleared
+//! `armed`. So no note is lost. A thread that finds the hand-off running leaves a note and goes: if threads helped while a long queue is
 //! woken, they would mostly fight for the lock.
 //!
 //! | function                | lock  | does                                                                         |
@@ -38,16 +38,17 @@
 use super::{Driver, Step};
 use crate::{
     clock::Clock,
-    queue::{alarm::Armed, core::Next, entry::NEVER, guarded::HandOff, wake_batch::WakeBatch},
+    queue::{core::Next, entry::NEVER, guarded::HandOff, wake_batch::WakeBatch},
 };
 
-/// A waiter that joins drives the queue only if the alarm is this late: a runtime's timer ticks in milliseconds. If each
-/// arrival did so at once, waiters would be granted one by one instead of in a batch.
+/// A waiter that joins drives the queue if the alarm is this late. Workers that are busy with long polls look at their timers
+/// rarely, tokio's once in 61 polls. Not sooner, since timers tick in milliseconds: waiters would be granted one by one
+/// instead of in a batch.
 pub(super) const LATE_NS: u64 = 2_000_000;
 
 impl Step<'_> {
-    /// Records on which runtime a waiter that joined is polled. Returns whether the alarm is not set, would ring on another
-    /// runtime, or is late.
+    /// Records on which runtime a waiter that joined is polled. Returns whether the caller is to drive: no alarm is set that
+    /// serves the waiter, or it is late.
     pub(crate) fn note_caller(&mut self, first: bool) -> bool {
         let guarded = &mut *self.guarded;
         if guarded.home.note_runtime(first) {
@@ -160,26 +161,20 @@ impl<C: Clock + ?Sized> Driver<C> {
         batch.wake();
 
         let mut kept = home;
-        let outcome = if self.clock.wake_at(due_ns, &alarm_waker) {
-            Armed::Until(due_ns)
+        let set_for_ns = if self.clock.wake_at(due_ns, &alarm_waker) {
+            due_ns
         } else {
             alarm.set(&mut kept, due_ns, now_ns, &alarm_waker)
         };
         let mut guarded = self.lock();
         guarded.alarm = alarm;
-        let moved = guarded.home != home;
-        if !moved {
+        if guarded.home == home {
             guarded.home = kept;
         }
-        match outcome {
-            // `armed` is still ours, or `None` if the alarm rang while the lock was free (it then wrote Called, so
-            // there is another round). Another home means that the alarm is set on the wrong runtime.
-            Armed::Until(until_ns) if !moved => {
-                guarded.armed = guarded.armed.map(|armed| armed.min(until_ns));
-            }
-            Armed::Until(_) | Armed::Elapsed => guarded.armed = None,
-        }
-        if moved || outcome == Armed::Elapsed || guarded.hand_off == HandOff::Called {
+        // `armed` is still ours, or `None`: the alarm has rung while the lock was free, or is set on the wrong runtime, since
+        // a waiter has joined from elsewhere.
+        guarded.armed = guarded.armed.map(|armed| armed.min(set_for_ns));
+        if guarded.armed.is_none() || guarded.hand_off == HandOff::Called {
             return true;
         }
         guarded.hand_off = HandOff::Idle;

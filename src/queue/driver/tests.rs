@@ -5,6 +5,8 @@ mod blocking;
 mod hand_off;
 mod panics;
 mod parking;
+#[cfg(all(feature = "tokio", not(miri)))]
+mod runtimes;
 mod waiters;
 
 use core::{

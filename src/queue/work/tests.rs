@@ -90,6 +90,31 @@ fn a_job_that_panics_keeps_no_other_from_being_run() {
     assert_eq!(*log.lock().unwrap(), [0, 1, 2]);
 }
 
+/// A panic of what a job panicked with, when it is dropped, ends there as well.
+#[test]
+fn a_panic_whose_payload_panics_keeps_no_other_from_being_run() {
+    struct Payload;
+
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            std::panic::panic_any(Self);
+        }
+    }
+
+    struct Panics;
+
+    impl Job for Panics {
+        fn run(&self) {
+            std::panic::panic_any(Payload);
+        }
+    }
+
+    let log = Arc::default();
+    run(Arc::new(Panics));
+    run(Arc::new(Numbered { number: 7, next: Vec::new(), log: Arc::clone(&log) }));
+    assert_eq!(*log.lock().unwrap(), [7], "the list of this thread is not left behind");
+}
+
 #[test]
 fn every_thread_has_a_list_of_its_own() {
     let log: Arc<Mutex<Vec<usize>>> = Arc::default();
