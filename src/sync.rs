@@ -122,12 +122,6 @@ mod imp {
             }
             *there = false;
         }
-
-        /// Returns as if the time had passed.
-        pub(crate) fn park_timeout(&self, _: core::time::Duration) {
-            loom::thread::yield_now();
-            *self.0.0.there.lock().unwrap() = false;
-        }
     }
 
     impl Unparker {

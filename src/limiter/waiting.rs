@@ -257,8 +257,7 @@ impl<C: Clock> RateLimiter<C> {
 
     /// Blocks the thread until it has `n` permits if they are due within `max_wait`; otherwise fails at once.
     ///
-    /// This is no timeout: see [`acquire_within`](Self::acquire_within). The wait is measured from the call on. The thread returns
-    /// no later than `max_wait`, as far as the operating system lets it run.
+    /// This is no timeout: see [`acquire_within`](Self::acquire_within). The wait is measured from the call on.
     ///
     /// # Panics
     /// As [`blocking_acquire`](Self::blocking_acquire).

@@ -1,11 +1,9 @@
-//! Threads that wait. They join the same queue as tasks, and park until they are granted or time out. The timer thread
-//! serves them (see `alarm.rs`).
+//! Threads that wait: each polls the future of a waiter, and parks until it is woken. The timer thread serves them (see
+//! `alarm.rs`).
 
 use core::{
-    future::Future,
-    pin::Pin,
+    future::{Future, poll_fn},
     task::{Context, Poll},
-    time::Duration,
 };
 use std::{
     sync::Arc,
@@ -13,18 +11,15 @@ use std::{
 };
 
 use super::{
-    core::{after, not_yet},
     driver::Driver,
-    entry::{Ask, Grant, Outcome, Place},
+    entry::{Ask, Grant},
+    waiter::Waiter,
 };
 use crate::{
     clock::Clock,
     error::Denied,
     sync::{Parker, Unparker},
 };
-
-/// The shortest time to park: a limiter's clock may stand still.
-const SHORTEST: Duration = Duration::from_millis(1);
 
 struct Thread {
     parker: Parker,
@@ -65,7 +60,7 @@ impl Thread {
     }
 }
 
-/// Blocks the thread until `future` is complete, for calls that wait in several queues.
+/// Blocks the thread until `future` is complete.
 ///
 /// # Panics
 /// If it is called inside a task.
@@ -82,15 +77,6 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
             }
         }
     })
-}
-
-/// Leaves the queue on drop. Forgotten once the place is settled.
-struct Leave<'a, C: Clock + ?Sized>(&'a Driver<C>, Pin<&'a Place>);
-
-impl<C: Clock + ?Sized> Drop for Leave<'_, C> {
-    fn drop(&mut self) {
-        self.0.leave(self.1);
-    }
 }
 
 impl<C: Clock + ?Sized> Driver<C> {
@@ -111,68 +97,10 @@ impl<C: Clock + ?Sized> Driver<C> {
     /// As [`wait_blocking`](Self::wait_blocking), with a [`Grant`] that can be given back: always takes the lock.
     #[track_caller]
     pub(super) fn hold_blocking(&self, ask: Ask) -> Result<Grant, Denied> {
-        let ask = match self.fetch(ask) {
-            Some(fetch) => Ask { max_wait: Some(block_on(fetch)), ..ask },
-            None => ask,
-        };
-        assert_may_block();
-        Thread::with(|thread| self.wait_in_queue(ask, thread))
-    }
-
-    fn wait_in_queue(&self, ask: Ask, thread: &Thread) -> Result<Grant, Denied> {
-        let place = core::pin::pin!(self.place());
-        let place = place.into_ref();
-        let deadline_ns = ask.max_wait.map(|wait| after(self.clock().now(), wait));
-        let leave = Leave(self, place);
-        let entered = self.enter(place, ask, &mut Some(thread.waker.clone()));
-        if let Some(decision) = entered.transpose() {
-            if decision.is_ok() {
-                core::mem::forget(leave);
-            }
-            self.watch().decided(&decision);
-            return decision;
-        }
-        let began = self.watch().joined(self.clock());
-        loop {
-            match place.outcome() {
-                Some(outcome) => {
-                    core::mem::forget(leave);
-                    return match outcome {
-                        Outcome::Granted(grant) => {
-                            self.watch().granted(began, self.clock());
-                            Ok(grant)
-                        }
-                        Outcome::Denied(denied) => {
-                            self.watch().too_late(began, &denied, self.clock());
-                            Err(denied)
-                        }
-                    };
-                }
-                None => self.park(thread, deadline_ns),
-            }
-            let late = deadline_ns.filter(|_| place.outcome().is_none());
-            if let Some(deadline_ns) = late.filter(|&deadline_ns| deadline_ns <= self.clock().now()) {
-                // Last chance: the timer thread may be late, and another thread may be slow to run the hand-off.
-                self.serve_due_here();
-                if place.outcome().is_none() {
-                    // Not due by the deadline: late by at least 1 ns, which `not_yet` makes of equal times.
-                    let denied = not_yet(deadline_ns, deadline_ns);
-                    drop(leave);
-                    self.watch().too_late(began, &denied, self.clock());
-                    return Err(denied);
-                }
-            }
-        }
-    }
-
-    fn park(&self, thread: &Thread, deadline_ns: Option<u64>) {
-        match deadline_ns {
-            None => thread.parker.park(),
-            Some(deadline_ns) => {
-                let wait = Duration::from_nanos(deadline_ns.saturating_sub(self.clock().now()));
-                thread.parker.park_timeout(wait.max(SHORTEST));
-            }
-        }
+        let mut waiter = core::pin::pin!(Waiter::new(self, Ok(ask)));
+        let granted = block_on(poll_fn(|cx| waiter.as_mut().poll_grant(cx, true)))?;
+        let Some(grant) = granted else { unreachable!("a waiter that takes the lock has a grant") };
+        Ok(grant)
     }
 }
 

@@ -32,7 +32,6 @@
 //! | `drive_if_needed`       | free  | `drive`, if a step asked for it; for steps not run by `with`                 |
 //! | `drive_if_waiters`      | free  | `drive`, if there are waiters                                                |
 //! | `drive_if_overtaking`   | free  | `drive`, if a newcomer in that lane goes before waiters: due ones come first |
-//! | `serve_due_here`        | free  | grants due waiters, also beside a running hand-off; then `drive`             |
 //! | `join_ends`             | freed | after a waiter joined: sets the alarm if it is the first, or `drive`         |
 
 use super::{Driver, Step};
@@ -97,21 +96,6 @@ impl<C: Clock + ?Sized> Driver<C> {
         }
         // The last round has set Idle.
         core::mem::forget(reset);
-    }
-
-    pub(in crate::queue) fn serve_due_here(&self) {
-        let mut batch = WakeBatch::new();
-        loop {
-            let mut step = self.step();
-            let next = self.grant_due_and_reclaim(&mut step, &mut batch);
-            drop(step);
-            batch.wake();
-            if next != Next::More {
-                break;
-            }
-        }
-        // For the alarm.
-        self.drive();
     }
 
     /// One round of the hand-off. Returns whether there has to be another.

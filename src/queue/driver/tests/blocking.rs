@@ -50,22 +50,10 @@ fn a_thread_that_can_no_longer_be_served_is_told_so() {
     assert_eq!(limiter.waiting(), 0);
 }
 
-/// The alarms do not ring: a thread whose time is over serves itself, or leaves.
-#[test]
-fn a_thread_out_of_time_is_served_now_or_never() {
-    let (limiter, clock) = dialed("1/s burst 3 initial 0");
-    thread::scope(|scope| {
-        let thread = scope.spawn(|| limiter.blocking_acquire_within(1, Duration::from_millis(1_010)));
-        until_waiting(&limiter, 1);
-        clock.advance(1_010_000_000);
-        assert_eq!(thread.join().unwrap(), Ok(()));
-    });
-    assert_eq!((limiter.waiting(), state(&limiter).0), (0, false));
-}
-
 #[test]
 fn a_thread_whose_clock_panics_leaves_the_queue() {
-    for readings in 0..6 {
+    // One reading without the lock, and one with it.
+    for readings in 0..2 {
         let (limiter, clock) = dialed("1/s burst 3 initial 0");
         clock.panic_after(readings);
         let outcome = thread::scope(|scope| {
