@@ -13,8 +13,26 @@ case " $* " in
     *)
         "$target/release/report" --to docs "$@"
         {
-            printf '\n## Bytes\n\nA copy over a socket on loopback, with `Paced` at one end.\n\n'
+            cat <<'EOF'
+
+## Bytes
+
+A copy over a socket on loopback, with `Paced` at one end. Windows are those of writes. A catch-up of 10 ms allows what comes in 10 ms
+more than burst + rate × window; without one, 20 ms of burst are enough for the full rate. Copies at full speed vary most: compare
+orders of magnitude. `Quota::UNLIMITED` cuts writes to 8 KiB, too.
+
+EOF
             cargo bench --quiet --features io --bench bytes
+            cat <<'EOF'
+
+## Watching
+
+What a call takes with the feature `stats`, at a limiter that nobody watches, at one that counts, and at one whose listener is told of
+refusals and waits. In brackets: beside a limiter that nobody watches. `.ci/run instructions` counts instructions, without the feature
+and with it.
+
+EOF
+            cargo bench --quiet --features stats --bench watching
         } >>docs/BENCHMARKS.md
         ;;
 esac

@@ -4,7 +4,8 @@
 - files import each other in a circle,
 - a file imports one that comes before it in the picture, read line by line and from left to right,
 - a file is not in the picture, or the picture names a file that does not exist,
-- a file is longer than MOST_LINES.
+- a file is longer than MOST_LINES,
+- a file takes 64-bit atomics from the standard library, which has none on some processors, and not from `sync`.
 
 A name in the picture stands for a file and its folder, except for files of the folder that the picture names
 themselves. An import counts for the file that defines the name, not for a file that only re-exports it. Tests, models
@@ -45,9 +46,11 @@ class File:
         self.lines = text.count("\n")
         text = re.sub(r"//[^\n]*", "", text).split("#[cfg(test)]\nmod tests {")[0]
         code = USE.sub("", text)
-        self.exports, self.paths = {}, []
+        self.exports, self.paths, self.atomics = {}, [], []
         for indent, public, tree in USE.findall(text):
             for names, name in expand(tree):
+                if names[0] in ("core", "std") and names[-1] in ("AtomicI64", "AtomicU64") and self.name != "sync":
+                    self.atomics.append("::".join(names))
                 # In a module within the file, `super` is the file.
                 names = ["self"] + names[1:] if indent and names[0] == "super" else names
                 if names[0] in ("crate", "self", "super"):
@@ -120,6 +123,7 @@ def main():
     found = {frozenset(way): way for way in (circle(imports, name) for name in sorted(kept)) if way}
     faults += [f"a circle: {' -> '.join(way)}" for way in found.values()]
     faults += [f"{file.name} has {file.lines} lines" for file in kept.values() if file.lines > MOST_LINES]
+    faults += [f"{file.name} imports {path} and not sync's" for file in kept.values() for path in file.atomics]
     for fault in faults:
         print(fault)
     return 1 if faults else 0

@@ -58,6 +58,18 @@ impl Asking {
         }
     }
 
+    /// Whether a call is under way.
+    #[cfg(feature = "io")]
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.acquire.is_some()
+    }
+
+    /// Gives up a call that is under way.
+    #[cfg(feature = "io")]
+    pub(crate) fn give_up(&mut self) {
+        self.acquire.set(None);
+    }
+
     /// The limit, with one permit for one.
     #[cfg(feature = "io")]
     pub(crate) const fn limit(&self) -> &AllOf {

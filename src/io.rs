@@ -12,7 +12,7 @@ use std::io::IoSlice;
 
 use pin_project_lite::pin_project;
 
-use self::allowance::{Allowance, QUANTUM};
+use self::allowance::{Allowance, Quantum};
 #[cfg(feature = "io-body")]
 pub use self::body::PacedBody;
 use crate::Limit;
@@ -28,14 +28,18 @@ pin_project! {
     /// Wrap the connection and not the request: an HTTP client keeps its connections for later requests.
     ///
     /// # Quanta
-    /// A stream takes its permits in quanta: [8 KiB](Self::quantum), however large or small its reads and writes are. A read
-    /// or a write passes at most what is left of the quantum, so large ones are cut, and small ones use it up over several calls.
+    /// A stream takes its permits in quanta, however large or small its reads and writes are. A quantum is what accrues in 50 ms by the
+    /// slowest of its limits, up to 8 KiB, unless the program [chooses](Self::quantum) another. If 8 KiB are available, the stream
+    /// takes them: it waits for nothing then.
+    ///
+    /// A read or a write passes at most what is left of the quantum, so large ones are cut, and small ones use it up over several calls.
     /// Only bytes that have passed are debited. The rest of a quantum stays with the stream for its next call. It goes back when the
     /// stream is dropped, when a read meets the end, and for writes when the stream has been shut down. A stream may hold a quantum
     /// for reads and one for writes, also while it waits for the other side: give many idle connections a small quantum.
     ///
     /// If the limit can never grant so much at once, the stream asks for the most that it can grant, also after a
-    /// [`set_quota`](crate::RateLimiter::set_quota) with a smaller burst.
+    /// [`set_quota`](crate::RateLimiter::set_quota) with a smaller burst. With a burst of one, as that of
+    /// [`Quota::at_most`](crate::Quota::at_most), each byte is a call of its own, and a fast limit is not reached: set a burst.
     ///
     /// In any window of length `w` the bytes that pass are at most `burst + rate × (w + catch_up)`, and for each stream one
     /// quantum, which it may hold when the window begins.
@@ -100,7 +104,7 @@ pin_project! {
     pub struct Paced<T> {
         #[pin]
         io: T,
-        quantum: usize,
+        quantum: Quantum,
         reads: Option<Allowance>,
         writes: Option<Allowance>,
     }
@@ -114,7 +118,7 @@ impl<T> Paced<T> {
 
     /// Paces nothing yet: for [`read_limit`](Self::read_limit) and [`write_limit`](Self::write_limit).
     pub fn unlimited(io: T) -> Self {
-        Self { io, quantum: QUANTUM, reads: None, writes: None }
+        Self { io, quantum: Quantum::BY_RATE, reads: None, writes: None }
     }
 
     /// Paces reads by this limit, in place of the one that they had.
@@ -147,11 +151,10 @@ impl<T> Paced<T> {
         self
     }
 
-    /// How many bytes the stream takes from its limit at a time; 8 KiB unless set.
+    /// How many bytes the stream takes from its limit at a time, in place of what accrues in 50 ms, up to 8 KiB.
     ///
-    /// All streams that share a limiter should have the same, since it is their share. Take what passes in about 50 ms: 8 KiB
-    /// are right from 160 kB/s upwards, and a larger quantum costs less at 100 MB/s. With one that takes seconds to pass, a stream
-    /// stands still for as long, and a new quota comes into effect after as long.
+    /// All streams that share a limiter should have the same, since it is their share. A larger quantum costs less at 100 MB/s. With one
+    /// that takes seconds to pass, a stream stands still for as long, and a new quota comes into effect after as long.
     ///
     /// # Panics
     /// If `bytes` is zero.
@@ -159,8 +162,7 @@ impl<T> Paced<T> {
     /// See the example of [`Paced`].
     #[track_caller]
     pub fn quantum(mut self, bytes: usize) -> Self {
-        assert!(bytes > 0, "a quantum of zero bytes would let nothing pass: write 1 or more");
-        self.quantum = bytes;
+        self.quantum = Quantum::of(bytes);
         self
     }
 

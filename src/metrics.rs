@@ -12,7 +12,7 @@ use crate::Keyed;
 use crate::client::ClientLayer;
 #[cfg(feature = "tower")]
 use crate::tower::{Counts, LimitLayer};
-use crate::{Clock, RateLimiter, Stats, Waits};
+use crate::{Clock, Quota, RateLimiter, Stats, Waits};
 
 /// Publishes the [stats](RateLimiter::stats) of limiters through the facade [`metrics`](https://docs.rs/metrics), so that any
 /// exporter shows them.
@@ -28,6 +28,7 @@ use crate::{Clock, RateLimiter, Stats, Waits};
 /// | `tidegate_given_back_total`, `tidegate_charged_total`, `tidegate_pauses_total` | counter | |
 /// | `tidegate_stolen_permits_total` | counter | |
 /// | `tidegate_waiting`, `tidegate_available_permits`, `tidegate_parked_permits` | gauge | |
+/// | `tidegate_permits_per_second` | gauge: the rate of the quota | |
 /// | `tidegate_wait_seconds` | histogram | |
 ///
 /// `add_keyed`, `add_layer` and `add_client` publish the counters of tables, of servers and of clients (with their features).
@@ -111,6 +112,16 @@ const GAUGES: [(&str, Level); 3] = [
     ("tidegate_parked_permits", |stats| stats.parked.whole() as f64),
 ];
 
+fn per_second(quota: Quota) -> f64 {
+    if quota.is_unlimited() {
+        f64::INFINITY
+    } else if quota.is_blocked() {
+        0.0
+    } else {
+        quota.permits() as f64 / quota.period().as_secs_f64()
+    }
+}
+
 fn counter_of(
     metric: &'static str,
     kind: &'static str,
@@ -138,6 +149,7 @@ impl MetricsPublisher {
         let name = limiter.name().ok_or(MetricsError::NotWatched)?;
         let counters = COUNTERS.map(|(metric, outcome, _)| counter_of(metric, KIND, name, outcome));
         let gauges = GAUGES.map(|(metric, _)| gauge!(metric, KIND => name.to_owned()));
+        let rate = gauge!("tidegate_permits_per_second", KIND => name.to_owned());
         let wait_seconds = histogram!("tidegate_wait_seconds", KIND => name.to_owned());
         let name = name.to_owned();
         let limiter = limiter.clone();
@@ -151,6 +163,7 @@ impl MetricsPublisher {
             for (gauge, (_, level)) in gauges.iter().zip(GAUGES) {
                 gauge.set(level(&stats));
             }
+            rate.set(per_second(limiter.quota()));
             let waits = before.as_ref().map_or(stats.waits.clone(), |before| stats.waits.since(before));
             for (wait, count) in waits.buckets() {
                 let wait = wait.min(waits.longest());

@@ -9,6 +9,8 @@ mod bodies;
 mod edges;
 #[path = "paced_io/loopback.rs"]
 mod loopback;
+#[path = "paced_io/slow.rs"]
+mod slow;
 
 use std::{sync::Arc, time::Duration};
 

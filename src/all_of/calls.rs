@@ -125,6 +125,17 @@ impl AllOf {
         Ok(longest)
     }
 
+    /// How many such calls the rates alone admit in `time`: fewer than one is none.
+    #[cfg(feature = "io")]
+    pub(crate) fn times_within(&self, time: Duration) -> u64 {
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let times = self.members.iter().map(|member| {
+            let scale = *member.driver.meter().frame().scale();
+            scale.cost(member.permits).map_or(0, |cost| scale.span(ns).checked_div(cost).unwrap_or(u64::MAX))
+        });
+        times.min().unwrap_or(u64::MAX)
+    }
+
     /// Whether [`try_acquire`](Self::try_acquire) would succeed now. Takes nothing. See the example of
     /// [`time_until`](Self::time_until).
     pub fn has_capacity(&self) -> bool {

@@ -12,11 +12,7 @@
 //! among others is not the connection's fault, as when one node of a cluster is away. The client's own reconnection is
 //! not used, because nothing bounds its time.
 
-use core::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use core::{fmt, sync::atomic::Ordering, time::Duration};
 use std::sync::{Arc, OnceLock};
 
 use redis::{
@@ -31,7 +27,7 @@ use tokio::{
 };
 
 use super::error::{FleetError, StoreError};
-use crate::sync::plain::Mutex;
+use crate::sync::plain::{AtomicU64, Mutex};
 
 /// With twenty thousand calls a second, what a server does, the last of so many takes some ten milliseconds.
 const AT_A_TIME: usize = 256;

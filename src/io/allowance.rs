@@ -2,14 +2,52 @@
 
 use core::{
     fmt,
+    num::NonZeroUsize,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use std::io;
 
 use crate::{AllOf, Denied, Limit, Permits, asking::Asking};
 
-/// The bytes that a stream takes at a time, unless it is told another number.
-pub(super) const QUANTUM: usize = 8 * 1024;
+/// How many bytes a stream takes at a time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Quantum(Option<NonZeroUsize>);
+
+impl Quantum {
+    /// What accrues in 50 ms, up to 8 KiB.
+    pub(super) const BY_RATE: Self = Self(None);
+    const MOST: usize = 8 * 1024;
+    const PACE: Duration = Duration::from_millis(50);
+
+    #[track_caller]
+    pub(super) const fn of(bytes: usize) -> Self {
+        assert!(bytes > 0, "a quantum of zero bytes would let nothing pass: write 1 or more");
+        Self(NonZeroUsize::new(bytes))
+    }
+
+    /// The bytes to ask this limit for.
+    fn of_limit(self, limit: &AllOf) -> usize {
+        if let Some(bytes) = self.0 {
+            return bytes.get();
+        }
+        // No stream waits for what is available: a slow limit with a large burst is asked as a fast one.
+        let accrue = usize::try_from(limit.times_within(Self::PACE)).unwrap_or(Self::MOST);
+        if accrue >= Self::MOST || AllOf::new().and(limit, Self::MOST as u64).has_capacity() {
+            return Self::MOST;
+        }
+        accrue.max(1)
+    }
+}
+
+impl fmt::Debug for Quantum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(bytes) => bytes.fmt(f),
+            None => f.write_str("by rate"),
+        }
+    }
+}
 
 /// Bytes that have been granted and have not passed yet, and the call that waits for more.
 pub(super) struct Allowance {
@@ -28,22 +66,17 @@ impl Allowance {
     }
 
     /// Waits until at least one byte is held, and returns how many are.
-    pub(super) fn poll_some(&mut self, quantum: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Denied>> {
-        self.poll_at_least(1, quantum, cx)
-    }
-
-    /// Waits until at least so many bytes are held, a quantum at a time, and returns how many are.
-    pub(super) fn poll_at_least(
+    pub(super) fn poll_some(
         &mut self,
-        least: usize,
-        quantum: usize,
+        quantum: Quantum,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, Denied>> {
-        while self.left < least {
+        if self.left == 0 {
             let byte = Permits::from(1);
-            let granted = ready!(self.asking.poll((quantum as u64).into(), byte, cx))?;
-            // No quantum is larger than a `usize`. Far from overflow on 64 bits; on 32 bits, permits beyond 4 GiB would be lost.
-            self.left = self.left.saturating_add(granted.whole() as usize);
+            let bytes = if self.asking.is_under_way() { 0 } else { quantum.of_limit(self.asking.limit()) };
+            let granted = ready!(self.asking.poll((bytes as u64).into(), byte, cx))?;
+            // No quantum is larger than a `usize`.
+            self.left = granted.whole() as usize;
         }
         Poll::Ready(Ok(self.left))
     }
@@ -54,8 +87,9 @@ impl Allowance {
         self.left = self.left.saturating_sub(bytes);
     }
 
-    /// Returns what has not been used.
+    /// Returns what has not been used, and leaves the queue.
     pub(super) fn give_back(&mut self) {
+        self.asking.give_up();
         let left = core::mem::take(&mut self.left);
         if left > 0 {
             let refunded = AllOf::new().and(self.asking.limit(), left as u64).refund();

@@ -5,14 +5,14 @@ use std::io::{self, IoSlice, Read, Write};
 
 use super::{
     Paced, Parts,
-    allowance::{Allowance, refused},
+    allowance::{Allowance, Quantum, refused},
     part,
 };
 use crate::queue::block_on;
 
 /// Blocks until bytes may pass, and returns how many; `usize::MAX` without a limit.
 #[track_caller]
-fn allowed(allowance: Option<&mut Allowance>, quantum: usize) -> io::Result<usize> {
+fn allowed(allowance: Option<&mut Allowance>, quantum: Quantum) -> io::Result<usize> {
     match allowance {
         None => Ok(usize::MAX),
         Some(allowance) if allowance.left() > 0 => Ok(allowance.left()),

@@ -7,25 +7,25 @@ use core::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::allowance::{Allowance, QUANTUM};
+use super::allowance::{Allowance, Quantum};
 use crate::Limit;
 
 pin_project! {
     /// A body of HTTP whose bytes pass at the pace of a [`Limit`]: one permit is one byte.
     ///
-    /// Each frame of data waits until all its bytes are granted, and is then passed on as it is. Trailers pass at once. For bytes
-    /// on the wire, with headers and TLS, pace the connection by [`Paced`](crate::Paced) instead.
+    /// Large frames of data are cut: what was granted passes at once, and the rest as later frames. `Bytes` are cut without a copy, and
+    /// the frames are `Bytes`, whatever the body inside has. Trailers pass at once. For bytes on the wire, with headers and TLS, pace
+    /// the connection by [`Paced`](crate::Paced) instead.
     ///
-    /// Permits are taken in quanta of 8 KiB, or [another number](Self::quantum), as by [`Paced`](crate::Paced): so bodies that
-    /// share a limiter share it equally by byte. A large frame waits for one quantum after the other. The rest of the last one
-    /// counts for the next frame, and goes back when the body ends or is dropped.
+    /// Permits are taken in quanta, as by [`Paced`](crate::Paced): so bodies that share a limiter share it equally by byte. The rest of
+    /// a quantum counts for the next frame, and goes back when the body ends or is dropped.
     ///
     /// # Cancel safety
-    /// Dropping the body leaves the queue. What was granted for a frame that did not pass goes back.
+    /// Dropping the body leaves the queue, and what was granted and did not pass goes back.
     ///
     /// # Errors
     /// Those of the body, and a [`Denied`](crate::Denied) as by [`Paced`](crate::Paced). Both are boxed.
@@ -55,9 +55,9 @@ pin_project! {
     pub struct PacedBody<B: Body> {
         #[pin]
         body: B,
-        // A frame that waits for its bytes, and their number.
-        frame: Option<(Frame<B::Data>, usize)>,
-        quantum: usize,
+        // What is left of a frame of data: never empty.
+        rest: Option<B::Data>,
+        quantum: Quantum,
         allowance: Allowance,
     }
 }
@@ -65,11 +65,11 @@ pin_project! {
 impl<B: Body> PacedBody<B> {
     /// Paces the frames of `body`. See the example of [`PacedBody`].
     pub fn new(body: B, limit: &(impl Limit + ?Sized)) -> Self {
-        Self { body, frame: None, quantum: QUANTUM, allowance: Allowance::new(limit) }
+        Self { body, rest: None, quantum: Quantum::BY_RATE, allowance: Allowance::new(limit) }
     }
 
-    /// How many bytes the body takes from its limit at a time; 8 KiB unless set. As
-    /// [`Paced::quantum`](crate::Paced::quantum).
+    /// How many bytes the body takes from its limit at a time, as [`Paced::quantum`](crate::Paced::quantum). No frame that it
+    /// returns is larger.
     ///
     /// # Panics
     /// If `bytes` is zero.
@@ -77,8 +77,7 @@ impl<B: Body> PacedBody<B> {
     /// See the example of [`PacedBody`].
     #[track_caller]
     pub fn quantum(mut self, bytes: usize) -> Self {
-        assert!(bytes > 0, "a quantum of zero bytes would let nothing pass: write 1 or more");
-        self.quantum = bytes;
+        self.quantum = Quantum::of(bytes);
         self
     }
 
@@ -92,7 +91,7 @@ impl<B: Body> PacedBody<B> {
         &mut self.body
     }
 
-    /// The body inside. A frame that waits for its bytes is lost. Permits that were not used go back.
+    /// The body inside. What is left of a frame is lost. Permits that were not used go back.
     pub fn into_inner(self) -> B {
         self.body
     }
@@ -102,37 +101,46 @@ impl<B: Body> Body for PacedBody<B>
 where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    type Data = B::Data;
+    type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.project();
-        if this.frame.is_none() {
-            let Some(frame) = ready!(this.body.poll_frame(cx)) else {
-                this.allowance.give_back();
-                return Poll::Ready(None);
-            };
-            let frame = frame.map_err(Into::into)?;
-            let bytes = frame.data_ref().map_or(0, Buf::remaining);
-            *this.frame = Some((frame, bytes));
+        let rest = match &mut *this.rest {
+            Some(rest) => rest,
+            none => {
+                let Some(frame) = ready!(this.body.poll_frame(cx)) else {
+                    this.allowance.give_back();
+                    return Poll::Ready(None);
+                };
+                match frame.map_err(Into::into)?.into_data() {
+                    Ok(data) if data.has_remaining() => none.insert(data),
+                    Ok(_) => return Poll::Ready(Some(Ok(Frame::data(Bytes::new())))),
+                    // Trailers.
+                    Err(frame) => return Poll::Ready(Some(Ok(frame.map_data(|_| Bytes::new())))),
+                }
+            }
+        };
+        let bytes = ready!(this.allowance.poll_some(*this.quantum, cx))?.min(rest.remaining());
+        // For `Bytes` it is no copy.
+        let part = rest.copy_to_bytes(bytes);
+        this.allowance.spend(bytes);
+        if !rest.has_remaining() {
+            *this.rest = None;
         }
-        if let Some((_, bytes)) = this.frame {
-            ready!(this.allowance.poll_at_least(*bytes, *this.quantum, cx))?;
-            this.allowance.spend(*bytes);
-        }
-        Poll::Ready(this.frame.take().map(|(frame, _)| Ok(frame)))
+        Poll::Ready(Some(Ok(Frame::data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.frame.is_none() && self.body.is_end_stream()
+        self.rest.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         let mut hint = self.body.size_hint();
-        let waiting = self.frame.as_ref().map_or(0, |(_, bytes)| *bytes as u64);
+        let waiting = self.rest.as_ref().map_or(0, Buf::remaining) as u64;
         // The upper bound first: the lower one may not be above it.
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper.saturating_add(waiting));
@@ -148,7 +156,7 @@ impl<B: Body + fmt::Debug> fmt::Debug for PacedBody<B> {
             .field("body", &self.body)
             .field("quantum", &self.quantum)
             .field("held", &self.allowance.left())
-            .field("waits_for", &self.frame.as_ref().map(|(_, bytes)| bytes))
+            .field("rest_of_frame", &self.rest.as_ref().map_or(0, Buf::remaining))
             .finish_non_exhaustive()
     }
 }

@@ -10,14 +10,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     Paced, Parts,
-    allowance::{Allowance, refused},
+    allowance::{Allowance, Quantum, refused},
     part,
 };
 
 /// Waits for the bytes that may pass; `usize::MAX` without a limit.
 fn poll_allowed(
     allowance: Option<&mut Allowance>,
-    quantum: usize,
+    quantum: Quantum,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     match allowance {

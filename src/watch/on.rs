@@ -25,6 +25,12 @@ struct Watched {
 }
 
 impl Watched {
+    // Not inlined, so that a refusal is not copied if nobody listens.
+    #[inline(never)]
+    fn tell_refused(&self, denied: &Denied) {
+        self.tell(Event::Refused(*denied));
+    }
+
     fn tell(&self, event: Event) {
         if let Some(listener) = &self.listener {
             listener.on_event(&self.name, &event);
@@ -69,7 +75,9 @@ impl Watch {
     pub(crate) fn refused(&self, denied: &Denied) {
         if let Some(watched) = self.watched() {
             watched.counters.count_call(|calls| &calls.refused);
-            watched.tell(Event::Refused(*denied));
+            if watched.listener.is_some() {
+                watched.tell_refused(denied);
+            }
         }
     }
 

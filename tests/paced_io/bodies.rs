@@ -10,7 +10,7 @@ use std::{
 };
 
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
-use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::body::{Body, Buf, Bytes, Frame, SizeHint};
 use hyper::http::{HeaderMap, header::ETAG};
 use tidegate::{Denied, PacedBody, Quota};
 use tokio::time::Instant;
@@ -50,9 +50,9 @@ impl Body for Frames {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_frame_waits_for_its_bytes_and_trailers_pass() {
+async fn frames_are_cut_to_the_quantum_and_trailers_pass() {
     let limiter = limiter(Quota::per_second(1_000).with_burst(100));
-    let mut body = PacedBody::new(Frames::new(&[100, 250, 0, 30], true), &limiter).quantum(50);
+    let mut body = PacedBody::new(Frames::new(&[100, 130, 0, 30], true), &limiter).quantum(50);
     let start = Instant::now();
     let mut passed = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -60,30 +60,61 @@ async fn each_frame_waits_for_its_bytes_and_trailers_pass() {
         passed.push((start.elapsed().as_millis(), frame.data_ref().map(Bytes::len)));
         assert_eq!(frame.is_trailers(), frame.data_ref().is_none());
     }
-    // In quanta of 50: the frame of 30 bytes waits for a whole one.
-    assert_eq!(passed, [(0, Some(100)), (250, Some(250)), (250, Some(0)), (300, Some(30)), (300, None)]);
+    let data = [(0, 50), (0, 50), (50, 50), (100, 50), (150, 30), (150, 0), (150, 20), (200, 10)];
+    let data = data.map(|(ms, bytes)| (ms, Some(bytes)));
+    assert_eq!(passed, [&data[..], &[(200, None)]].concat());
     // The rest of the last quantum went back at the end.
-    assert_eq!(limiter.available(), 20);
+    assert_eq!(limiter.available(), 40);
     assert!(body.is_end_stream());
 }
 
 #[tokio::test(start_paused = true)]
-async fn hints_count_a_frame_that_waits() {
+async fn a_body_of_one_frame_passes_by_the_rate() {
+    let limiter = limiter(Quota::per_second(MB).with_burst(10_000));
+    let content: Vec<_> = (0..2_010_000_u32).map(|i| (i % 251) as u8).collect();
+    let mut body = PacedBody::new(Full::new(Bytes::from(content.clone())), &limiter);
+    let (start, mut received) = (Instant::now(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        received.extend(frame.unwrap().into_data().unwrap());
+        let by_the_rate = 10_000 + MB * start.elapsed().as_millis() as u64 / 1_000;
+        assert!(received.len() as u64 <= by_the_rate, "{} of {by_the_rate}", received.len());
+        assert!(received.len() as u64 + 10_000 >= by_the_rate, "{} of {by_the_rate}", received.len());
+    }
+    assert!(received == content);
+    // The last bytes wait for a whole quantum.
+    assert!((2_000..=2_008).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_that_is_not_one_slice_is_passed_in_order() {
+    let limiter = limiter(Quota::per_hour(1_000));
+    let data = Bytes::from_static(b"high ").chain(&b"tide at noon"[..]);
+    let passed = PacedBody::new(Full::new(data), &limiter).quantum(4).collect().await.unwrap();
+    assert_eq!(passed.to_bytes(), "high tide at noon");
+    assert_eq!(limiter.available(), 983);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hints_count_the_rest_of_a_frame() {
     let limiter = limiter(Quota::per_hour(100));
-    limiter.try_acquire_n(70).unwrap();
-    let mut body = pin!(PacedBody::new(Frames::new(&[20, 50], false), &limiter).quantum(10));
+    limiter.try_acquire_n(60).unwrap();
+    let mut body = pin!(PacedBody::new(Frames::new(&[20, 50], false), &limiter).quantum(20));
     assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(70), false));
     let mut cx = Context::from_waker(Waker::noop());
-    assert!(body.as_mut().poll_frame(&mut cx).is_ready());
-    assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(50), false));
-    // It holds the frame, which the body inside no longer counts.
+    for left in [50, 30] {
+        assert!(body.as_mut().poll_frame(&mut cx).is_ready());
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(left), false));
+    }
+    // It holds the rest of the frame, which the body inside no longer counts.
     assert!(body.as_mut().poll_frame(&mut cx).is_pending());
     assert!(body.get_ref().is_end_stream());
-    assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(50), false));
+    assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(30), false));
     assert_eq!(limiter.available(), 0);
     limiter.refund(40).unwrap();
-    poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap();
-    assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(0), true));
+    for left in [10, 0] {
+        poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap();
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(left), left == 0));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,14 +128,20 @@ async fn a_body_without_an_upper_bound_stays_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_granted_for_a_frame_that_did_not_pass_goes_back() {
+async fn what_was_granted_and_did_not_pass_goes_back() {
     let limiter = limiter(Quota::per_hour(100));
-    let mut body = Box::pin(PacedBody::new(Full::new(Bytes::from(vec![0; 130])), &limiter).quantum(40));
-    assert!(body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop())).is_pending());
-    assert_eq!(limiter.available(), 20);
-    assert_eq!(limiter.waiting(), 1);
+    let mut body = Box::pin(PacedBody::new(Frames::new(&[30, 60], false), &limiter).quantum(40));
+    let mut poll = || body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop())).is_ready();
+    assert_eq!([poll(), poll(), poll(), poll()], [true, true, true, false]);
+    assert_eq!((limiter.available(), limiter.waiting()), (20, 1));
     drop(body);
-    assert_eq!((limiter.available(), limiter.waiting()), (100, 0));
+    assert_eq!((limiter.available(), limiter.waiting()), (20, 0));
+
+    let mut body = PacedBody::new(Frames::new(&[5], false), &limiter).quantum(20);
+    body.frame().await.unwrap().unwrap();
+    assert_eq!(limiter.available(), 0);
+    drop(body);
+    assert_eq!(limiter.available(), 15);
 }
 
 #[tokio::test(start_paused = true)]

@@ -240,14 +240,14 @@ async fn a_limit_that_grants_less_than_a_quantum() {
     // The whole burst, then by the rate.
     let small = limiter(Quota::per_second(1_000).with_burst(50));
     let start = Instant::now();
-    Paced::new(Vec::new(), &small).write_all(&[0; 550]).await.unwrap();
+    Paced::new(Vec::new(), &small).quantum(8_192).write_all(&[0; 550]).await.unwrap();
     assert_eq!(start.elapsed().as_millis(), 500);
 
     // Three permits for a byte.
     let start = Instant::now();
     let other = limiter(Quota::per_second(1_000).with_burst(50));
     let thrice = AllOf::new().and(&other, 3).and(&limiter(Quota::per_second(MB)), 1);
-    Paced::new(Vec::new(), &thrice).write_all(&[0; 160]).await.unwrap();
+    Paced::new(Vec::new(), &thrice).quantum(8_192).write_all(&[0; 160]).await.unwrap();
     let took = start.elapsed().as_millis();
     assert!((430..=480).contains(&took), "{took} ms");
 
@@ -264,9 +264,10 @@ async fn a_limit_of_several_and_a_part_of_a_burst() {
     let per_core = PerCore::new(&shared);
     let other = limiter(Quota::per_second(1_000).with_burst(30));
     let start = Instant::now();
-    Paced::new(Vec::new(), &per_core).write_all(&[0; 560]).await.unwrap();
+    Paced::new(Vec::new(), &per_core).quantum(8_192).write_all(&[0; 560]).await.unwrap();
     assert_eq!(start.elapsed().as_millis(), 490);
     Paced::new(Vec::new(), &AllOf::new().and(&per_core, 1).and(&other, 1))
+        .quantum(8_192)
         .write_all(&[0; 300])
         .await
         .unwrap();

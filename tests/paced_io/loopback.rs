@@ -121,6 +121,12 @@ async fn twenty_megabytes_a_second() {
     bound_and_rate(20 * MB).await;
 }
 
+/// A slow or busy machine does not reach the rate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bound_holds_at_two_hundred_megabytes_a_second() {
+    writes_keep_the_bound(200 * MB).await;
+}
+
 #[tokio::test]
 async fn a_paced_reader_holds_its_sender_back() {
     let limiter = RateLimiter::new(Quota::per_second(4 * MB).with_burst(BURST));

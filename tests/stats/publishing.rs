@@ -26,6 +26,7 @@ fn an_exporter_shows_the_counters_levels_and_waits() {
 
     limiter.try_acquire_n(3).unwrap();
     assert_eq!(value(&page(), "tidegate_available_permits{limiter=\"api\"}"), 1);
+    assert_eq!(value(&page(), "tidegate_permits_per_second{limiter=\"api\"}"), 1);
 
     limiter.try_acquire().unwrap();
     limiter.try_acquire().unwrap_err();
@@ -48,6 +49,24 @@ fn an_exporter_shows_the_counters_levels_and_waits() {
         assert_eq!(value(&shown, "tidegate_wait_seconds_bucket{limiter=\"api\",le=\"0.5\"}"), 0);
         assert_eq!(value(&shown, "tidegate_wait_seconds_bucket{limiter=\"api\",le=\"2\"}"), 1);
         assert_eq!(value(&shown, "tidegate_waiting{limiter=\"api\"}"), 0);
+    }
+}
+
+#[test]
+fn an_exporter_shows_the_rate_of_the_quota_in_force() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let limiter = RateLimiter::new(Quota::per_minute(90)).watched("api");
+    let mut publisher = MetricsPublisher::new();
+    metrics::with_local_recorder(&recorder, || publisher.add(&limiter)).unwrap();
+    let mut shows = |rate: &str| {
+        publisher.publish();
+        let line = format!("tidegate_permits_per_second{{limiter=\"api\"}} {rate}\n");
+        assert!(recorder.handle().render().contains(&line), "no {line}");
+    };
+    shows("1.5");
+    for (quota, rate) in [(Quota::BLOCKED, "0"), (Quota::UNLIMITED, "inf"), (Quota::per_second(20), "20")] {
+        limiter.set_quota(quota).unwrap();
+        shows(rate);
     }
 }
 

@@ -51,19 +51,25 @@ fn repeat(count: u64, mut call: impl FnMut() -> bool) {
     }
 }
 
-const CALLS: [(&str, fn(u64)); 9] = [
-    ("admit", |count| {
-        let limiter = open();
-        repeat(count, || black_box(&limiter).try_acquire().is_ok());
-    }),
+fn admit(limiter: Limiter, count: u64) {
+    repeat(count, || black_box(&limiter).try_acquire().is_ok());
+}
+
+fn refuse(limiter: Limiter, count: u64) {
+    repeat(count, || black_box(black_box(&limiter).try_acquire()).is_err());
+}
+
+fn acquire(limiter: Limiter, count: u64) {
+    repeat(count, || poll(black_box(&limiter).acquire()));
+}
+
+const CALLS: &[(&str, fn(u64))] = &[
+    ("admit", |count| admit(open(), count)),
     ("admit-n", |count| {
         let limiter = open();
         repeat(count, || black_box(&limiter).try_acquire_n(black_box(1_u64)).is_ok());
     }),
-    ("refuse", |count| {
-        let limiter = empty();
-        repeat(count, || black_box(black_box(&limiter).try_acquire()).is_err());
-    }),
+    ("refuse", |count| refuse(empty(), count)),
     ("refuse-behind-waiters", |count| {
         let limiter = empty();
         let mut waiter = pin!(limiter.acquire());
@@ -74,10 +80,7 @@ const CALLS: [(&str, fn(u64)); 9] = [
         let limiter = empty();
         repeat(count, || black_box(&limiter).try_acquire_up_to(9) == 0);
     }),
-    ("acquire", |count| {
-        let limiter = open();
-        repeat(count, || poll(black_box(&limiter).acquire()));
-    }),
+    ("acquire", |count| acquire(open(), count)),
     ("all-of-refuse", |count| {
         let (open, empty) = (open(), empty());
         let all = AllOf::new().and(&open, 1).and(&empty, 1);
@@ -96,6 +99,12 @@ const CALLS: [(&str, fn(u64)); 9] = [
         let per_core = PerCore::builder(&limiter).slots(2).build().expect("two slots");
         repeat(count, || black_box(black_box(&per_core).try_acquire()).is_err());
     }),
+    #[cfg(feature = "stats")]
+    ("watched-admit", |count| admit(open().watched("api"), count)),
+    #[cfg(feature = "stats")]
+    ("watched-refuse", |count| refuse(empty().watched("api"), count)),
+    #[cfg(feature = "stats")]
+    ("watched-acquire", |count| acquire(open().watched("api"), count)),
 ];
 
 fn main() {
