@@ -178,7 +178,7 @@ impl AcquireAll {
         }
         if is_paused {
             drop(steps);
-            self.members.iter().for_each(|member| member.driver.drive_if_waiters());
+            self.members.iter().for_each(|member| member.driver.drive_if_needed());
             return self.begin_again();
         }
         Stage::Final(FinalRound::join(&self.members, self.lane, steps))

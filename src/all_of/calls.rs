@@ -38,10 +38,7 @@ impl AllOf {
         for_each(self.members.iter(), |member| member.driver.drive_if_waiters());
         let charged = self.charge_locked();
         // The charge goes ahead of the waiters: some may be too late now.
-        for_each(self.members.iter(), |member| {
-            member.driver.drive_if_needed();
-            member.driver.drive_if_waiters();
-        });
+        for_each(self.members.iter(), |member| member.driver.drive_if_needed());
         if charged.is_ok() {
             self.members.iter().for_each(|member| member.driver.watch().charged(member.permits));
         }

@@ -246,8 +246,6 @@ impl<C: Clock + ?Sized> Driver<C> {
             let cost = core.cost_of_charge(permits)?;
             Ok(self.charge_in(core, cost))
         });
-        // The charge goes ahead of the waiters: some may be too late now.
-        self.drive_if_waiters();
         if paid.is_ok() {
             self.watch().charged(permits);
         }
@@ -279,11 +277,9 @@ impl<C: Clock + ?Sized> Driver<C> {
             let ticks = ticks(core.frame());
             core.refund(ticks);
         });
-        self.drive_if_waiters();
     }
 
     pub(crate) fn reset(&self) {
         self.with(Core::reset);
-        self.drive_if_waiters();
     }
 }

@@ -112,9 +112,8 @@ pub(crate) struct Core {
     /// The alarm cannot be relied on: the clock has stepped back, or the quota has changed. An alarm that is merely too
     /// late is found by `Driver::round`.
     alarm_is_void: bool,
-    /// A newcomer has gone before waiters, and one of their due times matters to somebody now: see
-    /// [`has_dependent_times`](Self::has_dependent_times).
-    is_overtaken: bool,
+    /// Waiters are due at other times than the last hand-off saw: some may be due now, or too late.
+    times_have_changed: bool,
 
     // Of this step:
     now_ns: u64,
@@ -146,7 +145,7 @@ impl Core {
             credit_until_ns: 0,
             recheck: false,
             alarm_is_void: false,
-            is_overtaken: false,
+            times_have_changed: false,
             now_ns: 0,
             now: 0,
             tat: 0,
@@ -298,12 +297,12 @@ impl Core {
 
     /// Whether the hand-off has to run after this step.
     pub(crate) const fn needs_hand_off(&self) -> bool {
-        self.alarm_is_void || self.is_overtaken
+        self.alarm_is_void || (self.times_have_changed && !self.list.is_empty())
     }
 
     /// The hand-off runs. Returns whether the alarm cannot be relied on.
     pub(super) const fn take_alarm_void(&mut self) -> bool {
-        self.is_overtaken = false;
+        self.times_have_changed = false;
         core::mem::replace(&mut self.alarm_is_void, false)
     }
 

@@ -241,8 +241,7 @@ impl<C: Clock + ?Sized> Driver<C> {
         step
     }
 
-    /// Runs one step, and drives if the alarm became void in it. A caller that changes the TAT calls `drive_if_waiters`
-    /// afterwards.
+    /// Runs one step, and drives if it changed when waiters are due.
     pub(crate) fn with<T>(&self, run: impl FnOnce(&mut Core) -> T) -> T {
         let mut step = self.step();
         let result = run(&mut step);

@@ -127,16 +127,6 @@ impl<T, G> Drop for Node<T, G> {
     }
 }
 
-/// What happens to an entry of a sweep.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Verdict<G> {
-    Stay,
-    /// It is settled with this outcome.
-    Go(G),
-    /// It stays, and the sweep ends.
-    Stop,
-}
-
 /// `&mut` of the list gives access to its nodes.
 #[derive(Debug)]
 pub(crate) struct List<T, G> {

@@ -118,9 +118,7 @@ impl<C: Clock + ?Sized> Driver<C> {
 
     /// Returns an unused grant to the bucket, then grants the waiters that this makes due.
     pub(crate) fn give_back(&self, grant: Grant) {
-        if self.with(|core| core.give_back(grant)) {
-            self.drive_if_waiters();
-        }
+        self.with(|core| core.give_back(grant));
     }
 }
 

@@ -28,7 +28,7 @@ impl Core {
             if !self.list.is_empty() {
                 // Waiters of lower lanes are due later.
                 self.recheck = true;
-                self.is_overtaken |= self.has_dependent_times();
+                self.times_have_changed |= self.has_dependent_times();
             }
         }
         Ok(self.grant(cost))
@@ -81,6 +81,7 @@ impl Core {
         self.ledger.compare(self.tat, self.now);
         self.tat = self.tat.max(self.now) + cost;
         self.recheck = true;
+        self.times_have_changed = true;
         Ok(())
     }
 
@@ -102,6 +103,7 @@ impl Core {
         if above {
             self.tat = self.tat.saturating_sub(ticks).max(self.now);
         }
+        self.times_have_changed = true;
         above
     }
 
@@ -124,6 +126,7 @@ impl Core {
     /// Makes the bucket full again.
     pub(crate) fn reset(&mut self) {
         self.tat = self.tat.min(self.now);
+        self.times_have_changed = true;
         self.ledger.close();
     }
 
@@ -142,6 +145,7 @@ impl Core {
         self.ledger.close();
         // Waiters may be due later.
         self.recheck = true;
+        self.times_have_changed = true;
     }
 
     /// Restores a level of `missing` ticks less than a full burst, which may be a debt. The error is the most ticks of
@@ -165,6 +169,7 @@ impl Core {
         let returnable = self.returnable(&grant);
         self.ledger.shrink(&grant.receipt, returnable);
         self.tat -= returnable;
+        self.times_have_changed |= returnable > 0;
         returnable > 0
     }
 

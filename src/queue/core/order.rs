@@ -28,7 +28,7 @@ impl Core {
             // Waiters of lower lanes are due later.
             self.recheck = true;
             // The alarm is set for one of them if this waiter is the first, which may be due earlier.
-            self.is_overtaken |= self.list.is_front(place) || self.has_dependent_times();
+            self.times_have_changed |= self.list.is_front(place) || self.has_dependent_times();
         }
     }
 

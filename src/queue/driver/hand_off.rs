@@ -4,10 +4,11 @@
 //! Permits come from time, not from callers that release them. So liveness is one sentence: *while there are waiters,
 //! an alarm is set for no later than the first one is due, or a thread is just setting it.* A waiter that joins an empty
 //! queue sets the alarm ([`Driver::join_ends`]). Then [`Driver::drive`] keeps the sentence: it grants the due waiters,
-//! and sets the alarm for the next. It is called by the alarm; by a waiter that moves to another runtime, finds the alarm late,
-//! or leaves from the front; by each locked call that changes the TAT while there are waiters; and after a step that made
-//! the alarm void. After a panic the sentence may not hold. The next caller that joins (because `armed` is `None`), leaves
-//! from the front, or takes the lock for a try call then drives the queue.
+//! and sets the alarm for the next. It is called by the alarm; by a waiter that moves to another runtime, finds the alarm
+//! late, or leaves from the front; and after each step that changed when waiters are due, or made the alarm void
+//! ([`Driver::end`]). Calls that try drive the queue before their step, too: waiters that are due come first. After a
+//! panic the sentence may not hold. The next caller that joins (because `armed` is `None`), leaves from the front, or
+//! takes the lock for a try call then drives the queue.
 //!
 //! The alarm belongs to the queue, not to a waiter: a waiter that was polled once and never again delays no other. If
 //! the first waiter is a final part that waits for another limit, the queue of that limit has an alarm; see `all_of`.
@@ -21,8 +22,8 @@
 //!
 //! The state changes only under the lock. A thread enters Idle either in the lock hold in which it saw that no alarm is
 //! needed or that one is set in time; or after it set the alarm, if meanwhile no thread has written Called or cleared
-//! `armed`. So no note is lost. A thread that finds the hand-off running leaves a note and goes: if threads helped while a long queue is
-//! woken, they would mostly fight for the lock.
+//! `armed`. So no note is lost. A thread that finds the hand-off running leaves a note and goes: if threads helped while
+//! a long queue is woken, they would mostly fight for the lock.
 //!
 //! | function                | lock  | does                                                                         |
 //! |-------------------------|-------|------------------------------------------------------------------------------|
