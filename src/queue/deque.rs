@@ -3,7 +3,7 @@
 use core::pin::Pin;
 use std::collections::VecDeque;
 
-use super::list::{List, ListId, Node, Verdict};
+use super::list::{List, ListId, Node};
 use crate::lane::Lane;
 
 type TestNode = Node<u32, u32>;
@@ -118,34 +118,22 @@ impl Run {
         self.next += 1;
     }
 
-    /// Sends off some, by the bits of the byte, and may stop on the way.
+    /// Sends off some, by the bits of the byte.
     fn sweep(&mut self, byte: u8) {
-        let judge = |seen: u32| match byte.rotate_right(2 * (seen % 4)) & 3 {
-            1 => Some(true),
-            // Once in a while.
-            3 if seen > u32::from(byte) % 16 => None,
-            _ => Some(false),
-        };
-        let mut seen = 0;
+        let goes = |seen: usize| byte.rotate_right(seen as u32 % 8) & 1 > 0;
+        let mut shown = Vec::new();
         self.list.sweep(|&mut number| {
-            seen += 1;
-            match judge(seen - 1) {
-                Some(true) => Verdict::Go(grant_of(number)),
-                Some(false) => Verdict::Stay,
-                None => Verdict::Stop,
-            }
+            shown.push(number);
+            goes(shown.len() - 1).then_some(grant_of(number))
         });
-        let (mut place, mut gone) = (0, Vec::new());
-        for asked in 0.. {
-            let Some(&(_, number)) = self.model.get(place) else { break };
-            match judge(asked) {
-                Some(true) => gone.extend(self.model.remove(place).map(|(_, number)| number)),
-                Some(false) => place += 1,
-                None => break,
-            }
-            assert!(asked < seen, "{number} was not shown");
-        }
-        for number in gone {
+        assert!(shown.iter().eq(self.model.iter().map(|(_, number)| number)));
+        let mut seen = 0;
+        self.model.retain(|_| {
+            seen += 1;
+            !goes(seen - 1)
+        });
+        let gone = shown.into_iter().enumerate().filter(|&(at, _)| goes(at));
+        for (_, number) in gone {
             self.check_granted(number);
         }
     }

@@ -224,23 +224,22 @@ impl<T, G: Copy> List<T, G> {
         unsafe { self.grant(head, grant) }
     }
 
-    /// Shows the entries to `judge` from front to back, until it says stop. Settled entries are unlinked and dropped.
-    pub(crate) fn sweep(&mut self, mut judge: impl FnMut(&mut T) -> Verdict<G>) {
+    /// Shows the entries to `judge` from front to back. An entry for which it returns an outcome is unlinked, settled, and
+    /// dropped.
+    pub(crate) fn sweep(&mut self, mut judge: impl FnMut(&mut T) -> Option<G>) {
         let mut cursor = self.head;
         while let Some(node) = cursor {
-            let mut verdict = Verdict::Stop;
+            let mut outcome = None;
             // SAFETY: invariant 3: it is linked, so it is live, and its slot is ours by invariant 4.
             unsafe {
                 with_slot(node, |slot| {
                     cursor = slot.next;
-                    verdict = slot.entry.as_mut().map_or(Verdict::Stop, &mut judge);
+                    outcome = slot.entry.as_mut().and_then(&mut judge);
                 });
             }
-            match verdict {
-                Verdict::Stay => {}
+            if let Some(outcome) = outcome {
                 // SAFETY: it is still linked: `judge` has no way to change that.
-                Verdict::Go(grant) => drop(unsafe { self.grant(node, grant) }),
-                Verdict::Stop => return,
+                drop(unsafe { self.grant(node, outcome) });
             }
         }
     }

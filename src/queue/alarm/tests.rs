@@ -1,4 +1,4 @@
-//! The two alarms. No test asserts how soon a alarm waker alarms: only in which order, and not before its time.
+//! The two alarms. No test asserts how soon an alarm wakes its waker: only in which order, and not before its time.
 
 #[cfg(all(feature = "tokio", not(miri)))]
 mod runtime;
@@ -45,9 +45,9 @@ impl Bells {
         Waker::from(Arc::new(AlarmWaker(number, self.sender.clone())))
     }
 
-    /// The next alarm waker that alarms.
+    /// The next alarm waker that is woken.
     pub(super) fn next(&self) -> (u32, Instant) {
-        self.receiver.recv_timeout(LONG).expect("no alarm_waker has rung")
+        self.receiver.recv_timeout(LONG).expect("no alarm has rung")
     }
 
     /// Whether none has rung that was not waited for.

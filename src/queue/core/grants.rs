@@ -8,7 +8,6 @@ use crate::{
     lane::Lane,
     queue::{
         entry::{Entry, Grant, Kind, NEVER, Outcome, Place, Sums},
-        list::Verdict,
         wake_batch::WakeBatch,
     },
 };
@@ -120,11 +119,11 @@ impl Core {
     pub(super) fn sweep(&mut self, mut judge: impl FnMut(&mut Entry) -> Option<Outcome>) {
         let mut sums = Sums::default();
         self.list.sweep(|entry| {
-            if let Some(outcome) = judge(entry) {
-                return Verdict::Go(outcome);
+            let outcome = judge(entry);
+            if outcome.is_none() {
+                sums.add(entry);
             }
-            sums.add(entry);
-            Verdict::Stay
+            outcome
         });
         self.sums = sums;
     }

@@ -62,7 +62,7 @@ fn an_alarm_for_a_time_that_is_over_rings() {
     }
 }
 
-/// Its timer is let go, and what was set by it alarms elsewhere.
+/// Its timer is let go, and the alarm that it had set is set elsewhere.
 #[test]
 fn the_timer_thread_takes_over_from_a_runtime_that_goes_down() {
     let runtime = multi_thread();

@@ -5,7 +5,7 @@ use super::*;
 /// As in `thread.rs`.
 const LEAST_BETWEEN: Duration = Duration::from_micros(500);
 
-/// Waits until all that was due has been rung: a thread for later, set now, has rung.
+/// Waits until all that was due has been rung: an alarm for later, set now, has rung.
 fn pass(wait: Duration) {
     let bells = Bells::new();
     let mut thread = ThreadAlarm::new();
@@ -74,7 +74,7 @@ fn a_ring_that_is_dropped_does_not_ring() {
     assert!(bells.is_silent());
 }
 
-/// A thread that has rung leaves nothing behind.
+/// An alarm that has rung leaves nothing behind.
 #[test]
 fn a_bell_is_let_go_when_it_has_rung() {
     let bells = Bells::new();
@@ -82,7 +82,7 @@ fn a_bell_is_let_go_when_it_has_rung() {
     let mut thread = ThreadAlarm::new();
     thread.set(ms(1), &Waker::from(Arc::clone(&alarm_waker)));
     bells.next();
-    // The thread is done with one alarm waker before it alarms the next.
+    // The thread is done with one alarm waker before it wakes the next.
     pass(ms(1));
     assert_eq!(Arc::strong_count(&alarm_waker), 1);
     drop(thread);
@@ -122,7 +122,7 @@ fn a_bell_that_panics_does_not_end_the_thread() {
     alarms[0].set(ms(1), &Waker::from(Arc::new(Panics(sender.clone()))));
     alarms[1].set(ms(1), &Waker::from(Arc::new(Worse(sender))));
     for _ in &alarms {
-        receiver.recv_timeout(LONG).expect("no alarm_waker has rung");
+        receiver.recv_timeout(LONG).expect("no alarm has rung");
     }
     pass(ms(1));
     pass(Duration::ZERO);
@@ -170,7 +170,7 @@ fn a_bell_may_set_the_next_alarm() {
     let (sender, receiver) = channel();
     let again = Arc::new(Again(crate::sync::plain::Mutex::new((Alarm::default(), 0)), sender));
     Arc::clone(&again).wake();
-    receiver.recv_timeout(LONG).expect("no alarm_waker has rung");
+    receiver.recv_timeout(LONG).expect("no alarm has rung");
     again.0.lock().0 = Alarm::default();
 }
 
