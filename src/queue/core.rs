@@ -39,6 +39,7 @@
 //! 6. Final parts come before all other entries of their lane.
 
 mod books;
+mod final_parts;
 mod grants;
 mod order;
 mod pause;

@@ -1,13 +1,13 @@
 //! Granting what is due, in order.
 
-use core::{pin::Pin, task::Waker};
+use core::pin::Pin;
 
 use super::{Core, not_yet};
 use crate::{
     gcra::Decision,
     lane::Lane,
     queue::{
-        entry::{Entry, Grant, Kind, NEVER, Outcome, Place, Sums},
+        entry::{Entry, Kind, NEVER, Outcome, Place, Sums},
         wake_batch::WakeBatch,
     },
 };
@@ -129,7 +129,7 @@ impl Core {
     }
 
     /// The queue has become empty. A late alarm leaves credit for a while, an alarm in time leaves none.
-    fn drained(&mut self) {
+    pub(super) fn drained(&mut self) {
         let scale = self.frame.scale();
         let late = self.now.saturating_sub(self.tat) > scale.span(IN_TIME_NS);
         let credit_ns = if late { scale.reading_at(scale.catch_up) } else { 0 };
@@ -142,60 +142,5 @@ impl Core {
 
     pub(crate) fn cost_of(&mut self, place: Pin<&Place>) -> Option<u64> {
         self.list.entry_mut(place).map(|entry| entry.cost)
-    }
-
-    /// The final round has not looked at this part after all. The next hand-off that finds it due wakes the round.
-    pub(crate) fn forget_look(&mut self, place: Pin<&Place>) {
-        if let Some(entry) = self.list.entry_mut(place) {
-            entry.kind = Kind::FinalPart { woken: false };
-        }
-    }
-
-    /// Whether a final part conforms now, and is the first in the queue.
-    pub(crate) fn is_final_part_due(&mut self, place: Pin<&Place>) -> bool {
-        let Some(cost) = self.list.entry_mut(place).map(|entry| entry.cost) else { return false };
-        let first = self.list.is_front(place);
-        let decision = self.decide(self.floor, cost);
-        first && matches!(decision, Decision::Admit(_))
-    }
-
-    /// Takes the permits of a final part that is due, and removes the part from the queue.
-    pub(crate) fn take_final_part(&mut self, place: Pin<&Place>) -> Option<(Grant, Option<Waker>)> {
-        let cost = self.list.entry_mut(place)?.cost;
-        let Decision::Admit(tat) = self.decide(self.floor, cost) else { return None };
-        let entry = self.leave(place)?;
-        // As in `grant_due`.
-        self.recheck |= self.tat < self.floor;
-        self.admit(tat, self.floor);
-        if self.list.is_empty() {
-            self.drained();
-        }
-        Some((self.grant(cost), entry.waker))
-    }
-
-    /// The clock reading at which a final part conforms here, after the final parts ahead of it.
-    pub(crate) fn final_part_due_ns(&mut self, place: Pin<&Place>) -> u64 {
-        let own = self.list.entry_mut(place).map(core::ptr::from_mut);
-        let mut tat = u128::from(self.tat.max(self.floor));
-        self.list.visit(|entry| {
-            tat += u128::from(entry.cost);
-            own != Some(core::ptr::from_mut(entry))
-        });
-        self.frame.conforms_at(tat)
-    }
-
-    /// The final round has looked at this part, which stays, and is taken at `all_due_ns` at the earliest. If the part
-    /// is not due here, its round is woken again when it is.
-    pub(crate) fn keep_final_part(&mut self, place: Pin<&Place>, all_due_ns: u64) {
-        let woken = self.is_final_part_due(place);
-        let Some(entry) = self.list.entry_mut(place) else { return };
-        entry.kind = Kind::FinalPart { woken };
-        let lane = entry.lane;
-        let known_ns = &mut self.final_due_ns[lane.index()];
-        // The only final part may also be taken earlier than was thought.
-        let due_ns = if self.sums.of(lane).final_parts == 1 { all_due_ns } else { all_due_ns.max(*known_ns) };
-        // If later, all waiters behind it are due later, too.
-        self.recheck |= due_ns > *known_ns;
-        *known_ns = due_ns;
     }
 }

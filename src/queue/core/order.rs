@@ -4,11 +4,11 @@ use core::{pin::Pin, task::Waker};
 
 use super::{Caller, Core};
 use crate::{
-    gcra::{Decision, MAX_TAT},
+    gcra::Decision,
     lane::Lane,
     meter::{CLOSED, UNTOLD},
     permits::Permits,
-    queue::entry::{Entry, Kind, NEVER, Place},
+    queue::entry::{Entry, Kind, Place},
 };
 
 impl Core {
@@ -30,23 +30,6 @@ impl Core {
             // The alarm is set for one of them if this waiter is the first, which may be due earlier.
             self.times_have_changed |= self.list.is_front(place) || self.has_dependent_times();
         }
-    }
-
-    /// Adds a final part at the front of its lane, behind earlier final parts.
-    pub(crate) fn join_front(
-        &mut self,
-        place: Pin<&Place>,
-        permits: Permits,
-        cost: u64,
-        lane: Lane,
-        waker: Waker,
-    ) {
-        let kind = Kind::FinalPart { woken: true };
-        let entry = Entry { permits, cost, deadline_ns: NEVER, lane, waker: Some(waker), kind };
-        self.sums.add(&entry);
-        self.list.push_after_leading(place, lane, entry, |entry| entry.kind.is_final());
-        // All waiters behind it are due later.
-        self.recheck = true;
     }
 
     /// Whether a later due time of some waiters has to be acted on at once: it may be past a deadline, or be known to the
@@ -106,15 +89,6 @@ impl Core {
             Decision::Admit(tat) => Ok(Some(tat)),
             Decision::NotBefore(tick) => Err(tick),
         }
-    }
-
-    /// The tick at which the final parts of a lane are expected to be taken, or zero. If the bucket is full by then, the TAT of
-    /// the waiters behind them counts from then.
-    pub(super) fn final_tick(&self, lane: Lane) -> u128 {
-        if self.sums.of(lane).final_parts == 0 {
-            return 0;
-        }
-        self.frame.wide_tick(self.final_due_ns[lane.index()]).min(MAX_TAT.into())
     }
 
     /// The tick from which on a request for `cost` ticks conforms that comes after the waiters of the lane and of higher
