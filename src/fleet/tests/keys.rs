@@ -66,7 +66,7 @@ impl Stores for Servers {
         let seed = all.len() as u64 + 1;
         let server = all.entry(key.to_string()).or_insert_with(|| {
             let server = Server::new(seed, &self.clock);
-            server.with(|state| state.terms = terms);
+            server.with(|state| (state.terms, state.is_of_many) = (terms, true));
             server
         });
         server.with(|state| state.is_stopped = self.is_stopped.load(Ordering::Relaxed));

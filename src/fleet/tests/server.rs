@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) fails: (u64, u64),
     /// No call is answered.
     pub(super) is_stopped: bool,
+    /// Of one of many keys, which are counted together elsewhere.
+    pub(super) is_of_many: bool,
     pub(super) calls: u64,
     pub(super) under_way: HashSet<u64>,
     pub(super) members: HashSet<u64>,
@@ -54,6 +56,7 @@ impl Server {
             random: Random(seed),
             fails: (0, 0),
             is_stopped: false,
+            is_of_many: false,
             calls: 0,
             under_way: HashSet::new(),
             members: HashSet::new(),
@@ -232,6 +235,9 @@ impl Store for Connection {
     }
 
     fn beat(&self) -> Option<Pending<'_, u64>> {
+        if self.server.with(|state| state.is_of_many) {
+            return None;
+        }
         Some(self.bounded(self.server.carry_out(self.id, |state, _| {
             state.members.insert(self.id);
             state.members.len() as u64
