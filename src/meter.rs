@@ -121,6 +121,12 @@ impl Meter {
         self.take(permits, 0, now_ns, true) == Taken::Yes(0)
     }
 
+    /// Whether a drained queue has left credit to callers that would wait otherwise.
+    #[inline]
+    pub(crate) fn has_credit(&self, state: State, now_ns: u64) -> bool {
+        state.has_credit() && now_ns < self.credit_until_ns()
+    }
+
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "so that the fast path keeps all of it in registers")]
     fn take(&self, permits: Permits, most: u64, now_ns: u64, waits: bool) -> Taken {
@@ -153,8 +159,7 @@ impl Meter {
         let (Some(now), Some(cost)) = (frame.tick(now_ns), scale.cost(permits)) else {
             return Change::Keep(Taken::Slow);
         };
-        let has_credit = waits && state.has_credit() && now_ns < self.credit_until_ns();
-        let floor = if has_credit { frame.waiters_floor(now) } else { now };
+        let floor = if waits && self.has_credit(state, now_ns) { frame.waiters_floor(now) } else { now };
         match decide(state.tat(), now, floor, cost, scale.limit) {
             Decision::Admit(tat) => {
                 let more = scale.whole_permits(now + scale.limit - tat, most);

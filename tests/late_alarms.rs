@@ -7,13 +7,13 @@ mod late_clock;
 use std::{
     future::Future,
     pin::Pin,
-    sync::atomic::Ordering::Relaxed,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use late_clock::LateClock;
-use tidegate::{AcquireOwned, AllOf, Denied, Inherit, NotYet, Quota, RateLimiter};
+use tidegate::{AcquireOwned, AllOf, Denied, Inherit, NotYet, PerCore, Quota, RateLimiter};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -107,4 +107,41 @@ fn what_there_is_capacity_for_is_not_refused_behind_a_late_alarm() {
     assert!(waiter.as_mut().poll(&mut cx).is_pending());
     clock.now.store(3_000_000, Relaxed);
     assert_eq!(limiter.has_capacity(1), limiter.try_acquire().is_ok());
+}
+
+/// What hungry tasks get of 100,000 permits, a thousand of which come between two alarms. `hungry` makes a task, which counts.
+fn counted_of_100_000<F: Future>(hungry: impl Fn(PerCore<LateClock>, &'static AtomicU64) -> F) -> u64 {
+    let clock = LateClock::default();
+    let quota = Quota::per_second(1_000_000).with_burst(100).with_initial(0);
+    let per_core = PerCore::new(&RateLimiter::with_clock(quota, clock.clone()));
+    let count: &AtomicU64 = Box::leak(Box::default());
+    let mut tasks: Vec<_> = (0..8).map(|_| Box::pin(hungry(per_core.clone(), count))).collect();
+    for millis in 0..=100 {
+        clock.now.store(millis * 1_000_000, Relaxed);
+        clock.ring();
+        for task in &mut tasks {
+            assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+    }
+    count.load(Relaxed)
+}
+
+/// A share is a call that does not wait. So a task that draws one would end the credit, which makes up for late alarms.
+#[test]
+fn hungry_tasks_that_draw_shares_get_the_full_rate_in_spite_of_late_alarms() {
+    let count = counted_of_100_000(|per_core, count| async move {
+        loop {
+            per_core.acquire().await;
+            count.fetch_add(1, Relaxed);
+        }
+    });
+    assert!((99_900..=100_100).contains(&count), "{count}");
+    let count = counted_of_100_000(|per_core, count| async move {
+        let mut local = per_core.local();
+        loop {
+            local.acquire().await;
+            count.fetch_add(1, Relaxed);
+        }
+    });
+    assert!((99_900..=100_100).contains(&count), "{count}");
 }

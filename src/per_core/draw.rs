@@ -78,7 +78,8 @@ fn draw_share_or_steal<C: Clock>(
     )
 }
 
-/// As [`take_shared`], without stealing, for callers that wait if it fails.
+/// As [`take_shared`], without stealing, for callers that wait if it fails. While a late alarm has left credit, they draw no
+/// share: a draw is decided without the credit, and would end it. The limiter grants them from the credit.
 pub(crate) fn take_shared_at_once<C: Clock>(
     driver: &Driver<C>,
     slots: &Slots,
@@ -86,8 +87,12 @@ pub(crate) fn take_shared_at_once<C: Clock>(
     permits: Permits,
     sizing: Sizing,
 ) -> bool {
-    take_parked(driver, slot, permits)
-        || matches!(draw_share(driver, slots, slot, permits, sizing, driver.clock().now()), Taken::Yes(_))
+    if take_parked(driver, slot, permits) {
+        return true;
+    }
+    let now_ns = driver.clock().now();
+    !driver.meter().has_credit(driver.meter().word(), now_ns)
+        && matches!(draw_share(driver, slots, slot, permits, sizing, now_ns), Taken::Yes(_))
 }
 
 fn draw_share<C: Clock>(
@@ -158,7 +163,7 @@ impl LocalShare {
         sizing: Sizing,
     ) -> Result<(), Denied> {
         let now_ns = driver.clock().now();
-        if let Err((missing, refused)) = self.draw(driver, slots, permits, sizing, now_ns) {
+        if let Err((missing, refused)) = self.draw(driver, slots, permits, sizing, now_ns, false) {
             driver.finish_take(missing, Lane::Normal, now_ns, refused)?;
             self.take_all_but(permits, missing);
         }
@@ -173,11 +178,12 @@ impl LocalShare {
         permits: Permits,
         sizing: Sizing,
     ) -> Result<(), Permits> {
-        let drawn = self.draw(driver, slots, permits, sizing, driver.clock().now());
+        let drawn = self.draw(driver, slots, permits, sizing, driver.clock().now(), true);
         drawn.map_err(|(missing, _)| missing)
     }
 
-    /// Takes what is missing from the word, with a share. The error is what is missing, and why.
+    /// Takes what is missing from the word, with a share. The error is what is missing, and why. With `waits`, the caller
+    /// waits for that, and does not draw while there is credit, as in [`take_shared_at_once`].
     fn draw<C: Clock>(
         &mut self,
         driver: &Driver<C>,
@@ -185,6 +191,7 @@ impl LocalShare {
         permits: Permits,
         sizing: Sizing,
         now_ns: u64,
+        waits: bool,
     ) -> Result<(), (Permits, Taken)> {
         let level_change = driver.level_changes().number();
         if self.level_change != level_change {
@@ -205,6 +212,9 @@ impl LocalShare {
             return Ok(());
         }
         let missing = Permits::of_millionths(missing);
+        if waits && driver.meter().has_credit(driver.meter().word(), now_ns) {
+            return Err((missing, Taken::Slow));
+        }
         // The request uses up what is held, so all of the claim is free.
         let drawn = driver.meter().draw(missing, self.demand.claim, now_ns);
         let (granted, more) = match drawn {

@@ -111,7 +111,7 @@ pub(crate) struct Core {
     /// Whether some waiters may no longer meet their deadlines.
     recheck: bool,
     /// The alarm cannot be relied on: the clock has stepped back, or the quota has changed. An alarm that is merely too
-    /// late is found by `Driver::round`.
+    /// late is found when the alarm is set.
     alarm_is_void: bool,
     /// Waiters are due at other times than the last hand-off saw: some may be due now, or too late.
     times_have_changed: bool,
@@ -298,7 +298,7 @@ impl Core {
 
     /// Whether the hand-off has to run after this step.
     pub(crate) const fn needs_hand_off(&self) -> bool {
-        self.alarm_is_void || (self.times_have_changed && !self.list.is_empty())
+        self.alarm_is_void || self.times_have_changed
     }
 
     /// The hand-off runs. Returns whether the alarm cannot be relied on.

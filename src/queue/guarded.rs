@@ -46,7 +46,7 @@ impl SlowPath {
     }
 }
 
-/// See `driver.rs`.
+/// See `driver/hand_off.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HandOff {
     Idle,

@@ -81,8 +81,13 @@ impl Core {
         self.ledger.compare(self.tat, self.now);
         self.tat = self.tat.max(self.now) + cost;
         self.recheck = true;
-        self.times_have_changed = true;
+        self.change_times();
         Ok(())
+    }
+
+    /// The waiters are due at other times.
+    const fn change_times(&mut self) {
+        self.times_have_changed |= !self.list.is_empty();
     }
 
     /// The clock reading at which a debt is paid.
@@ -103,7 +108,7 @@ impl Core {
         if above {
             self.tat = self.tat.saturating_sub(ticks).max(self.now);
         }
-        self.times_have_changed = true;
+        self.change_times();
         above
     }
 
@@ -119,14 +124,16 @@ impl Core {
         // Whole permits, if they do not overflow the bucket.
         let wanted = millionths(short).next_multiple_of(Permits::MILLION);
         let taken = take(wanted.min(millionths(self.tat.saturating_sub(self.now))));
-        self.lower(scale.parked(taken));
+        if taken > 0 {
+            self.lower(scale.parked(taken));
+        }
         taken > 0
     }
 
     /// Makes the bucket full again.
     pub(crate) fn reset(&mut self) {
         self.tat = self.tat.min(self.now);
-        self.times_have_changed = true;
+        self.change_times();
         self.ledger.close();
     }
 
@@ -145,7 +152,7 @@ impl Core {
         self.ledger.close();
         // Waiters may be due later.
         self.recheck = true;
-        self.times_have_changed = true;
+        self.change_times();
     }
 
     /// Restores a level of `missing` ticks less than a full burst, which may be a debt. The error is the most ticks of
@@ -169,7 +176,9 @@ impl Core {
         let returnable = self.returnable(&grant);
         self.ledger.shrink(&grant.receipt, returnable);
         self.tat -= returnable;
-        self.times_have_changed |= returnable > 0;
+        if returnable > 0 {
+            self.change_times();
+        }
         returnable > 0
     }
 

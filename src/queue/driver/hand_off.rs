@@ -4,11 +4,15 @@
 //! Permits come from time, not from callers that release them. So liveness is one sentence: *while there are waiters,
 //! an alarm is set for no later than the first one is due, or a thread is just setting it.* A waiter that joins an empty
 //! queue sets the alarm ([`Driver::join_ends`]). Then [`Driver::drive`] keeps the sentence: it grants the due waiters,
-//! and sets the alarm for the next. It is called by the alarm; by a waiter that moves to another runtime, finds the alarm
-//! late, or leaves from the front; and after each step that changed when waiters are due, or made the alarm void
-//! ([`Driver::end`]). Calls that try drive the queue before their step, too: waiters that are due come first. After a
-//! panic the sentence may not hold. The next caller that joins (because `armed` is `None`), leaves from the front, or
-//! takes the lock for a try call then drives the queue.
+//! and sets the alarm for the next. It is called
+//! - by the alarm;
+//! - by a waiter that joins before all others, moves to another runtime, finds the alarm late, or leaves from the front;
+//! - after each step that changed when waiters are due, or made the alarm void ([`Driver::end`]);
+//! - before the step of a call that tries, since waiters that are due come first;
+//! - by a thread that parks permits while there are waiters, and by the final round of a call for several limits.
+//!
+//! After a panic the sentence may not hold. Then the next waiter that joins sets the alarm or drives (`armed` is `None`), and
+//! a waiter that leaves from the front or a try call that takes the lock drives the queue.
 //!
 //! The alarm belongs to the queue, not to a waiter: a waiter that was polled once and never again delays no other. If
 //! the first waiter is a final part that waits for another limit, the queue of that limit has an alarm; see `all_of`.
@@ -76,13 +80,13 @@ impl<C: Clock + ?Sized> Driver<C> {
     ///
     /// The first waiter sets its alarm, and is not granted yet: if permits come faster than a step takes, it is due a
     /// moment later. If it were granted then, hungry callers would be granted one by one, each by a hand-off of its own.
+    /// With a short catch-up it is granted all the same, because nothing would make up for a late alarm.
     pub(in crate::queue) fn join_ends(&self, mut step: Step<'_>, first: bool, due_ns: u64) {
         let late = step.note_caller(first);
-        if late && !first {
+        let drives = if first { step.quota().catch_up_ns() < LATE_NS } else { late };
+        if drives || step.needs_hand_off() {
             drop(step);
             self.drive();
-        } else if step.needs_hand_off() {
-            self.end(step);
         } else if first && step.guarded.start_hand_off() {
             self.run_rounds(|| self.set_alarm(step, WakeBatch::new(), due_ns));
         }

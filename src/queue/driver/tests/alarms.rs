@@ -29,6 +29,17 @@ fn a_waiter_that_is_due_just_after_it_joined_is_granted_with_others_by_the_alarm
     assert!(poll(&mut first).is_ready() && poll(&mut second).is_ready());
 }
 
+/// What an alarm is late by would be lost.
+#[test]
+fn a_waiter_that_is_due_just_after_it_joined_is_granted_at_once_if_the_catch_up_is_short() {
+    let (limiter, clock) = dialed("10000000/s burst 1 initial 0 catch-up 1ms");
+    clock.pass(60);
+    for _ in 0..3 {
+        assert!(poll(&mut Box::pin(limiter.acquire())).is_ready());
+    }
+    assert_eq!(clock.deadlines(), []);
+}
+
 #[test]
 fn an_alarm_that_rings_early_is_set_anew() {
     let (limiter, clock) = dialed("1/s burst 3 initial 0");
