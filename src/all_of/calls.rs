@@ -127,7 +127,7 @@ impl AllOf {
     pub(crate) fn times_within(&self, time: Duration) -> u64 {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let times = self.members.iter().map(|member| {
-            let scale = *member.driver.meter().frame().scale();
+            let scale = member.driver.scale();
             scale.cost(member.permits).map_or(0, |cost| scale.span(ns).checked_div(cost).unwrap_or(u64::MAX))
         });
         times.min().unwrap_or(u64::MAX)

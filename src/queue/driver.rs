@@ -149,6 +149,12 @@ impl<C: Clock + ?Sized> Driver<C> {
         self.guarded.read(|slow| slow.core.quota_in_force()).unwrap_or_else(|quota| quota)
     }
 
+    /// The scale in force. Takes the lock: a call without it may find the scale being replaced.
+    #[cfg(feature = "io")]
+    pub(crate) fn scale(&self) -> Scale {
+        *self.lock().core.frame().scale()
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.guarded.read(|slow| slow.core.waiting()).unwrap_or(0)
     }

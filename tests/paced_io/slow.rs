@@ -100,3 +100,21 @@ fn a_thread_stands_still_for_50_ms_at_most_too() {
         assert_eq!(io::Write::write(&mut stream, &[0; 10_000]).unwrap(), 1_000);
     }
 }
+
+/// A quantum goes by the rate, which another thread changes meanwhile.
+#[test]
+fn the_quota_may_change_while_streams_reckon_their_quanta() {
+    let quotas = [1_000_000_000, 2_000_000_000].map(|rate| Quota::per_second(rate).with_burst(1_000_000_000));
+    let limiter = RateLimiter::new(quotas[0]);
+    let mut stream = Paced::new(io::sink(), &limiter);
+    std::thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            for n in 0..20_000 {
+                limiter.set_quota(quotas[n % 2]).unwrap();
+            }
+        });
+        while !changes.is_finished() {
+            assert!(std::io::Write::write(&mut stream, &[0; 8_192]).unwrap() > 0);
+        }
+    });
+}
