@@ -7,6 +7,9 @@
 //! A round of each kind is run in turn, and the medians of all rounds are shown. The processor time is that of the
 //! process, sender and receiver together, from `/proc/self/stat`; on other systems it is left out.
 
+#[path = "support/tables.rs"]
+mod tables;
+
 use std::{
     fs,
     io::Result,
@@ -15,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tables::{median, processor};
 use tidegate::{Paced, Quota, RateLimiter};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -209,18 +213,6 @@ async fn cost(kind: Kind, chunk: usize) -> Result<(f64, f64)> {
     let elapsed = start.elapsed().as_secs_f64();
     let used = processor_time().zip(before).map_or(f64::NAN, |(after, before)| after - before);
     Ok((bytes as f64 / elapsed / 1e6, used * 1e9 / (bytes as f64 / 1e3)))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn processor() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {cores} cores", model.map_or("unknown processor", |(_, name)| name.trim()))
 }
 
 fn main() -> Result<()> {

@@ -2,8 +2,10 @@
 //!
 //! A round of each kind is run in turn, and the medians of all rounds are shown. `cargo bench --features stats --bench watching`.
 
+#[path = "support/tables.rs"]
+mod tables;
+
 use std::{
-    fs,
     future::Future,
     hint::black_box,
     pin::pin,
@@ -12,6 +14,7 @@ use std::{
     time::Instant,
 };
 
+use tables::{median, processor};
 use tidegate::{Event, Listener, Quota, RateLimiter};
 
 /// A listener that does nothing with what it is told.
@@ -61,18 +64,6 @@ fn time(limiter: &RateLimiter, threads: usize, calls: u32, call: Call) -> f64 {
         let sum: f64 = others.into_iter().map(|thread| thread.join().expect("no call fails")).sum();
         (own + sum) / threads as f64
     })
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn processor() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let cores = thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {cores} cores", model.map_or("unknown processor", |(_, name)| name.trim()))
 }
 
 fn main() {

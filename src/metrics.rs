@@ -118,7 +118,7 @@ fn per_second(quota: Quota) -> f64 {
     } else if quota.is_blocked() {
         0.0
     } else {
-        quota.permits() as f64 / quota.period().as_secs_f64()
+        quota.rate_a_second()
     }
 }
 

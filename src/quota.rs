@@ -372,6 +372,12 @@ impl Quota {
         Duration::new((ns / NS_PER_SECOND) as u64, (ns % NS_PER_SECOND) as u32)
     }
 
+    /// The permits a second, rounded to a float.
+    #[cfg(any(feature = "client", feature = "metrics"))]
+    pub(crate) fn rate_a_second(&self) -> f64 {
+        self.permits as f64 / self.period().as_secs_f64()
+    }
+
     /// The rate to enforce, as permits per nanoseconds; not in lowest terms.
     pub(crate) const fn rate(&self) -> (u64, u128) {
         match self.kind {

@@ -109,6 +109,7 @@ impl FinalRound {
             for ((step, Part { permits, place, .. }), cost) in steps.iter_mut().zip(&round.parts).zip(costs) {
                 let first = step.is_empty();
                 step.join_front(place.as_ref(), *permits, cost, lane, waker.clone());
+                // The round drives all its queues afterwards, whatever this tells.
                 step.note_caller(first);
             }
         }

@@ -83,8 +83,7 @@ struct Rule {
 
 impl Learning {
     fn new(range: Range, quota: &Quota) -> Self {
-        let rate = quota.permits() as f64 / quota.period().as_secs_f64();
-        let adaptive = Adaptive::new(range, rate);
+        let adaptive = Adaptive::new(range, quota.rate_a_second());
         Self(Mutex::new(Rule { adaptive, set: 0.0 }))
     }
 

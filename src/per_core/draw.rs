@@ -91,8 +91,12 @@ pub(crate) fn take_shared_at_once<C: Clock>(
         return true;
     }
     let now_ns = driver.clock().now();
-    !driver.meter().has_credit(driver.meter().word(), now_ns)
+    !has_credit(driver, now_ns)
         && matches!(draw_share(driver, slots, slot, permits, sizing, now_ns), Taken::Yes(_))
+}
+
+fn has_credit<C: Clock>(driver: &Driver<C>, now_ns: u64) -> bool {
+    driver.meter().has_credit(driver.meter().word(), now_ns)
 }
 
 fn draw_share<C: Clock>(
@@ -212,7 +216,7 @@ impl LocalShare {
             return Ok(());
         }
         let missing = Permits::of_millionths(missing);
-        if waits && driver.meter().has_credit(driver.meter().word(), now_ns) {
+        if waits && has_credit(driver, now_ns) {
             return Err((missing, Taken::Slow));
         }
         // The request uses up what is held, so all of the claim is free.

@@ -235,7 +235,7 @@ impl<C: Clock + ?Sized> Driver<C> {
         drop((replaced, spare));
     }
 
-    /// Begins a step. The caller calls [`drive`](Self::drive) afterwards if [`Core::needs_hand_off`] holds.
+    /// Begins a step. Its caller ends it by [`end`](Self::end), or drives afterwards if [`Core::needs_hand_off`] holds.
     pub(crate) fn step(&self) -> Step<'_> {
         let guarded = self.lock();
         let state = self.meter.freeze();
@@ -255,7 +255,7 @@ impl<C: Clock + ?Sized> Driver<C> {
         result
     }
 
-    /// Ends a step, and drives if it asked for that.
+    /// Ends a step, and drives if [`Core::needs_hand_off`] holds.
     pub(super) fn end(&self, step: Step<'_>) {
         let look = step.needs_hand_off();
         drop(step);

@@ -6,7 +6,8 @@
 //! queue sets the alarm ([`Driver::join_ends`]). Then [`Driver::drive`] keeps the sentence: it grants the due waiters,
 //! and sets the alarm for the next. It is called
 //! - by the alarm;
-//! - by a waiter that joins before all others, moves to another runtime, finds the alarm late, or leaves from the front;
+//! - by a waiter that joins before waiters of lower lanes, moves to another runtime, finds the alarm late, or leaves from
+//!   the front;
 //! - after each step that changed when waiters are due, or made the alarm void ([`Driver::end`]);
 //! - before the step of a call that tries, since waiters that are due come first;
 //! - by a thread that parks permits while there are waiters, and by the final round of a call for several limits.
@@ -37,7 +38,8 @@
 //! | `drive_if_needed`       | free  | `drive`, if a step asked for it; for steps not run by `with`                 |
 //! | `drive_if_waiters`      | free  | `drive`, if there are waiters                                                |
 //! | `drive_if_overtaking`   | free  | `drive`, if a newcomer in that lane goes before waiters: due ones come first |
-//! | `join_ends`             | freed | after a waiter joined: sets the alarm if it is the first, or `drive`         |
+//! | `end`                   | freed | ends a step, then `drive`, if the step asked for it                          |
+//! | `join_ends`             | freed | ends the step of a waiter that joined: sets the first alarm, or `drive`      |
 
 use super::{Driver, Step};
 use crate::{
@@ -45,9 +47,9 @@ use crate::{
     queue::{core::Next, entry::NEVER, guarded::HandOff, wake_batch::WakeBatch},
 };
 
-/// A waiter that joins drives the queue if the alarm is this late. Workers that are busy with long polls look at their timers
-/// rarely, tokio's once in 61 polls. Not sooner, since timers tick in milliseconds: waiters would be granted one by one
-/// instead of in a batch.
+/// A waiter that joins drives the queue if the alarm is this late: workers that are busy with long polls look at their timers
+/// rarely, tokio's once in 61 polls. Timers tick in milliseconds, so no waiter drives for less: waiters would be granted one
+/// by one, and not in a batch.
 pub(super) const LATE_NS: u64 = 2_000_000;
 
 impl Step<'_> {
