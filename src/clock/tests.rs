@@ -2,6 +2,7 @@
 
 mod discipline;
 mod histories;
+mod manual;
 mod monotonic;
 mod quanta;
 mod shared;
