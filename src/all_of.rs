@@ -145,9 +145,9 @@ impl AllOf {
     fn decide(&self) -> Result<(), AllOfDenied> {
         self.check()?;
         self.refusal()?;
-        let (mut refusals, mut look) = (Refusals(None), false);
-        take_all(&self.members, self.members.lane(), &mut refusals, &mut look, &mut |_| ());
-        if look {
+        let (mut refusals, mut drives) = (Refusals(None), false);
+        take_all(&self.members, self.members.lane(), &mut refusals, &mut drives, &mut |_| ());
+        if drives {
             self.drive();
         }
         refusals.result()
@@ -279,12 +279,12 @@ impl AllOf {
 }
 
 /// Locks all limits in order, and takes from all if none refuses. `keep` gets the grants, from the last limit to the
-/// first. Sets `look` if a queue has to be driven afterwards, when no lock is held.
+/// first. Sets `drives` if a queue has to be driven afterwards, when no lock is held.
 fn take_all(
     members: &[Member],
     lane: Lane,
     refusals: &mut Refusals,
-    look: &mut bool,
+    drives: &mut bool,
     keep: &mut impl FnMut(Grant),
 ) {
     let Some((member, rest)) = members.split_first() else { return };
@@ -292,7 +292,7 @@ fn take_all(
     let cost = match step.cost(member.permits) {
         Ok(cost) => {
             member.driver.reclaim_parked(&mut step, cost, lane);
-            if let Err(tick) = step.look(cost, Caller::Try(lane)) {
+            if let Err(tick) = step.conforms(cost, Caller::Try(lane)) {
                 let due_ns = step.frame().reading_at(tick);
                 refusals.note(member.which, not_yet(due_ns, step.now_ns()));
             }
@@ -303,13 +303,13 @@ fn take_all(
             0
         }
     };
-    take_all(rest, lane, refusals, look, keep);
+    take_all(rest, lane, refusals, drives, keep);
     if refusals.0.is_none() {
         let taken = step.take(cost, Caller::Try(lane));
         debug_assert!(taken.is_ok(), "it conformed, and the lock was held since");
         taken.into_iter().for_each(&mut *keep);
     }
-    *look |= step.needs_hand_off();
+    *drives |= step.needs_hand_off();
 }
 
 impl Limit for AllOf {

@@ -100,9 +100,9 @@ impl AcquireAll {
         for (step, member) in steps.iter_mut().zip(&self.members) {
             let cost = step.cost(member.permits).map_err(|denied| member.denied(denied))?;
             member.driver.reclaim_parked(step, cost, self.lane);
-            let look = step.look(cost, Caller::Waiter(self.lane));
-            all &= look.is_ok();
-            let due_ns = look.map_or_else(|tick| step.frame().reading_at(tick), |()| 0);
+            let conforms = step.conforms(cost, Caller::Waiter(self.lane));
+            all &= conforms.is_ok();
+            let due_ns = conforms.map_or_else(|tick| step.frame().reading_at(tick), |()| 0);
             let deadline_ns = self.max_wait.map_or(NEVER, |wait| after(step.now_ns(), wait));
             if due_ns > deadline_ns {
                 refusals.note(member.which, not_yet(due_ns, deadline_ns));

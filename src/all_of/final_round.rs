@@ -1,13 +1,13 @@
 //! The last round of a call for several limits. It has a part at the front of its lane in each of its queues, and takes all
 //! parts in the same instant, when every limit admits its part.
 //!
-//! A hand-off that finds a part due wakes the round, which then looks at all limits on that thread. So neither the call
+//! A hand-off that finds a part due wakes the round, which then tries to take all parts on that thread. So neither the call
 //! nor the waiters behind it depend on the call's task being polled.
 //!
 //! # Invariants
 //! 1. A round joins all its queues in one hold of all locks, in the same lane, behind earlier rounds of that lane. So two
 //!    rounds have the same order in every queue that they share, and never wait for each other.
-//! 2. After a look that takes nothing, the part is not due in at least one queue, and that queue has an alarm for the
+//! 2. After a try that takes nothing, the part is not due in at least one queue, and that queue has an alarm for the
 //!    part. In a queue where the part is due, the hand-off does not wake the round again until the part was not due.
 //!
 //! A round gives way while one of its limits is paused: the call then waits for that limit in turn, so that the callers of its
@@ -83,7 +83,7 @@ impl Wake for FinalRound {
 
 impl Job for FinalRound {
     fn run(&self) {
-        self.look();
+        self.take_if_all_due();
     }
 }
 
@@ -119,7 +119,7 @@ impl FinalRound {
     /// Takes all parts if all are due. If the round was refused, grants to other waiters what the call gave back.
     pub(super) fn begin(&self) {
         let joined = matches!(self.state.lock().stage, Stage::Waiting);
-        if joined { self.look() } else { self.drive() }
+        if joined { self.take_if_all_due() } else { self.drive() }
     }
 
     fn drive(&self) {
@@ -127,16 +127,16 @@ impl FinalRound {
     }
 
     /// Takes all parts if all are due.
-    fn look(&self) {
+    fn take_if_all_due(&self) {
         let mut dropped = Vec::new();
         let task = {
             let mut state = self.state.lock();
             if !matches!(state.stage, Stage::Waiting) {
                 return;
             }
-            let forget = Forget(self);
+            let untried = Untried(self);
             let mut steps: Vec<_> = self.parts.iter().map(|part| part.driver.step()).collect();
-            core::mem::forget(forget);
+            core::mem::forget(untried);
             if let Some(stage) = self.take_or_keep(&mut steps, &mut dropped) {
                 state.stage = stage;
                 state.task.take()
@@ -262,13 +262,13 @@ impl Drop for FinalRound {
     }
 }
 
-/// Dropped if a clock panics: notes that the parts were not looked at.
-struct Forget<'a>(&'a FinalRound);
+/// Dropped if a clock panics: notes that the parts have not been tried.
+struct Untried<'a>(&'a FinalRound);
 
-impl Drop for Forget<'_> {
+impl Drop for Untried<'_> {
     fn drop(&mut self) {
         for part in &self.0.parts {
-            part.driver.without_clock(|core| core.forget_look(part.place.as_ref()));
+            part.driver.without_clock(|core| core.wake_final_part_when_due(part.place.as_ref()));
         }
     }
 }

@@ -27,17 +27,17 @@ impl AllOf {
     fn decide_reserving(&self) -> Result<ReservationAll, AllOfDenied> {
         self.check()?;
         self.refusal()?;
-        let (mut refusals, mut look) = (Refusals(None), false);
+        let (mut refusals, mut drives) = (Refusals(None), false);
         // With room for all: nothing is allocated under the locks.
         let mut grants = Vec::with_capacity(self.members.len());
         let keep = &mut |grant| grants.push(grant);
-        take_all(&self.members, self.members.lane(), &mut refusals, &mut look, keep);
+        take_all(&self.members, self.members.lane(), &mut refusals, &mut drives, keep);
         grants.reverse();
         // Before the queues are driven: if a clock panics there, all goes back.
         let reserved = refusals
             .result()
             .map(|()| ReservationAll::new(self.members.iter().cloned().zip(grants).collect()));
-        if look {
+        if drives {
             self.drive();
         }
         reserved

@@ -209,7 +209,7 @@ impl<C: Clock + ?Sized> Driver<C> {
     /// Updates the waker and the runtime of a waiter that is polled again.
     pub(crate) fn refresh(&self, place: Pin<&Place>, waker: &Waker) {
         let mut spare: Option<Waker> = None;
-        let (replaced, look) = loop {
+        let (replaced, moved) = loop {
             let mut guarded = self.lock();
             let Some(entry) = guarded.core.entry_mut(place) else { return };
             let replaced = if entry.has_waker(waker) {
@@ -228,7 +228,7 @@ impl<C: Clock + ?Sized> Driver<C> {
             }
             break (replaced, moved);
         };
-        if look {
+        if moved {
             self.drive();
         }
         // Last: dropping a waker may panic.
@@ -257,9 +257,9 @@ impl<C: Clock + ?Sized> Driver<C> {
 
     /// Ends a step, and drives if [`Core::needs_hand_off`] holds.
     pub(super) fn end(&self, step: Step<'_>) {
-        let look = step.needs_hand_off();
+        let drives = step.needs_hand_off();
         drop(step);
-        if look {
+        if drives {
             self.drive();
         }
     }

@@ -19,8 +19,10 @@
 //! | state   | what gives access to the slot     | next                                               |
 //! |---------|-----------------------------------|----------------------------------------------------|
 //! | IDLE    | `&mut` of the node's list         | QUEUED (`push`, `push_after_leading`)              |
-//! | QUEUED  | `&mut` of that list               | GRANTED (`settle_front`, `sweep`), IDLE (`remove`) |
-//! | GRANTED | owning the node, to read          | none                                               |
+//! | QUEUED  | `&mut` of that list               | SETTLED (`settle_front`, `sweep`), IDLE (`remove`) |
+//! | SETTLED | owning the node, to read          | none                                               |
+//!
+//! SETTLED: the waiter has been granted or refused, as its outcome says.
 //!
 //! # Invariants
 //! 1. A node is linked into at most one list: the one whose number it was made with. Every method checks that. No
@@ -29,15 +31,15 @@
 //! 3. A pinned node stays where it is until it is dropped, and `Drop` aborts the process rather than free a QUEUED
 //!    node. So every pointer in a list leads to a live node. (The futures unlink first, so safe use of the crate never
 //!    aborts.)
-//! 4. The slot of a node that is not GRANTED is reached only through `&mut` of its list. So no two accesses overlap.
-//! 5. The store of GRANTED is the granter's last access. From then on the node is its owner's alone, which may free it
+//! 4. The slot of a node that is not SETTLED is reached only through `&mut` of its list. So no two accesses overlap.
+//! 5. The store of SETTLED is the list holder's last access. From then on the node is its owner's alone, which may free it
 //!    at once, without a lock.
 //! 6. The lanes of the linked nodes ascend from front to back. `last` of a lane leads to its last node, or nowhere if the lane
 //!    has none.
 //!
 //! # Orderings
-//! GRANTED is stored with Release and loaded with Acquire. An owner that sees GRANTED sees the outcome, and all that
-//! the granter did to the node happened before the owner frees it. All else is ordered by the lock in which the list
+//! SETTLED is stored with Release and loaded with Acquire. An owner that sees SETTLED sees the outcome, and all that
+//! the list holder did to the node happened before the owner frees it. All else is ordered by the lock in which the list
 //! lives.
 #![allow(unsafe_code)]
 
@@ -50,7 +52,7 @@ use crate::{
 
 const IDLE: u8 = 0;
 const QUEUED: u8 = 1;
-const GRANTED: u8 = 2;
+const SETTLED: u8 = 2;
 
 /// The number of a list, which its nodes are made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,9 +82,10 @@ pub(crate) struct Node<T, G> {
 struct Slot<T, G> {
     previous: Option<NonNull<Node<T, G>>>,
     next: Option<NonNull<Node<T, G>>>,
+    /// The list's own: an entry can be changed by safe code, and invariant 6 must hold whatever that does.
     lane: Lane,
     entry: Option<T>,
-    grant: Option<G>,
+    outcome: Option<G>,
 }
 
 // SAFETY: by invariants 4 and 5 one thread at a time reaches the slot; the bounds let its contents change threads.
@@ -100,7 +103,7 @@ impl<T, G: Copy> Node<T, G> {
                 next: None,
                 lane: Lane::LAST,
                 entry: None,
-                grant: None,
+                outcome: None,
             }),
             _pinned: PhantomPinned,
         }
@@ -108,18 +111,18 @@ impl<T, G: Copy> Node<T, G> {
 
     /// The outcome, once there is one.
     pub(crate) fn outcome(&self) -> Option<G> {
-        // Acquire: pairs with the Release of `grant`.
-        if self.state.load(Ordering::Acquire) != GRANTED {
+        // Acquire: pairs with the Release of `settle`.
+        if self.state.load(Ordering::Acquire) != SETTLED {
             return None;
         }
-        // SAFETY: invariant 5: GRANTED is final, and the granter writes no more.
-        self.slot.with(|slot| unsafe { (*slot).grant })
+        // SAFETY: invariant 5: SETTLED is final, and no list holder writes any more.
+        self.slot.with(|slot| unsafe { (*slot).outcome })
     }
 }
 
 impl<T, G> Drop for Node<T, G> {
     fn drop(&mut self) {
-        // Acquire: pairs with the Release of `grant`, so that freeing comes after the granter's last access.
+        // Acquire: pairs with the Release of `settle`, so that freeing comes after the list holder's last access.
         if self.state.load(Ordering::Acquire) == QUEUED {
             // Invariant 3. A panic would free the node all the same.
             std::process::abort();
@@ -161,7 +164,7 @@ impl<T, G: Copy> List<T, G> {
     /// Links a node at the back of a lane.
     ///
     /// # Panics
-    /// If the node was made for another list, is linked, or has been granted.
+    /// If the node was made for another list, is linked, or has been settled.
     pub(crate) fn push(&mut self, node: Pin<&Node<T, G>>, lane: Lane, entry: T) {
         let previous = self.last_before(lane.index() + 1);
         // SAFETY: `previous` is linked by invariants 6 and 3, and is the last of its lane, which is not lower.
@@ -218,10 +221,10 @@ impl<T, G: Copy> List<T, G> {
     }
 
     /// Unlinks the node at the front, stores its outcome, and returns its entry.
-    pub(crate) fn settle_front(&mut self, grant: G) -> Option<T> {
+    pub(crate) fn settle_front(&mut self, outcome: G) -> Option<T> {
         let head = self.head?;
         // SAFETY: the head is linked.
-        unsafe { self.grant(head, grant) }
+        unsafe { self.settle(head, outcome) }
     }
 
     /// Shows the entries to `judge` from front to back. An entry for which it returns an outcome is unlinked, settled, and
@@ -239,7 +242,7 @@ impl<T, G: Copy> List<T, G> {
             }
             if let Some(outcome) = outcome {
                 // SAFETY: it is still linked: `judge` has no way to change that.
-                drop(unsafe { self.grant(node, outcome) });
+                drop(unsafe { self.settle(node, outcome) });
             }
         }
     }
@@ -336,15 +339,15 @@ impl<T, G: Copy> List<T, G> {
     ///
     /// # Safety
     /// It is linked into this list.
-    unsafe fn grant(&mut self, node: NonNull<Node<T, G>>, grant: G) -> Option<T> {
+    unsafe fn settle(&mut self, node: NonNull<Node<T, G>>, outcome: G) -> Option<T> {
         // SAFETY: it is linked, by contract.
         let entry = unsafe { self.unlink(node) };
         // SAFETY: invariant 3: it is live until the store below; its slot is ours by invariant 4.
-        unsafe { with_slot(node, |slot| slot.grant = Some(grant)) };
+        unsafe { with_slot(node, |slot| slot.outcome = Some(outcome)) };
         // SAFETY: as above.
         let node: &Node<T, G> = unsafe { node.as_ref() };
         // Release: pairs with the Acquire of `outcome` and of `Drop`. Invariant 5: the last access.
-        node.state.store(GRANTED, Ordering::Release);
+        node.state.store(SETTLED, Ordering::Release);
         entry
     }
 

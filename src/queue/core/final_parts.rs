@@ -33,8 +33,8 @@ impl Core {
         self.recheck = true;
     }
 
-    /// The final round has not looked at this part after all. The next hand-off that finds it due wakes the round.
-    pub(crate) fn forget_look(&mut self, place: Pin<&Place>) {
+    /// Has the next hand-off that finds this part due wake its round, which has not tried it after all.
+    pub(crate) fn wake_final_part_when_due(&mut self, place: Pin<&Place>) {
         if let Some(entry) = self.list.entry_mut(place) {
             entry.kind = Kind::FinalPart { woken: false };
         }
@@ -73,7 +73,7 @@ impl Core {
         self.frame.conforms_at(tat)
     }
 
-    /// The final round has looked at this part, which stays, and is taken at `all_due_ns` at the earliest. If the part
+    /// The final round has tried to take this part, which stays, and is taken at `all_due_ns` at the earliest. If the part
     /// is not due here, its round is woken again when it is.
     pub(crate) fn keep_final_part(&mut self, place: Pin<&Place>, all_due_ns: u64) {
         let woken = self.is_final_part_due(place);

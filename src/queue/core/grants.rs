@@ -18,11 +18,10 @@ const IN_TIME_NS: u64 = 1_000;
 /// When the first waiter is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    Empty,
     /// The batch is full; there may be more to grant.
     More,
-    /// The first is a final part that is due here, and waits for another limit.
-    FinalPart,
+    /// There is none, or it is a final part that is due here and waits for another limit.
+    Unknown,
     /// At this clock reading.
     At(u64),
 }
@@ -56,7 +55,7 @@ impl Core {
                 }
                 *woken = due;
                 if due {
-                    return if self.refuse_late(batch) { Next::FinalPart } else { Next::More };
+                    return if self.refuse_late(batch) { Next::Unknown } else { Next::More };
                 }
             }
             let outcome = match decision {
@@ -80,7 +79,7 @@ impl Core {
                 self.drained();
             }
         }
-        Next::Empty
+        Next::Unknown
     }
 
     /// Refuses the waiters that will miss their deadlines, if some may. Returns whether the batch had room for all.

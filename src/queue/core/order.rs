@@ -72,7 +72,7 @@ impl Core {
 
     /// Whether a newcomer's request for `cost` ticks conforms, and no waiter goes first. The error is the tick from which on
     /// it does.
-    pub(crate) fn look(&self, cost: u64, caller: Caller) -> Result<(), u64> {
+    pub(crate) fn conforms(&self, cost: u64, caller: Caller) -> Result<(), u64> {
         self.admission(cost, caller).map(drop)
     }
 

@@ -132,7 +132,7 @@ impl Rig {
     pub(super) fn take(&mut self, permits: u64) -> Result<Grant, u64> {
         self.step(|core| {
             let cost = core.cost(permits.into()).unwrap();
-            core.look(cost, Caller::Try(Lane::Normal))
+            core.conforms(cost, Caller::Try(Lane::Normal))
                 .and_then(|()| core.take(cost, Caller::Try(Lane::Normal)))
                 .map_err(|tick| core.frame().reading_at(tick))
         })

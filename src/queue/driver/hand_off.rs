@@ -124,7 +124,7 @@ impl<C: Clock + ?Sized> Driver<C> {
                 batch.wake();
                 return true;
             }
-            Next::Empty | Next::FinalPart => NEVER,
+            Next::Unknown => NEVER,
             Next::At(due_ns) => due_ns,
         };
         self.set_alarm(step, batch, due_ns)

@@ -106,7 +106,7 @@ fn a_grant_crosses_threads() {
         )));
         let node = Box::pin(Node::new(list.lock().id()));
         list.lock().push(node.as_ref(), Lane::Normal, round);
-        let granter = {
+        let settler = {
             let list = list.clone();
             std::thread::spawn(move || assert_eq!(list.lock().settle_front(round + 7), Some(round)))
         };
@@ -119,7 +119,7 @@ fn a_grant_crosses_threads() {
         assert_eq!(grant, round + 7);
         // Freed at once, without the lock.
         drop(node);
-        granter.join().unwrap();
+        settler.join().unwrap();
     }
 }
 

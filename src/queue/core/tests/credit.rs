@@ -14,7 +14,7 @@ fn with_waiter() -> (Rig, usize) {
 fn a_queue_that_drains_late_leaves_credit_to_callers_that_would_wait() {
     let (mut rig, waiter) = with_waiter();
     rig.now_ns += 5 * MS;
-    assert_eq!(rig.grant_due(), Next::Empty);
+    assert_eq!(rig.grant_due(), Next::Unknown);
     assert!(matches!(rig.granted(waiter), Some(Outcome::Granted(_))));
     assert!(rig.word.has_credit());
     assert_eq!(rig.thaw.unwrap().credit_until_ns, START + 15 * MS);
@@ -57,7 +57,7 @@ fn a_queue_that_drains_in_time_leaves_no_credit() {
         let (mut rig, _) = with_waiter();
         // The TAT is a permit after it was due.
         rig.now_ns += 2 * MS + late_ns;
-        assert_eq!(rig.grant_due(), Next::Empty);
+        assert_eq!(rig.grant_due(), Next::Unknown);
         assert_eq!(rig.word.has_credit(), credit, "{late_ns} ns late");
     }
 }
@@ -74,7 +74,7 @@ fn nothing_dated_anew_changes_nothing() {
         core.renew(nothing)
     });
     assert_eq!((renewed.cost, rig.word.tat()), (0, before));
-    assert_eq!(rig.grant_due(), Next::Empty);
+    assert_eq!(rig.grant_due(), Next::Unknown);
     assert!(rig.granted(waiter).is_some());
 }
 
@@ -117,6 +117,6 @@ fn a_batch_has_no_room_for_all() {
     let waiters: Vec<_> = (0..70).map(|_| rig.join(1, NEVER)).collect();
     rig.now_ns += 70 * MS;
     let rounds: Vec<_> = (0..3).map(|_| rig.grant_due()).collect();
-    assert_eq!(rounds, [Next::More, Next::More, Next::Empty]);
+    assert_eq!(rounds, [Next::More, Next::More, Next::Unknown]);
     assert!(waiters.iter().all(|&waiter| rig.granted(waiter).is_some()));
 }

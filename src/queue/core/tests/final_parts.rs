@@ -41,24 +41,24 @@ fn a_part_is_woken_when_it_comes_to_be_due() {
     rig.with(final_part, |core, place| core.keep_final_part(place, due_ns));
     assert_eq!(woken(&mut rig), (Next::At(due_ns), 0));
     rig.now_ns = due_ns;
-    assert_eq!(woken(&mut rig), (Next::FinalPart, 1));
-    assert_eq!(woken(&mut rig), (Next::FinalPart, 0));
-    // Not looked at after all.
-    rig.with(final_part, Core::forget_look);
-    assert_eq!(woken(&mut rig), (Next::FinalPart, 1));
+    assert_eq!(woken(&mut rig), (Next::Unknown, 1));
+    assert_eq!(woken(&mut rig), (Next::Unknown, 0));
+    // Not tried after all.
+    rig.with(final_part, Core::wake_final_part_when_due);
+    assert_eq!(woken(&mut rig), (Next::Unknown, 1));
     rig.with(final_part, |core, place| core.keep_final_part(place, START + SECOND));
-    assert_eq!(woken(&mut rig), (Next::FinalPart, 0));
+    assert_eq!(woken(&mut rig), (Next::Unknown, 0));
     // Not due any more, and due again.
     let permit = rig.permits(1) as u64;
     rig.step(|core| core.charge(permit).unwrap());
     let due_ns = rig.now_ns + SECOND / 10;
     assert_eq!(woken(&mut rig), (Next::At(due_ns), 0));
     rig.now_ns = due_ns;
-    assert_eq!(woken(&mut rig), (Next::FinalPart, 1));
+    assert_eq!(woken(&mut rig), (Next::Unknown, 1));
     assert_eq!(rig.granted(waiter), None);
     assert!(rig.with(final_part, Core::take_final_part).is_some());
     rig.now_ns += SECOND / 10;
-    assert_eq!(woken(&mut rig), (Next::Empty, 1));
+    assert_eq!(woken(&mut rig), (Next::Unknown, 1));
     assert!(rig.granted(waiter).is_some());
 }
 

@@ -32,7 +32,7 @@ fn the_origin_moves_and_the_level_stays() {
         let due_ns = rig.now_ns + taken.max(1) * day_ns;
         assert_eq!(rig.grant_due(), Next::At(due_ns));
         rig.now_ns = due_ns;
-        assert_eq!(rig.grant_due(), Next::Empty);
+        assert_eq!(rig.grant_due(), Next::Unknown);
         assert!(rig.granted(waiter).is_some() && rig.core.frame == frame);
     }
 }

@@ -218,9 +218,9 @@ impl History {
         let core = &mut self.rig.core;
         let cost = core.cost(permits).unwrap();
         let caller = self.random.one_of(&[Caller::Try(lane), Caller::Waiter(lane)]);
-        let look = core.look(cost, caller);
+        let conforms = core.conforms(cost, caller);
         let taken = core.take(cost, caller);
-        assert_eq!(look.err(), taken.err());
+        assert_eq!(conforms.err(), taken.err());
         let expected = self.model.take(atoms, caller, unused);
         assert_eq!(taken.map(drop).map_err(|tick| core.frame().reading_at(tick)), expected);
         if let (Ok(grant), true) = (taken, unused && cost > 0) {

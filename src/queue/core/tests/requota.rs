@@ -46,7 +46,7 @@ fn waiters_are_priced_anew_and_refused_if_they_ask_for_too_much() {
     assert_eq!(waiters.map(|waiter| rig.granted(waiter)), [None, Some(Outcome::Denied(never)), None]);
     assert_eq!(rig.grant_due(), Next::At(START + SECOND / 50));
     rig.now_ns += SECOND / 20;
-    assert_eq!(rig.grant_due(), Next::Empty);
+    assert_eq!(rig.grant_due(), Next::Unknown);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn what_is_set_aside_waits_for_the_waiters_that_need_it() {
         assert_eq!(core.take_deferred(), None);
     });
     rig.now_ns += SECOND;
-    assert_eq!(rig.grant_due(), Next::Empty);
+    assert_eq!(rig.grant_due(), Next::Unknown);
     assert!(rig.granted(waiter).is_some());
     assert_eq!(rig.step(Core::take_deferred), Some(4));
     assert_eq!(rig.step(Core::take_deferred), None);

@@ -139,7 +139,7 @@ fn what_is_a_clock_reading_moves_with_the_step() {
     let mut rig = Rig::of("1000/s burst 2 initial 0");
     let waiter = rig.join(1, NEVER);
     rig.now_ns += 5 * MS;
-    assert_eq!(rig.grant_due(), Next::Empty);
+    assert_eq!(rig.grant_due(), Next::Unknown);
     assert!(rig.granted(waiter).is_some() && rig.word.has_credit());
     assert!(rig.take_as_waiter(1).is_ok());
     rig.now_ns -= 10 * SECOND;

@@ -60,8 +60,7 @@ impl Model {
                 places -= usize::from(later || (due && !*woken));
                 *woken = due;
                 if due {
-                    let next =
-                        if self.refuse_late(places, &mut fates) { Next::FinalPart } else { Next::More };
+                    let next = if self.refuse_late(places, &mut fates) { Next::Unknown } else { Next::More };
                     return (fates, next);
                 }
             }
@@ -83,7 +82,7 @@ impl Model {
                 self.drained();
             }
         }
-        (fates, Next::Empty)
+        (fates, Next::Unknown)
     }
 
     fn refuse_late(&mut self, mut places: usize, fates: &mut Vec<(Waiting, Fate)>) -> bool {

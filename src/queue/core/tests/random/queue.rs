@@ -129,7 +129,7 @@ impl History {
             core.keep_final_part(at, due_ns);
             self.model.keep_final_part(place, due_ns);
         } else {
-            core.forget_look(at);
+            core.wake_final_part_when_due(at);
             self.model.queue[which].final_part = Some(false);
         }
         self.rig.places = places;
