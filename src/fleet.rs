@@ -373,6 +373,12 @@ impl<C: Clock> Fleet<C> {
     pub fn report(&self) -> FleetReport {
         self.handle.mail.counters.report()
     }
+
+    /// Tells the reports later. It is no handle: the process leaves the fleet without regard to it.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn reporter(&self) -> impl Fn() -> FleetReport + use<C> {
+        Counters::reporter(&self.handle.mail.counters)
+    }
 }
 
 impl<C: Clock> Limit for Fleet<C> {

@@ -71,6 +71,7 @@ pub mod llm_client {}
 #[doc = include_str!("../docs/guide/shares.md")]
 pub mod shares {}
 
+/// [watching]: crate::guide::watching
 #[cfg(feature = "redis")]
 #[doc = include_str!("../docs/guide/fleet.md")]
 pub mod fleet {}

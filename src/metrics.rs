@@ -1,4 +1,7 @@
-//! Counters of watched limiters, of tables and of layers, through the facade `metrics` (feature `metrics`).
+//! Counters of watched limiters, of tables, of layers and of fleets, through the facade `metrics` (feature `metrics`).
+
+#[cfg(feature = "redis")]
+mod fleets;
 
 use core::fmt;
 #[cfg(feature = "keyed")]
@@ -31,7 +34,8 @@ use crate::{Clock, Quota, RateLimiter, Stats, Waits};
 /// | `tidegate_permits_per_second` | gauge: the rate of the quota | |
 /// | `tidegate_wait_seconds` | histogram | |
 ///
-/// `add_keyed`, `add_layer` and `add_client` publish the counters of tables, of servers and of clients (with their features).
+/// `add_keyed`, `add_layer`, `add_client` and `add_fleet` publish the counters of tables, of servers, of clients and of fleets
+/// (with their features).
 ///
 /// Some exporters have to be told the buckets of a histogram: without `PrometheusBuilder::set_buckets`, metrics-exporter-prometheus
 /// shows a summary of the last waits in place of it.
@@ -67,7 +71,7 @@ pub struct MetricsPublisher {
 pub enum MetricsError {
     /// The limiter counts nothing.
     NotWatched,
-    /// A limiter, a table or a layer of this name was added before.
+    /// A limiter, a table, a layer or a fleet of this name was added before.
     NameTaken(String),
 }
 

@@ -8,6 +8,9 @@ mod fleets;
 mod network;
 #[path = "fleet/proxy.rs"]
 mod proxy;
+#[cfg(feature = "metrics")]
+#[path = "fleet/publishing.rs"]
+mod publishing;
 #[path = "support/redis_server.rs"]
 mod redis_server;
 #[path = "fleet/rights.rs"]

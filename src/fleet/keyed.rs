@@ -296,6 +296,12 @@ impl<K: Hash + Eq + fmt::Display + Send + Sync + 'static, C: Clock> KeyedFleet<K
     pub fn report(&self) -> FleetReport {
         self.table.counters.report()
     }
+
+    /// As [`Fleet::reporter`].
+    #[cfg(feature = "metrics")]
+    pub(crate) fn reporter(&self) -> impl Fn() -> FleetReport + use<K, C> {
+        Counters::reporter(&self.table.counters)
+    }
 }
 
 /// The report that the process is there.

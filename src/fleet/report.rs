@@ -1,6 +1,8 @@
 //! What a member has done so far, and whether it reaches the server.
 
 use core::sync::atomic::Ordering;
+#[cfg(feature = "metrics")]
+use std::sync::Arc;
 
 use crate::sync::plain::AtomicU64;
 
@@ -59,6 +61,12 @@ impl Counters {
             given_back: self.given_back.get(),
             unleased: self.unleased.get(),
         }
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn reporter(this: &Arc<Self>) -> impl Fn() -> FleetReport + use<> {
+        let this = Arc::clone(this);
+        move || this.report()
     }
 }
 
