@@ -128,9 +128,12 @@ impl Frame {
         if floor > self.base { floor } else { self.base }
     }
 
-    /// How many ticks before the origin a clock reading is; zero after it.
-    pub(crate) fn before_origin(&self, now_ns: u64) -> u64 {
-        self.scale.span(self.origin_ns.saturating_sub(self.effective(now_ns)))
+    /// By how many ticks a TAT is ahead of a clock reading, also of one before the origin or beyond the horizon.
+    pub(crate) fn ahead(&self, tat: u64, now_ns: u64) -> i128 {
+        let before_ns = self.origin_ns.saturating_sub(self.effective(now_ns));
+        // No overflow: a wide tick has less than 127 bits, and a span less than 62.
+        let before = if before_ns > 0 { i128::from(self.scale.span(before_ns)) } else { 0 };
+        i128::from(tat) - self.wide_tick(now_ns) as i128 + before
     }
 
     /// Whether a TAT is further ahead of `now` than a full burst, by more than the [`skew`](Self::skew).

@@ -102,15 +102,17 @@ fn a_tat_conforms_a_burst_before() {
 }
 
 #[test]
-fn a_reading_before_the_origin_is_told_how_far_it_lies_before() {
+fn a_tat_is_told_how_far_it_is_ahead_of_any_reading() {
     let frame = frame("1000/s burst 5", 100 * SECOND);
     let rate = frame.scale.rate_whole;
     for (before_ns, ticks) in [(0, 0), (1, rate), (SKEW_NS, SKEW_NS * rate), (SECOND, SECOND * rate)] {
         let now_ns = frame.origin_ns - before_ns;
-        assert_eq!(frame.before_origin(now_ns), ticks);
+        assert_eq!(frame.ahead(3, now_ns), i128::from(3 + ticks));
         assert_eq!(frame.tick(now_ns), (before_ns == 0).then_some(0));
     }
-    assert_eq!([frame.before_origin(100 * SECOND), frame.before_origin(u64::MAX)], [0; 2]);
+    let now = frame.tick(100 * SECOND).unwrap();
+    assert_eq!([now, now + 5].map(|tat| frame.ahead(tat, 100 * SECOND)), [0, 5]);
+    assert!(frame.ahead(MAX_TAT, u64::MAX) < 0);
 }
 
 #[test]

@@ -170,12 +170,9 @@ impl Core {
         // The most by which the TAT can be ahead if the clock has not stepped back.
         let limit = self.frame.scale().limit;
         let most = if changed { limit } else { limit.max(self.thawed_ahead) };
-        let now = self.frame.wide_tick(now_ns);
-        // How far a TAT is ahead, also of a reading before the origin. No overflow: a TAT and a span are at most `MAX_TAT` each.
-        let before_origin = i128::from(self.frame.before_origin(now_ns));
-        let ahead_of_now = |tat: u64| i128::from(tat) - now as i128 + before_origin;
-        let (ahead, thawed_ahead_now) = (ahead_of_now(self.tat), ahead_of_now(self.thawed.tat()));
-        if ahead > i128::from(most) + i128::from(self.frame.skew()) {
+        let ahead = self.frame.ahead(self.tat, now_ns);
+        let compared = changed.then(|| self.frame.ahead(self.thawed.tat(), now_ns).max(0) as u64);
+        if ahead > i128::from(most) && ahead > i128::from(most) + i128::from(self.frame.skew()) {
             self.restart(most, step_back_ns);
         } else if let Some(now) = self.frame.tick(now_ns) {
             self.now = now;
@@ -183,8 +180,8 @@ impl Core {
             // Before the origin, or beyond the horizon: the level stays as it is.
             self.reframe(*self.frame.scale(), ahead);
         }
-        if changed {
-            self.ledger.note(thawed_ahead_now.max(0) as u64);
+        if let Some(ahead) = compared {
+            self.ledger.note(ahead);
         }
         let busy = !self.list.is_empty() || now_ns < self.credit_until_ns;
         self.floor = if busy { self.frame.waiters_floor(self.now) } else { self.now };
@@ -196,11 +193,6 @@ impl Core {
         self.highest = self.highest.max(self.tat);
         self.thawed = state;
         self.thawed_ahead = self.tat.saturating_sub(self.now);
-        for lane in Lane::ALL {
-            if self.sums.of(lane).final_parts == 0 {
-                self.final_due_ns[lane.index()] = 0;
-            }
-        }
         Thaw {
             frame: core::mem::take(&mut self.reframed).then_some(self.frame),
             state,

@@ -94,42 +94,47 @@ pub(super) struct Sum {
     pub(super) final_parts: usize,
 }
 
-/// The sums of each lane.
+/// For each lane, the sum over its entries and those of higher lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sums([Sum; Lane::COUNT]);
 
 impl Sums {
     pub(super) fn add(&mut self, entry: &Entry) {
-        let sum = &mut self.0[entry.lane.index()];
-        sum.entries += 1;
-        sum.ticks += u128::from(entry.cost);
-        sum.deadlines += usize::from(entry.deadline_ns != NEVER);
-        sum.final_parts += usize::from(entry.kind.is_final());
+        for sum in &mut self.0[entry.lane.index()..] {
+            sum.entries += 1;
+            sum.ticks += u128::from(entry.cost);
+            sum.deadlines += usize::from(entry.deadline_ns != NEVER);
+            sum.final_parts += usize::from(entry.kind.is_final());
+        }
     }
 
     pub(super) fn subtract(&mut self, entry: &Entry) {
-        let sum = &mut self.0[entry.lane.index()];
-        sum.entries -= 1;
-        sum.ticks -= u128::from(entry.cost);
-        sum.deadlines -= usize::from(entry.deadline_ns != NEVER);
-        sum.final_parts -= usize::from(entry.kind.is_final());
+        for sum in &mut self.0[entry.lane.index()..] {
+            sum.entries -= 1;
+            sum.ticks -= u128::from(entry.cost);
+            sum.deadlines -= usize::from(entry.deadline_ns != NEVER);
+            sum.final_parts -= usize::from(entry.kind.is_final());
+        }
     }
 
-    pub(super) const fn of(&self, lane: Lane) -> &Sum {
+    /// The sum of a lane and of all higher lanes.
+    pub(super) const fn up_to(&self, lane: Lane) -> &Sum {
         &self.0[lane.index()]
     }
 
-    /// The sums of a lane and of all higher lanes.
-    pub(super) fn up_to(&self, lane: Lane) -> Sum {
-        self.0[..=lane.index()].iter().fold(Sum::default(), |all, sum| Sum {
-            entries: all.entries + sum.entries,
-            ticks: all.ticks + sum.ticks,
-            deadlines: all.deadlines + sum.deadlines,
-            final_parts: all.final_parts + sum.final_parts,
-        })
+    pub(super) const fn all(&self) -> &Sum {
+        self.up_to(Lane::LAST)
     }
 
-    pub(super) fn all(&self) -> Sum {
-        self.up_to(Lane::LAST)
+    /// The sum of a lane alone.
+    pub(super) fn of(&self, lane: Lane) -> Sum {
+        let sum = *self.up_to(lane);
+        let higher = lane.index().checked_sub(1).map_or_else(Sum::default, |higher| self.0[higher]);
+        Sum {
+            entries: sum.entries - higher.entries,
+            ticks: sum.ticks - higher.ticks,
+            deadlines: sum.deadlines - higher.deadlines,
+            final_parts: sum.final_parts - higher.final_parts,
+        }
     }
 }

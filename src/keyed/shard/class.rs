@@ -136,9 +136,8 @@ impl Class {
     /// What a TAT of this class is in the next frame of the class.
     pub(super) fn tat_in_next(&self, next: &Self, tat: u64, now_ns: u64) -> u64 {
         // A reading before the origin is a step back, by which a bucket counts as empty at most.
-        let ahead = u128::from(tat).saturating_sub(self.frame.wide_tick(now_ns));
-        let ahead = ahead + u128::from(self.frame.before_origin(now_ns));
-        next.now(now_ns) + ahead.min(u128::from(next.scale().limit)) as u64
+        let ahead = self.frame.ahead(tat, now_ns).clamp(0, next.scale().limit.into());
+        next.now(now_ns) + ahead as u64
     }
 
     /// What a TAT of this class is by another quota: the level stays, up to the new burst. A full bucket is full again.

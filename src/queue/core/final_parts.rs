@@ -25,6 +25,10 @@ impl Core {
         lane: Lane,
         waker: Waker,
     ) {
+        if self.sums.of(lane).final_parts == 0 {
+            // Of earlier parts, which have gone.
+            self.final_due_ns[lane.index()] = 0;
+        }
         let kind = Kind::FinalPart { woken: true };
         let entry = Entry { permits, cost, deadline_ns: NEVER, lane, waker: Some(waker), kind };
         self.sums.add(&entry);

@@ -186,11 +186,6 @@ impl Model {
 
     pub(super) fn close(&mut self) {
         (self.left, self.left_ahead) = (self.ahead, self.ahead.max(0));
-        for lane in Lane::ALL {
-            if self.final_parts(lane) == 0 {
-                self.final_due_ns[lane.index()] = 0;
-            }
-        }
         // The level is no higher than that of the bucket without what goes unused.
         let floor = self.waiters_floor();
         assert!(

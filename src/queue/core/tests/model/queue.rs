@@ -42,7 +42,11 @@ impl Model {
 
     pub(in super::super) fn join_front(&mut self, waiting: Waiting) {
         let higher = self.queue.iter().filter(|before| before.lane < waiting.lane).count();
-        self.queue.insert(higher + self.final_parts(waiting.lane), waiting);
+        let parts = self.final_parts(waiting.lane);
+        if parts == 0 {
+            self.final_due_ns[waiting.lane.index()] = 0;
+        }
+        self.queue.insert(higher + parts, waiting);
     }
 
     /// Grants what is due, with so many places in the batch, and refuses all that are late.
