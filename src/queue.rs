@@ -38,6 +38,7 @@ pub(crate) use self::requota::Later;
 #[cfg(fuzzing)]
 pub(crate) use self::deque::against_a_deque;
 pub(crate) use self::{
+    alarm::Home,
     blocking::block_on,
     coop::poll_proceed,
     core::{Caller, after, not_yet},

@@ -29,7 +29,7 @@ use crate::{
     lane::Lane,
     permits::Permits,
     queue::{
-        AnyDriver, Entry, Grant, Outcome, Place, Step, WakeBatch, not_yet,
+        AnyDriver, Entry, Grant, Home, Outcome, Place, Step, WakeBatch, not_yet,
         work::{self, Job},
     },
     sync::Mutex,
@@ -105,12 +105,13 @@ impl FinalRound {
         let round = Arc::new(Self { parts: members.iter().map(part).collect(), state: Mutex::new(state) });
         if refused.is_none() {
             let waker = Waker::from(Arc::clone(&round));
+            let caller = Home::of_caller();
             let costs = costs.into_iter().flatten();
             for ((step, Part { permits, place, .. }), cost) in steps.iter_mut().zip(&round.parts).zip(costs) {
                 let first = step.is_empty();
                 step.join_front(place.as_ref(), *permits, cost, lane, waker.clone());
                 // The round drives all its queues afterwards, whatever this tells.
-                step.note_caller(first);
+                step.note_caller(caller, first);
             }
         }
         round

@@ -27,27 +27,24 @@ const LONGEST_NS: u64 = 86_400_000_000_000;
 
 /// The runtime on which all waiters were last polled, if that is one, and its workers drive its timers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Home {
+pub(crate) struct Home {
     #[cfg(feature = "tokio")]
     runtime: Option<RuntimeId>,
 }
 
 impl Home {
-    /// Records that the caller waits, as the first waiter or not. Returns whether that changes the home.
-    #[cfg(feature = "tokio")]
-    pub(super) fn note_runtime(&mut self, first: bool) -> bool {
-        if !first && self.runtime.is_none() {
-            return false;
+    /// Where the caller is polled. It takes a handle of the runtime, which all its workers share: so not under a lock.
+    pub(crate) fn of_caller() -> Self {
+        Self {
+            #[cfg(feature = "tokio")]
+            runtime: runtime::current(),
         }
-        let here = runtime::current();
-        let runtime = if first || here == self.runtime { here } else { None };
-        core::mem::replace(&mut self.runtime, runtime) != runtime
     }
 
-    #[cfg(not(feature = "tokio"))]
-    #[allow(clippy::unused_self, reason = "there are no runtimes to tell apart")]
-    pub(super) const fn note_runtime(&mut self, _first: bool) -> bool {
-        false
+    /// Records that a caller waits, as the first waiter or not. Returns whether that changes the home.
+    pub(super) fn note(&mut self, caller: Self, first: bool) -> bool {
+        let home = if first || caller == *self { caller } else { Self::default() };
+        core::mem::replace(self, home) != home
     }
 }
 

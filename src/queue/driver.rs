@@ -21,6 +21,7 @@ use std::{
 };
 
 use super::{
+    alarm::Home,
     core::Core,
     entry::Place,
     guarded::{Guard, Guarded, SlowPath},
@@ -208,6 +209,7 @@ impl<C: Clock + ?Sized> Driver<C> {
 
     /// Updates the waker and the runtime of a waiter that is polled again.
     pub(crate) fn refresh(&self, place: Pin<&Place>, waker: &Waker) {
+        let caller = Home::of_caller();
         let mut spare: Option<Waker> = None;
         let (replaced, moved) = loop {
             let mut guarded = self.lock();
@@ -222,7 +224,7 @@ impl<C: Clock + ?Sized> Driver<C> {
                 };
                 entry.replace_waker(clone)
             };
-            let moved = guarded.home.note_runtime(false);
+            let moved = guarded.home.note(caller, false);
             if moved {
                 guarded.armed = None;
             }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use pin_project_lite::pin_project;
 
 use super::{
+    alarm::Home,
     coop::poll_proceed,
     core::{Caller, after, not_yet, wait},
     driver::{Driver, Step},
@@ -57,11 +58,12 @@ impl<C: Clock + ?Sized> Driver<C> {
         waker: &mut Option<Waker>,
     ) -> Result<Option<Grant>, Denied> {
         self.drive_if_overtaking(ask.lane);
+        let caller = Home::of_caller();
         let mut step = self.step();
         let first = step.is_empty();
         let entered = match self.take_or_join(&mut step, place, ask, waker) {
-            Ok(Entered::Joined(due_ns)) => {
-                self.join_ends(step, first, due_ns);
+            Ok(Entered::Joined(tick)) => {
+                self.join_ends(step, caller, first, tick);
                 return Ok(None);
             }
             Ok(Entered::Granted(grant)) => Ok(Some(grant)),
@@ -86,18 +88,21 @@ impl<C: Clock + ?Sized> Driver<C> {
             Ok(grant) => return Ok(Entered::Granted(grant)),
             Err(tick) => tick,
         };
-        let deadline_ns = max_wait.map_or(NEVER, |wait| after(step.now_ns(), wait));
-        let due_ns = step.frame().reading_at(tick);
-        if due_ns > deadline_ns {
-            return Err(not_yet(due_ns, deadline_ns));
-        }
-        if max_wait.is_some() && step.waiters_before(lane) >= step.max_waiters() {
-            return Err(QueueFull::new(step.max_waiters(), wait(due_ns, step.now_ns())).into());
+        let mut deadline_ns = NEVER;
+        if let Some(max_wait) = max_wait {
+            deadline_ns = after(step.now_ns(), max_wait);
+            let due_ns = step.frame().reading_at(tick);
+            if due_ns > deadline_ns {
+                return Err(not_yet(due_ns, deadline_ns));
+            }
+            if step.waiters_before(lane) >= step.max_waiters() {
+                return Err(QueueFull::new(step.max_waiters(), wait(due_ns, step.now_ns())).into());
+            }
         }
         if let Some(waker) = waker.take() {
             step.join(place, permits, cost, deadline_ns, lane, waker);
         }
-        Ok(Entered::Joined(due_ns))
+        Ok(Entered::Joined(tick))
     }
 
     /// Leaves the queue, or gives the grant back if the place was granted before.
@@ -126,7 +131,7 @@ impl<C: Clock + ?Sized> Driver<C> {
 #[derive(Clone, Copy, Debug)]
 enum Entered {
     Granted(Grant),
-    /// It waits, and is due at this reading.
+    /// It waits, and is due at this tick.
     Joined(u64),
 }
 

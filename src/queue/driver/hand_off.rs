@@ -44,7 +44,7 @@
 use super::{Driver, Step};
 use crate::{
     clock::Clock,
-    queue::{core::Next, entry::NEVER, guarded::HandOff, wake_batch::WakeBatch},
+    queue::{alarm::Home, core::Next, entry::NEVER, guarded::HandOff, wake_batch::WakeBatch},
 };
 
 /// A waiter that joins drives the queue if the alarm is this late: workers that are busy with long polls look at their timers
@@ -53,11 +53,11 @@ use crate::{
 pub(super) const LATE_NS: u64 = 2_000_000;
 
 impl Step<'_> {
-    /// Records on which runtime a waiter that joined is polled. Returns whether the caller is to drive: no alarm is set that
+    /// Records where a waiter that joined is polled. Returns whether the caller is to drive: no alarm is set that
     /// serves the waiter, or it is late.
-    pub(crate) fn note_caller(&mut self, first: bool) -> bool {
+    pub(crate) fn note_caller(&mut self, caller: Home, first: bool) -> bool {
         let guarded = &mut *self.guarded;
-        if guarded.home.note_runtime(first) {
+        if guarded.home.note(caller, first) {
             guarded.armed = None;
         }
         let late = |armed: u64| armed.saturating_add(LATE_NS) <= guarded.core.now_ns();
@@ -78,18 +78,19 @@ impl<C: Clock + ?Sized> Driver<C> {
         }
     }
 
-    /// Ends the step in which a waiter joined that is due at `due_ns`.
+    /// Ends the step in which a waiter joined that is due at that tick.
     ///
     /// The first waiter sets its alarm, and is not granted yet: if permits come faster than a step takes, it is due a
     /// moment later. If it were granted then, hungry callers would be granted one by one, each by a hand-off of its own.
     /// With a short catch-up it is granted all the same, because nothing would make up for a late alarm.
-    pub(in crate::queue) fn join_ends(&self, mut step: Step<'_>, first: bool, due_ns: u64) {
-        let late = step.note_caller(first);
+    pub(in crate::queue) fn join_ends(&self, mut step: Step<'_>, caller: Home, first: bool, tick: u64) {
+        let late = step.note_caller(caller, first);
         let drives = if first { step.quota().catch_up_ns() < LATE_NS } else { late };
         if drives || step.needs_hand_off() {
             drop(step);
             self.drive();
         } else if first && step.guarded.start_hand_off() {
+            let due_ns = step.frame().reading_at(tick);
             self.run_rounds(|| self.set_alarm(step, WakeBatch::new(), due_ns));
         }
     }

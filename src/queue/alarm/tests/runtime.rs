@@ -22,7 +22,7 @@ fn by_runtime(alarm: &Alarm) -> bool {
 fn at(runtime: &Runtime) -> Home {
     let _inside = runtime.enter();
     let mut home = Home::default();
-    assert!(home.note_runtime(true));
+    assert!(home.note(Home::of_caller(), true));
     home
 }
 
@@ -119,7 +119,7 @@ fn a_runtime_of_one_thread_is_no_home() {
     let runtime = current_thread();
     let _inside = runtime.enter();
     let mut home = Home::default();
-    assert!(!home.note_runtime(true) && home == Home::default());
+    assert!(!home.note(Home::of_caller(), true) && home == Home::default());
     assert!(super::super::runtime::current().is_none());
 }
 
@@ -128,7 +128,7 @@ fn callers_from_two_runtimes_have_no_home_until_the_queue_is_empty() {
     let (one, two) = (multi_thread(), multi_thread());
     let note = |home: &mut Home, runtime: Option<&Runtime>, first| {
         let _inside = runtime.map(Runtime::enter);
-        home.note_runtime(first)
+        home.note(Home::of_caller(), first)
     };
     for elsewhere in [Some(&two), None] {
         let mut home = at(&one);
