@@ -57,7 +57,8 @@ async fn many_keys_share_a_connection_and_each_keeps_its_quota() {
         }
     }
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(clients(&redis), 2);
+    // A connection that was given up on a slow machine may still be there.
+    until("a connection for each process", || clients(&redis) == 2).await;
     while let Some(joined) = tasks.join_next().await {
         joined.unwrap();
     }
