@@ -96,6 +96,22 @@ fn each_of_many_grants_can_be_given_back() {
     }
 }
 
+/// Each of many calls finds a bucket that is less full than the one before.
+#[test]
+fn a_reservation_keeps_its_worth_however_many_callers_reserve_meanwhile() {
+    for others in [1, 15, 16, 100, 900] {
+        let (limiter, clock) = limiter(1_000);
+        let reservation = limiter.try_reserve(10).unwrap();
+        for _ in 0..others {
+            clock.advance(Duration::from_micros(10));
+            limiter.try_reserve(1).unwrap().spend();
+        }
+        drop(reservation);
+        // What came in the first 10 us has overflowed.
+        assert_eq!(limiter.available(), 1_000 - others, "{others} others");
+    }
+}
+
 /// 70 in the bucket and 10 parked, of 80 that come in a second.
 fn partly_parked() -> (RateLimiter<ManualClock>, PerCore<ManualClock>) {
     let clock = ManualClock::new();

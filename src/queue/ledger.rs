@@ -15,8 +15,9 @@
 //!
 //! A note is dropped when a later one is as near or nearer, so the distances ascend from the oldest note to the newest.
 //! A second comparison with the same time needs no note: what was granted in between was granted from that time on, and
-//! has not overflowed. Above [`NOTES`] notes the two oldest become one, with the lesser distance: rather too little
-//! goes back.
+//! has not overflowed. Above [`NOTES`] notes two neighbours become one, with the lesser distance: rather too little goes
+//! back. These are the two whose distances differ least in proportion, so a grant loses at most a part. (The two oldest may
+//! differ by all of it: before the first grant of a full bucket the TAT was not ahead at all.)
 //!
 //! When a grant goes back, the distances since it shrink by as much: without the grant, the TAT would have been less
 //! far ahead. A change of quota that keeps the level converts them. After a step back of the clock, a reset, or another
@@ -87,11 +88,23 @@ impl Ledger {
             self.notes.pop();
         }
         if self.notes.is_full() {
-            // Notes ascend, so the oldest has the lesser distance.
-            let oldest = self.notes.remove(0);
-            self.notes[0].ahead = oldest.ahead;
+            self.merge_two();
         }
         self.notes.push(Note { moment: self.moment, ahead });
+    }
+
+    /// Makes one note of two neighbours: of those whose distances differ least in proportion.
+    fn merge_two(&mut self) {
+        let ahead = |i: usize| u128::from(self.notes[i].ahead);
+        let nearest = (0..self.notes.len() - 1).reduce(|best, i| {
+            // Which of the quotients of neighbours is the greater.
+            if ahead(i) * ahead(best + 1) > ahead(best) * ahead(i + 1) { i } else { best }
+        });
+        if let Some(nearest) = nearest {
+            // Notes ascend, so the older one has the lesser distance.
+            let older = self.notes.remove(nearest);
+            self.notes[nearest].ahead = older.ahead;
+        }
     }
 
     pub(super) const fn receipt(&self, per_permit: u64) -> Receipt {

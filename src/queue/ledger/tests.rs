@@ -105,7 +105,7 @@ fn a_comparison_with_the_time_of_the_last_one_leaves_no_note() {
 }
 
 #[test]
-fn of_too_many_notes_the_two_oldest_are_made_one_with_the_lesser_distance() {
+fn of_too_many_notes_the_two_nearest_in_proportion_are_made_one_with_the_lesser_distance() {
     let mut ledger = Ledger::new();
     let mut receipts = vec![ledger.receipt(10)];
     for n in 1..=NOTES as u64 + 1 {
@@ -114,10 +114,28 @@ fn of_too_many_notes_the_two_oldest_are_made_one_with_the_lesser_distance() {
     }
     assert_eq!(ledger.notes.len(), NOTES);
     let good: Vec<_> = receipts.iter().map(|receipt| ledger.returnable(1_000, receipt, 10)).collect();
-    // That of the first note counts for the second as well.
+    // The newest two of the notes that filled the ledger: that of the older counts for the newer as well.
     let mut want: Vec<_> = (1..=NOTES as u64 + 1).map(|n| n * 10).chain([1_000]).collect();
-    want[1] = 10;
+    want[NOTES - 1] = (NOTES as u64 - 1) * 10;
     assert_eq!(good, want);
+}
+
+/// Each call finds the bucket a little less full, so each comparison counts until there are too many.
+#[test]
+fn grants_of_a_bucket_that_is_slowly_emptied_keep_at_least_half_of_their_worth() {
+    for cost in [4, 28, 160] {
+        let mut bucket = Bucket::new(0, 100);
+        let grants: Vec<_> = (0..1_000)
+            .map(|_| {
+                bucket.now += 1;
+                bucket.take(cost)
+            })
+            .collect();
+        for grant in &grants {
+            let good = bucket.good(grant);
+            assert!(2 * good >= cost, "{good} of {cost}");
+        }
+    }
 }
 
 #[test]
