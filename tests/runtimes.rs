@@ -248,6 +248,47 @@ fn a_blocking_call_inside_a_task_fails() {
     }
 }
 
+/// A thread of `spawn_blocking` waits, while the only worker of its runtime is blocked.
+#[test]
+fn a_blocked_thread_depends_on_no_worker() {
+    let limiter = RateLimiter::new(Quota::per_second(20).with_burst(1).with_initial(0));
+    let runtime = several_threads();
+    let (ready, blocked) = mpsc::channel();
+    runtime.spawn(async move {
+        ready.send(()).unwrap();
+        thread::sleep(STALL);
+    });
+    blocked.recv().unwrap();
+    let start = Instant::now();
+    let waiter = runtime.spawn_blocking(move || limiter.blocking_acquire());
+    futures_executor::block_on(waiter).unwrap();
+    let waited = start.elapsed();
+    runtime.shutdown_background();
+    assert!(waited < SOON, "{waited:?}");
+}
+
+/// All threads of a runtime wait for permits, so that none is left that drives its timers.
+#[test]
+fn threads_are_served_when_they_are_all_that_a_runtime_has() {
+    let limiter = RateLimiter::new(Quota::per_second(20).with_burst(1).with_initial(0));
+    let runtime =
+        Builder::new_multi_thread().worker_threads(1).max_blocking_threads(1).enable_time().build().unwrap();
+    let (served, waits) = mpsc::channel();
+    let wait = |limiter: RateLimiter, served: mpsc::Sender<()>| {
+        move || {
+            limiter.blocking_acquire();
+            served.send(()).unwrap();
+        }
+    };
+    let (one, other) = (wait(limiter.clone(), served.clone()), wait(limiter, served));
+    runtime.spawn_blocking(one);
+    runtime.spawn(async { tokio::task::block_in_place(other) });
+    let both = [waits.recv_timeout(STALL), waits.recv_timeout(STALL)];
+    // Before the assertion: dropping the runtime would wait for its threads.
+    runtime.shutdown_background();
+    assert_eq!(both, [Ok(()), Ok(())]);
+}
+
 /// A limiter on the default clock under paused time: it goes by real time, and a debug build says what to write
 /// instead.
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,9 @@
 //! A limiter depends on no single runtime. While all its waiters are tasks that were last polled on one multi-thread
 //! tokio runtime, a timer of that runtime serves: its workers drive it, and no other thread is needed. In every other
 //! case one timer thread of the whole process serves: several runtimes, a runtime of one thread (which may not be
-//! driven), another executor, blocked threads, a runtime that is shutting down. Waiters that join and are polled decide
-//! this, until the queue is empty. A clock with alarms of its own needs neither.
+//! driven), another executor, blocked threads (also those of `spawn_blocking` and `block_in_place`), a runtime that is
+//! shutting down. Waiters that join and are polled decide this, until the queue is empty. A clock with alarms of its own
+//! needs neither.
 
 #[cfg(feature = "tokio")]
 mod runtime;
@@ -18,6 +19,8 @@ mod thread;
 use core::task::Poll;
 use core::{task::Waker, time::Duration};
 
+#[cfg(feature = "tokio")]
+pub(super) use self::runtime::poll_for_thread;
 #[cfg(feature = "tokio")]
 use self::runtime::{RuntimeAlarm, RuntimeId};
 use self::thread::ThreadAlarm;
@@ -46,6 +49,12 @@ impl Home {
         let home = if first || caller == *self { caller } else { Self::default() };
         core::mem::replace(self, home) != home
     }
+}
+
+/// Polls a future for a thread that blocks until it is ready.
+#[cfg(not(feature = "tokio"))]
+pub(super) fn poll_for_thread<T>(poll: impl FnOnce() -> T) -> T {
+    poll()
 }
 
 #[derive(Debug, Default)]

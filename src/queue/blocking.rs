@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    alarm::poll_for_thread,
     driver::Driver,
     entry::{Ask, Grant},
     waiter::Waiter,
@@ -71,7 +72,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         let mut future = core::pin::pin!(future);
         let mut cx = Context::from_waker(&thread.waker);
         loop {
-            match future.as_mut().poll(&mut cx) {
+            match poll_for_thread(|| future.as_mut().poll(&mut cx)) {
                 Poll::Ready(output) => return output,
                 Poll::Pending => thread.parker.park(),
             }

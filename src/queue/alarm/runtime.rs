@@ -5,6 +5,7 @@
 //! poll, the panic is caught.
 
 use core::{
+    cell::Cell,
     future::Future,
     pin::Pin,
     task::{Context, Poll, Waker},
@@ -20,8 +21,28 @@ use tokio::{
 
 pub(super) type RuntimeId = Id;
 
-/// The runtime of the caller, if its workers drive its timers.
+std::thread_local!(static IS_BLOCKED: Cell<bool> = const { Cell::new(false) });
+
+/// Polls a future for a thread that blocks meanwhile: the thread is not a task of the runtime that it is inside. While such
+/// threads wait, the runtime may have no worker left that drives its timers.
+pub(in crate::queue) fn poll_for_thread<T>(poll: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_BLOCKED.set(self.0);
+        }
+    }
+
+    let _restore = Restore(IS_BLOCKED.replace(true));
+    poll()
+}
+
+/// The runtime whose task the caller is, if its workers drive its timers.
 pub(super) fn current() -> Option<RuntimeId> {
+    if IS_BLOCKED.get() {
+        return None;
+    }
     let handle = Handle::try_current().ok()?;
     (handle.runtime_flavor() == RuntimeFlavor::MultiThread).then(|| handle.id())
 }
