@@ -176,7 +176,9 @@ impl AllOf {
     /// to the front of its lane in all its queues, until all limits admit it at the same instant. Calls of higher lanes go before
     /// it in each queue; the waits that callers behind it are told then do not count those in its other queues.
     ///
-    /// The waits add up. While all limits are saturated, up to half of a limit's permits can be lost.
+    /// The waits add up. While all limits are saturated, up to half of a limit's permits can be lost. Callers behind a call at the
+    /// front also wait for its other limits. So calls over a chain of limits (`a` and `b`, `b` and `c`, and so on) can wait one
+    /// for another, although each limit alone has few callers.
     ///
     /// # Cancel safety
     /// Dropping the future leaves all queues. Permits that were granted go back, as those of
