@@ -19,9 +19,14 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+use crate::sync::plain::Mutex;
+
 pub(super) type RuntimeId = Id;
 
 std::thread_local!(static IS_BLOCKED: Cell<bool> = const { Cell::new(false) });
+
+/// The last runtime that was found to have no timers. To ask a runtime prints the message of a panic.
+static WITHOUT_TIMERS: Mutex<Option<RuntimeId>> = Mutex::new(None);
 
 /// Polls a future for a thread that blocks meanwhile: the thread is not a task of the runtime that it is inside. While such
 /// threads wait, the runtime may have no worker left that drives its timers.
@@ -57,11 +62,14 @@ pub(super) struct RuntimeAlarm {
 impl RuntimeAlarm {
     /// A timer of `runtime`. `None` if the caller is not inside that runtime, or if it has no timers.
     pub(super) fn new(runtime: RuntimeId) -> Option<Self> {
-        if current() != Some(runtime) {
+        if current() != Some(runtime) || *WITHOUT_TIMERS.lock() == Some(runtime) {
             return None;
         }
-        // A runtime without timers panics here.
-        let sleep = catch_unwind(|| Box::pin(sleep_until(Instant::now()))).ok()?;
+        // The only way to ask: a runtime without timers panics here.
+        let Ok(sleep) = catch_unwind(|| Box::pin(sleep_until(Instant::now()))) else {
+            *WITHOUT_TIMERS.lock() = Some(runtime);
+            return None;
+        };
         Some(Self { runtime, sleep, set: false })
     }
 

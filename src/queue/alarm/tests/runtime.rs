@@ -1,5 +1,7 @@
 //! Timers of runtimes, and the choice between them and the timer thread.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
@@ -103,14 +105,36 @@ fn a_timer_of_a_runtime_that_is_gone_cannot_be_set() {
     assert!(RuntimeAlarm::new(id).is_none());
 }
 
+/// To ask it is a panic that is caught, and tells so on standard error. So it is asked once.
 #[test]
 fn a_runtime_without_timers_is_done_without() {
     let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
-    let (bells, mut alarm, mut home) = (Bells::new(), Alarm::default(), at(&runtime));
     let _inside = runtime.enter();
-    assert_eq!(alarm.set(&mut home, 1_000, 0, &bells.alarm_waker(1)), 1_000);
-    assert!(!by_runtime(&alarm) && home == Home::default());
-    assert_eq!(bells.next().0, 1);
+    let (bells, mut alarm) = (Bells::new(), Alarm::default());
+    for (number, panics) in [(1, 1), (2, 0), (3, 0)] {
+        let mut home = at(&runtime);
+        let set = || assert_eq!(alarm.set(&mut home, 1_000, 0, &bells.alarm_waker(number)), 1_000);
+        assert_eq!(panics_of(set), panics);
+        assert!(!by_runtime(&alarm) && home == Home::default());
+        assert_eq!(bells.next().0, number);
+    }
+}
+
+/// How often this thread panics meanwhile.
+fn panics_of(run: impl FnOnce()) -> u32 {
+    let (count, thread) = (Arc::new(AtomicU32::new(0)), std::thread::current().id());
+    let before = Arc::new(std::panic::take_hook());
+    let (counter, others) = (Arc::clone(&count), Arc::clone(&before));
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().id() == thread {
+            counter.fetch_add(1, Ordering::SeqCst);
+        } else {
+            others(panic);
+        }
+    }));
+    run();
+    std::panic::set_hook(Box::new(move |panic| before(panic)));
+    count.load(Ordering::SeqCst)
 }
 
 /// Its thread may not be driving it.
