@@ -7,6 +7,7 @@ for features in "" "--no-default-features" "--no-default-features --features ser
     "--no-default-features --features keyed" \
     "--no-default-features --features tower" "--no-default-features --features client" \
     "--no-default-features --features stats" "--no-default-features --features metrics" \
+    "--no-default-features --features metrics,redis" \
     "--no-default-features --features tracing" "--no-default-features --features reqwest" "--no-default-features --features io" \
     "--no-default-features --features redis" "--no-default-features --features redis-cluster,tower" \
     "--no-default-features --features io-body" "--no-default-features --features io,tokio" "--all-features"; do

@@ -374,7 +374,7 @@ impl<C: Clock> Fleet<C> {
         self.handle.mail.counters.report()
     }
 
-    /// Tells the reports later. It is no handle: the process leaves the fleet without regard to it.
+    /// A function that tells the report of the time at which it is called. Unlike a handle, it does not keep the process in the fleet.
     #[cfg(feature = "metrics")]
     pub(crate) fn reporter(&self) -> impl Fn() -> FleetReport + use<C> {
         Counters::reporter(&self.handle.mail.counters)

@@ -131,7 +131,7 @@ impl Frame {
     /// By how many ticks a TAT is ahead of a clock reading, also of one before the origin or beyond the horizon.
     pub(crate) fn ahead(&self, tat: u64, now_ns: u64) -> i128 {
         let before_ns = self.origin_ns.saturating_sub(self.effective(now_ns));
-        // No overflow: a wide tick has less than 127 bits, and a span less than 62.
+        // No overflow: a wide tick has less than 127 bits, and a span at most 62.
         let before = if before_ns > 0 { i128::from(self.scale.span(before_ns)) } else { 0 };
         i128::from(tat) - self.wide_tick(now_ns) as i128 + before
     }

@@ -34,8 +34,8 @@ use crate::{Clock, Quota, RateLimiter, Stats, Waits};
 /// | `tidegate_permits_per_second` | gauge: the rate of the quota | |
 /// | `tidegate_wait_seconds` | histogram | |
 ///
-/// `add_keyed`, `add_layer`, `add_client` and `add_fleet` publish the counters of tables, of servers, of clients and of fleets
-/// (with their features).
+/// `add_keyed`, `add_layer`, `add_client`, `add_fleet` and `add_keyed_fleet` publish the counters of tables, of servers, of clients
+/// and of fleets (with their features).
 ///
 /// Some exporters have to be told the buckets of a histogram: without `PrometheusBuilder::set_buckets`, metrics-exporter-prometheus
 /// shows a summary of the last waits in place of it.
@@ -65,13 +65,13 @@ pub struct MetricsPublisher {
     sources: Vec<Source>,
 }
 
-/// Why a limiter was not added.
+/// Why a limiter, or another source of numbers, was not added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MetricsError {
     /// The limiter counts nothing.
     NotWatched,
-    /// A limiter, a table, a layer or a fleet of this name was added before.
+    /// Another of the same kind and name was added before.
     NameTaken(String),
 }
 

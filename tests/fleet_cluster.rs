@@ -152,7 +152,6 @@ async fn keys_of_all_nodes_are_served_also_when_they_move() {
     let single = Fleet::builder("one", quota).on_outage(OnOutage::Closed);
     let single = single.join(&cluster.server()).await.unwrap();
     single.acquire_within(20, LONG).await.unwrap();
-    assert!(single.report().leased() >= 20);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

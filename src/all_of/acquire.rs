@@ -33,7 +33,7 @@ use super::{
 use crate::{
     clock::{Clock, Fetch},
     lane::Lane,
-    queue::{AnyDriver, Ask, Caller, Grant, NEVER, Step, Waiter, after, not_yet, poll_proceed},
+    queue::{AnyDriver, Ask, Caller, Grant, Home, NEVER, Step, Waiter, after, not_yet, poll_proceed},
 };
 
 /// The future of [`AllOf::acquire`](crate::AllOf::acquire), with the output `Result<(), AllOfDenied>`. It is owned: it can
@@ -162,6 +162,7 @@ impl AcquireAll {
     /// Otherwise it gives them back and joins the front of all queues in the same hold of the locks, so that no other
     /// caller takes what goes back.
     fn use_or_join_front(&mut self) -> Stage {
+        let caller = Home::of_caller();
         let mut steps = lock_all(&self.members);
         let grants: Vec<_> = self.held.iter().copied().flatten().collect();
         let is_paused = steps.iter().any(|step| step.is_paused());
@@ -181,7 +182,7 @@ impl AcquireAll {
             self.members.iter().for_each(|member| member.driver.drive_if_needed());
             return self.begin_again();
         }
-        Stage::Final(FinalRound::join(&self.members, self.lane, steps))
+        Stage::Final(FinalRound::join(&self.members, self.lane, caller, steps))
     }
 
     /// Waits for all limits once more, for the scarcest first.

@@ -90,7 +90,7 @@ impl Job for FinalRound {
 impl FinalRound {
     /// Joins all queues at the front, unless a limit refuses its part. `steps` hold all locks. The caller calls
     /// [`begin`](Self::begin) afterwards.
-    pub(super) fn join(members: &[Member], lane: Lane, mut steps: Vec<Step<'_>>) -> Arc<Self> {
+    pub(super) fn join(members: &[Member], lane: Lane, caller: Home, mut steps: Vec<Step<'_>>) -> Arc<Self> {
         let part = |member: &Member| Part {
             driver: Arc::clone(&member.driver),
             permits: member.permits,
@@ -105,7 +105,6 @@ impl FinalRound {
         let round = Arc::new(Self { parts: members.iter().map(part).collect(), state: Mutex::new(state) });
         if refused.is_none() {
             let waker = Waker::from(Arc::clone(&round));
-            let caller = Home::of_caller();
             let costs = costs.into_iter().flatten();
             for ((step, Part { permits, place, .. }), cost) in steps.iter_mut().zip(&round.parts).zip(costs) {
                 let first = step.is_empty();

@@ -87,6 +87,15 @@ pub struct FleetReport {
 }
 
 impl FleetReport {
+    /// With these counts, in the order of the fields.
+    #[cfg(all(test, feature = "metrics"))]
+    pub(crate) const fn of(
+        is_away: bool,
+        [members, outages, calls, failed, leased, given_back, unleased]: [u64; 7],
+    ) -> Self {
+        Self { is_away, members, outages, calls, failed, leased, given_back, unleased }
+    }
+
     /// Whether the last call to the server failed, of any key, so that [`OnOutage`](crate::OnOutage) is in force.
     pub const fn is_away(&self) -> bool {
         self.is_away

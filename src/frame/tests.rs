@@ -113,6 +113,21 @@ fn a_tat_is_told_how_far_it_is_ahead_of_any_reading() {
     let now = frame.tick(100 * SECOND).unwrap();
     assert_eq!([now, now + 5].map(|tat| frame.ahead(tat, 100 * SECOND)), [0, 5]);
     assert!(frame.ahead(MAX_TAT, u64::MAX) < 0);
+    // During a pause each reading counts as its end.
+    let paused = frame.with_pause(101 * SECOND);
+    let at_its_end = frame.ahead(now, 101 * SECOND);
+    assert!(at_its_end < 0);
+    assert_eq!([0, 100 * SECOND, 101 * SECOND].map(|now_ns| paused.ahead(now, now_ns)), [at_its_end; 3]);
+}
+
+#[test]
+fn a_tat_is_ahead_by_whole_ticks_on_a_scale_whose_readings_are_none() {
+    let frame = frame("1000000007/s burst 5", 100 * SECOND);
+    assert!(!frame.scale.is_exact());
+    for now_ns in [100 * SECOND, 100 * SECOND + 1, frame.origin_ns + frame.horizon_ns] {
+        let now = frame.tick(now_ns).unwrap();
+        assert_eq!([now, now + 5].map(|tat| frame.ahead(tat, now_ns)), [0, 5]);
+    }
 }
 
 #[test]

@@ -102,3 +102,6 @@ impl MetricsPublisher {
         })
     }
 }
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests;

@@ -1,5 +1,5 @@
 //! Claim: a permit is granted once, however many threads run the hand-off, take permits or give them back. A waiter
-//! that sees SETTLED sees the whole grant, and may be dropped at once without the lock.
+//! that sees RESOLVED sees the whole grant, and may be dropped at once without the lock.
 
 use core::{task::Waker, time::Duration};
 
@@ -48,7 +48,7 @@ fn time_and_a_refund_grant_one_each() {
     });
 }
 
-/// The waiter is polled without being woken. So only SETTLED orders its poll after the hand-off.
+/// The waiter is polled without being woken. So only RESOLVED orders its poll after the hand-off.
 #[test]
 fn a_waiter_that_sees_its_grant_sees_all_of_it() {
     check(3, || {

@@ -34,7 +34,7 @@
 //! 3. A step that compares the TAT with a time to change it, or that lowers it, notes that in the ledger (`ledger.rs`),
 //!    except [`reclaim`](Core::reclaim). A call without the lock notes nothing, but raises the TAT. So if the word has
 //!    changed, the TAT of the last thaw counts as compared with now.
-//! 4. `sums` are the sums over the list.
+//! 4. `sums` are the sums over the list: for each lane, over its entries and those of higher lanes.
 //! 5. In a step, `highest` is at least every number that the word has held since the numbers last began again.
 //! 6. Final parts come before all other entries of their lane.
 
@@ -172,6 +172,7 @@ impl Core {
         let most = if changed { limit } else { limit.max(self.thawed_ahead) };
         let ahead = self.frame.ahead(self.tat, now_ns);
         let compared = changed.then(|| self.frame.ahead(self.thawed.tat(), now_ns).max(0) as u64);
+        // The skew costs a multiplication, and seldom matters.
         if ahead > i128::from(most) && ahead > i128::from(most) + i128::from(self.frame.skew()) {
             self.restart(most, step_back_ns);
         } else if let Some(now) = self.frame.tick(now_ns) {
@@ -273,7 +274,7 @@ impl Core {
         self.max_waiters = max_waiters;
     }
 
-    /// Removes a waiter that is not settled. This needs no step.
+    /// Removes a waiter that has no outcome yet. This needs no step.
     pub(crate) fn leave(&mut self, place: Pin<&Place>) -> Option<Entry> {
         let entry = self.list.remove(place)?;
         self.sums.subtract(&entry);

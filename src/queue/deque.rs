@@ -80,7 +80,7 @@ impl Run {
 
     fn grant(&mut self) {
         let number = self.model.pop_front().map(|(_, number)| number);
-        let granted = self.list.settle_front(grant_of(number.unwrap_or(0)));
+        let granted = self.list.resolve_front(grant_of(number.unwrap_or(0)));
         assert_eq!(granted, number);
         if let Some(number) = number {
             self.check_granted(number);

@@ -19,10 +19,10 @@
 //! | state   | what gives access to the slot     | next                                               |
 //! |---------|-----------------------------------|----------------------------------------------------|
 //! | IDLE    | `&mut` of the node's list         | QUEUED (`push`, `push_after_leading`)              |
-//! | QUEUED  | `&mut` of that list               | SETTLED (`settle_front`, `sweep`), IDLE (`remove`) |
-//! | SETTLED | owning the node, to read          | none                                               |
+//! | QUEUED  | `&mut` of that list               | RESOLVED (`resolve_front`, `sweep`), IDLE (`remove`) |
+//! | RESOLVED | owning the node, to read          | none                                               |
 //!
-//! SETTLED: the waiter has been granted or refused, as its outcome says.
+//! RESOLVED: the waiter has been granted or refused, as its outcome says.
 //!
 //! # Invariants
 //! 1. A node is linked into at most one list: the one whose number it was made with. Every method checks that. No
@@ -31,14 +31,14 @@
 //! 3. A pinned node stays where it is until it is dropped, and `Drop` aborts the process rather than free a QUEUED
 //!    node. So every pointer in a list leads to a live node. (The futures unlink first, so safe use of the crate never
 //!    aborts.)
-//! 4. The slot of a node that is not SETTLED is reached only through `&mut` of its list. So no two accesses overlap.
-//! 5. The store of SETTLED is the list holder's last access. From then on the node is its owner's alone, which may free it
+//! 4. The slot of a node that is not RESOLVED is reached only through `&mut` of its list. So no two accesses overlap.
+//! 5. The store of RESOLVED is the list holder's last access. From then on the node is its owner's alone, which may free it
 //!    at once, without a lock.
 //! 6. The lanes of the linked nodes ascend from front to back. `last` of a lane leads to its last node, or nowhere if the lane
 //!    has none.
 //!
 //! # Orderings
-//! SETTLED is stored with Release and loaded with Acquire. An owner that sees SETTLED sees the outcome, and all that
+//! RESOLVED is stored with Release and loaded with Acquire. An owner that sees RESOLVED sees the outcome, and all that
 //! the list holder did to the node happened before the owner frees it. All else is ordered by the lock in which the list
 //! lives.
 #![allow(unsafe_code)]
@@ -52,7 +52,7 @@ use crate::{
 
 const IDLE: u8 = 0;
 const QUEUED: u8 = 1;
-const SETTLED: u8 = 2;
+const RESOLVED: u8 = 2;
 
 /// The number of a list, which its nodes are made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +82,7 @@ pub(crate) struct Node<T, G> {
 struct Slot<T, G> {
     previous: Option<NonNull<Node<T, G>>>,
     next: Option<NonNull<Node<T, G>>>,
-    /// The list's own: an entry can be changed by safe code, and invariant 6 must hold whatever that does.
+    /// The list's own copy: safe code may change an entry, and invariant 6 must not depend on that code.
     lane: Lane,
     entry: Option<T>,
     outcome: Option<G>,
@@ -111,18 +111,18 @@ impl<T, G: Copy> Node<T, G> {
 
     /// The outcome, once there is one.
     pub(crate) fn outcome(&self) -> Option<G> {
-        // Acquire: pairs with the Release of `settle`.
-        if self.state.load(Ordering::Acquire) != SETTLED {
+        // Acquire: pairs with the Release of `resolve`.
+        if self.state.load(Ordering::Acquire) != RESOLVED {
             return None;
         }
-        // SAFETY: invariant 5: SETTLED is final, and no list holder writes any more.
+        // SAFETY: invariant 5: RESOLVED is final, and no list holder writes any more.
         self.slot.with(|slot| unsafe { (*slot).outcome })
     }
 }
 
 impl<T, G> Drop for Node<T, G> {
     fn drop(&mut self) {
-        // Acquire: pairs with the Release of `settle`, so that freeing comes after the list holder's last access.
+        // Acquire: pairs with the Release of `resolve`, so that freeing comes after the list holder's last access.
         if self.state.load(Ordering::Acquire) == QUEUED {
             // Invariant 3. A panic would free the node all the same.
             std::process::abort();
@@ -164,7 +164,7 @@ impl<T, G: Copy> List<T, G> {
     /// Links a node at the back of a lane.
     ///
     /// # Panics
-    /// If the node was made for another list, is linked, or has been settled.
+    /// If the node was made for another list, is linked, or has been resolved.
     pub(crate) fn push(&mut self, node: Pin<&Node<T, G>>, lane: Lane, entry: T) {
         let previous = self.last_before(lane.index() + 1);
         // SAFETY: `previous` is linked by invariants 6 and 3, and is the last of its lane, which is not lower.
@@ -221,13 +221,13 @@ impl<T, G: Copy> List<T, G> {
     }
 
     /// Unlinks the node at the front, stores its outcome, and returns its entry.
-    pub(crate) fn settle_front(&mut self, outcome: G) -> Option<T> {
+    pub(crate) fn resolve_front(&mut self, outcome: G) -> Option<T> {
         let head = self.head?;
         // SAFETY: the head is linked.
-        unsafe { self.settle(head, outcome) }
+        unsafe { self.resolve(head, outcome) }
     }
 
-    /// Shows the entries to `judge` from front to back. An entry for which it returns an outcome is unlinked, settled, and
+    /// Shows the entries to `judge` from front to back. An entry for which it returns an outcome is unlinked, resolved, and
     /// dropped.
     pub(crate) fn sweep(&mut self, mut judge: impl FnMut(&mut T) -> Option<G>) {
         let mut cursor = self.head;
@@ -242,7 +242,7 @@ impl<T, G: Copy> List<T, G> {
             }
             if let Some(outcome) = outcome {
                 // SAFETY: it is still linked: `judge` has no way to change that.
-                drop(unsafe { self.settle(node, outcome) });
+                drop(unsafe { self.resolve(node, outcome) });
             }
         }
     }
@@ -339,7 +339,7 @@ impl<T, G: Copy> List<T, G> {
     ///
     /// # Safety
     /// It is linked into this list.
-    unsafe fn settle(&mut self, node: NonNull<Node<T, G>>, outcome: G) -> Option<T> {
+    unsafe fn resolve(&mut self, node: NonNull<Node<T, G>>, outcome: G) -> Option<T> {
         // SAFETY: it is linked, by contract.
         let entry = unsafe { self.unlink(node) };
         // SAFETY: invariant 3: it is live until the store below; its slot is ours by invariant 4.
@@ -347,7 +347,7 @@ impl<T, G: Copy> List<T, G> {
         // SAFETY: as above.
         let node: &Node<T, G> = unsafe { node.as_ref() };
         // Release: pairs with the Acquire of `outcome` and of `Drop`. Invariant 5: the last access.
-        node.state.store(SETTLED, Ordering::Release);
+        node.state.store(RESOLVED, Ordering::Release);
         entry
     }
 

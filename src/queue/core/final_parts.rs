@@ -26,7 +26,7 @@ impl Core {
         waker: Waker,
     ) {
         if self.sums.of(lane).final_parts == 0 {
-            // Of earlier parts, which have gone.
+            // What is there was expected of parts that have left.
             self.final_due_ns[lane.index()] = 0;
         }
         let kind = Kind::FinalPart { woken: true };
@@ -37,7 +37,7 @@ impl Core {
         self.recheck = true;
     }
 
-    /// Has the next hand-off that finds this part due wake its round, which has not tried it after all.
+    /// The round of this part has not tried to take it after all: the next hand-off that finds the part due wakes the round.
     pub(crate) fn wake_final_part_when_due(&mut self, place: Pin<&Place>) {
         if let Some(entry) = self.list.entry_mut(place) {
             entry.kind = Kind::FinalPart { woken: false };

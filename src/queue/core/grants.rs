@@ -71,7 +71,7 @@ impl Core {
                     Outcome::Denied(not_yet(due_ns, deadline_ns))
                 }
             };
-            if let Some(entry) = self.list.settle_front(outcome) {
+            if let Some(entry) = self.list.resolve_front(outcome) {
                 self.sums.subtract(&entry);
                 batch.push(entry.waker);
             }
@@ -113,8 +113,8 @@ impl Core {
         all
     }
 
-    /// Shows all entries to `judge`, from front to back, and settles those for which it returns an outcome. `judge` may
-    /// change the cost of an entry, and takes the waker of an entry that it settles.
+    /// Shows all entries to `judge`, from front to back, and resolves those for which it returns an outcome. `judge` may
+    /// change the cost of an entry, and takes the waker of an entry that it resolves.
     pub(super) fn sweep(&mut self, mut judge: impl FnMut(&mut Entry) -> Option<Outcome>) {
         let mut sums = Sums::default();
         self.list.sweep(|entry| {

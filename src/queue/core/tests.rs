@@ -8,6 +8,7 @@ mod numbers;
 mod random;
 mod requota;
 mod step_back;
+mod sums;
 
 use core::{pin::Pin, task::Waker};
 

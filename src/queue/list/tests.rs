@@ -92,7 +92,7 @@ fn a_node_is_put_behind_those_that_lead() {
         let node = Box::pin(Node::new(list.id()));
         list.push_after_leading(node.as_ref(), Lane::Normal, 9, |number| number % 2 == 0);
         assert_eq!(list.is_front(node.as_ref()), want[0] == 9);
-        let granted: Vec<_> = core::iter::from_fn(|| list.settle_front(0)).collect();
+        let granted: Vec<_> = core::iter::from_fn(|| list.resolve_front(0)).collect();
         assert_eq!(granted, want);
     }
 }
@@ -106,9 +106,9 @@ fn a_grant_crosses_threads() {
         )));
         let node = Box::pin(Node::new(list.lock().id()));
         list.lock().push(node.as_ref(), Lane::Normal, round);
-        let settler = {
+        let resolver = {
             let list = list.clone();
-            std::thread::spawn(move || assert_eq!(list.lock().settle_front(round + 7), Some(round)))
+            std::thread::spawn(move || assert_eq!(list.lock().resolve_front(round + 7), Some(round)))
         };
         let grant = loop {
             if let Some(grant) = node.outcome() {
@@ -119,7 +119,7 @@ fn a_grant_crosses_threads() {
         assert_eq!(grant, round + 7);
         // Freed at once, without the lock.
         drop(node);
-        settler.join().unwrap();
+        resolver.join().unwrap();
     }
 }
 

@@ -57,8 +57,8 @@ fn an_alarm_for_a_time_that_is_over_rings() {
     let runtime = multi_thread();
     let (bells, mut alarm, mut home) = (Bells::new(), Alarm::default(), at(&runtime));
     let _inside = runtime.enter();
-    // Some of the sleeps are over when they are polled, and none of them has to wait for its runtime then. One that its
-    // runtime ends during the poll rings twice.
+    // Some of the sleeps are over when they are polled, and none of them has to wait for its runtime then. One whose
+    // time comes during the poll may ring twice.
     for number in 0..100 {
         assert_eq!(alarm.set(&mut home, 5, 5, &bells.alarm_waker(number)), 5);
         while bells.next().0 != number {}

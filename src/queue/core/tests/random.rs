@@ -76,7 +76,7 @@ impl History {
                 68..71 => self.reset(),
                 71..80 => self.rescale(),
                 80..86 => self.join_front(),
-                86..92 => self.look_at_final_parts(),
+                86..92 => self.try_final_parts(),
                 92..96 => self.renew(),
                 _ => {}
             }

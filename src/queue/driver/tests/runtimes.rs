@@ -5,6 +5,7 @@ use std::sync::mpsc::{Sender, channel};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
+use crate::AllOf;
 
 const MS: u64 = 1_000_000;
 
@@ -37,6 +38,23 @@ impl Clock for Alarmless {
     }
 }
 
+/// A limiter that has an alarm only by a runtime or by the timer thread.
+fn alarmless(quota: &str) -> (RateLimiter<Arc<Alarmless>>, Arc<Alarmless>) {
+    let clock = Arc::new(Alarmless::default());
+    clock.0.set(START);
+    (RateLimiter::with_clock(quota.parse().unwrap(), Arc::clone(&clock)), clock)
+}
+
+/// Whether the alarm is a timer of the runtime that the test is inside.
+fn is_served_here(limiter: &RateLimiter<Arc<Alarmless>>) -> bool {
+    let home = limiter.driver().lock().home;
+    home != Home::default() && home == Home::of_caller()
+}
+
+fn one_worker() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
+}
+
 fn one_thread() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
 }
@@ -47,7 +65,7 @@ fn stalled(several_threads: bool) -> (Runtime, Sender<()>) {
     if !several_threads {
         return (one_thread(), goes_on);
     }
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    let runtime = one_worker();
     let (tells, told) = channel();
     runtime.spawn(async move {
         tells.send(()).unwrap();
@@ -64,10 +82,7 @@ fn one_that_joins_from_elsewhere_while_the_alarm_is_set_does_not_depend_on_the_f
         // The sender is dropped first, also by a panic.
         let (a, _goes_on) = stalled(several_threads);
         let b = one_thread();
-        let clock = Arc::new(Alarmless::default());
-        clock.0.set(START);
-        let limiter =
-            RateLimiter::with_clock("1000/s burst 1 initial 0".parse().unwrap(), Arc::clone(&clock));
+        let (limiter, clock) = alarmless("1000/s burst 1 initial 0");
 
         let (granted, grants) = channel();
         let second = Arc::new(Mutex::new(None));
@@ -91,4 +106,45 @@ fn one_that_joins_from_elsewhere_while_the_alarm_is_set_does_not_depend_on_the_f
         grants.recv_timeout(LONG).expect("the second waits for the runtime of the first");
         assert!(poll(&mut first).is_ready() && poll(&mut second).is_ready());
     }
+}
+
+#[test]
+fn tasks_of_one_runtime_are_served_by_its_timer() {
+    let (runtime, other) = (one_worker(), one_worker());
+    let (limiter, _) = alarmless("1/s burst 2 initial 0");
+    let inside = runtime.enter();
+    let mut first = queued(&limiter, 1);
+    let _second = queued(&limiter, 1);
+    assert!(is_served_here(&limiter));
+    drop(inside);
+    // It moves to another runtime.
+    let _inside = other.enter();
+    assert!(poll(&mut first).is_pending());
+    assert_eq!(limiter.driver().lock().home, Home::default());
+}
+
+/// The call waits for one limit, then for the other, and then at the front of both.
+#[test]
+fn a_final_round_is_served_by_the_timer_of_its_runtime() {
+    let runtime = one_worker();
+    let _inside = runtime.enter();
+    let (slow, slow_clock) = alarmless("36/h burst 1 initial 0");
+    let (fast, fast_clock) = alarmless("360/h burst 1");
+    let mut call = Box::pin(AllOf::new().and(&slow, 1).and(&fast, 1).acquire());
+    assert!(poll(&mut call).is_pending());
+    let pass = |seconds: u64| {
+        for (limiter, clock) in [(&slow, &slow_clock), (&fast, &fast_clock)] {
+            clock.0.set(START + seconds * SECOND);
+            limiter.driver().drive();
+        }
+    };
+    pass(100);
+    fast.try_acquire().unwrap();
+    assert!(poll(&mut call).is_pending());
+    assert_eq!((slow.waiting(), fast.waiting()), (0, 1), "it holds what it has from the first");
+    pass(110);
+    slow.charge(1).unwrap();
+    assert!(poll(&mut call).is_pending());
+    assert_eq!((slow.waiting(), fast.waiting()), (1, 1), "a part of that has overflowed meanwhile");
+    assert!(is_served_here(&slow) && is_served_here(&fast));
 }

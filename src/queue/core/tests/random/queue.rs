@@ -105,7 +105,7 @@ impl History {
         self.model.join_front(Waiting { place, atoms, deadline_ns: NEVER, lane, final_part, unused });
     }
 
-    pub(super) fn look_at_final_parts(&mut self) {
+    pub(super) fn try_final_parts(&mut self) {
         let is_final = |&place: &usize| self.model.queue[place].final_part.is_some();
         let final_parts: Vec<_> = (0..self.model.queue.len()).filter(is_final).collect();
         if final_parts.is_empty() {
