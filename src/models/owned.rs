@@ -83,7 +83,8 @@ fn a_grant_goes_back_as_another_tries() {
         let clock = ModelClock::new();
         let limiter = limiter(4, 0, &clock);
         let granted = queued(&limiter, 2);
-        clock.set(2 * SECOND);
+        // One more is available, so the other may take it just before, during and after the step.
+        clock.set(3 * SECOND);
         super::drive(&limiter);
         let other = spawn_try(&limiter);
         drop(granted);
