@@ -4,14 +4,14 @@
 /// The mutex of the named module with `parking_lot`'s interface, which has no poisoning.
 #[cfg(any(miri, all(test, tidegate_loom)))]
 macro_rules! unpoisoned {
-    ($($sync:ident)::+) => {
+    ($($sync:ident)::+ $(, $is_const:ident)?) => {
         pub(crate) use $($sync)::+::MutexGuard;
 
         #[derive(Debug)]
         pub(crate) struct Mutex<T>($($sync)::+::Mutex<T>);
 
         impl<T> Mutex<T> {
-            pub(crate) fn new(value: T) -> Self {
+            pub(crate) $($is_const)? fn new(value: T) -> Self {
                 Self($($sync)::+::Mutex::new(value))
             }
 
@@ -40,7 +40,7 @@ pub(crate) mod plain {
     pub(crate) use parking_lot::{Mutex, MutexGuard};
 
     #[cfg(miri)]
-    unpoisoned!(std::sync);
+    unpoisoned!(std::sync, const);
 
     #[cfg(feature = "keyed")]
     pub(crate) use parking_lot::{RwLock, RwLockReadGuard};

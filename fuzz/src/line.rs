@@ -66,7 +66,7 @@ struct Grant {
     comparisons: usize,
 }
 
-/// More comparisons than the limiter keeps, in case each is less than all before it.
+/// How many notes of comparisons the limiter keeps. Beyond that it makes one note of two, and may give back less.
 const MOST_NOTES: usize = 16;
 
 /// One limiter.
@@ -76,6 +76,8 @@ pub struct Line {
     now_ns: u64,
     waiting: VecDeque<Waiter>,
     comparisons: Vec<Comparison>,
+    /// Whether the limiter may have made one note of two that still count.
+    is_merged: bool,
     grants: Vec<Grant>,
     /// Which waiters were settled, when, and how, in order.
     pub settled: Vec<(usize, u64, Settled)>,
@@ -88,6 +90,7 @@ impl Line {
             now_ns,
             waiting: VecDeque::new(),
             comparisons: Vec::new(),
+            is_merged: false,
             grants: Vec::new(),
             settled: Vec::new(),
         }
@@ -101,7 +104,7 @@ impl Line {
             if !is_locked {
                 comparison.least = Least::Until(tat);
             }
-            self.comparisons.push(comparison);
+            self.note(comparison);
             self.model.charge(permits * MILLION, self.now_ns);
         }
     }
@@ -129,7 +132,35 @@ impl Line {
 
     /// The arrival time is compared with now.
     fn compare(&mut self) {
-        self.comparisons.push(Comparison::locked(self.model.ahead(self.now_ns).0));
+        self.note(Comparison::locked(self.model.ahead(self.now_ns).0));
+    }
+
+    fn note(&mut self, comparison: Comparison) {
+        self.comparisons.push(comparison);
+        let notes = self.notes();
+        self.is_merged = notes > MOST_NOTES || (self.is_merged && notes > 1);
+    }
+
+    /// How many notes the limiter needs at most. A comparison drops the notes that are as far ahead or further.
+    fn notes(&self) -> usize {
+        // `None`: of permits taken without the lock, which need one note at most, of a distance that is not known here.
+        let mut notes: Vec<Option<i128>> = Vec::new();
+        for comparison in &self.comparisons {
+            match comparison.least {
+                Least::Ahead(ahead) => {
+                    while notes
+                        .last()
+                        .is_some_and(|&note| ahead == 0 || note.is_some_and(|note| note >= ahead))
+                    {
+                        notes.pop();
+                    }
+                    notes.push(Some(ahead));
+                }
+                Least::Until(_) if notes.last() != Some(&None) => notes.push(None),
+                Least::Until(_) => {}
+            }
+        }
+        notes.len()
     }
 
     /// How long a new waiter waits for the permits, behind all waiters.
@@ -177,7 +208,7 @@ impl Line {
 
     pub fn reset(&mut self) {
         self.model.reset(self.now_ns);
-        self.comparisons.push(Comparison::locked(0));
+        self.note(Comparison::locked(0));
         self.hand_off();
     }
 
@@ -249,7 +280,7 @@ impl Line {
         if inherit == Inherit::AsIs {
             self.compare();
         } else {
-            self.comparisons.push(Comparison::locked(0));
+            self.note(Comparison::locked(0));
         }
         for waiter in std::mem::take(&mut self.waiting) {
             if self.is_never(waiter.permits) {
@@ -279,7 +310,7 @@ impl Line {
         let since = &self.comparisons[comparisons..];
         let most = since.iter().map(|comparison| comparison.ahead).fold(all, i128::min);
         let least = since.iter().map(|comparison| comparison.least(now)).fold(all, i128::min);
-        (if since.len() < MOST_NOTES { least } else { 0 }, most)
+        (if self.is_merged { 0 } else { least }, most)
     }
 
     /// The same line if so much of what one was granted goes back.
