@@ -28,6 +28,24 @@ macro_rules! unpoisoned {
     };
 }
 
+/// Runs `run` while a flag of this thread is set. The flag is as before afterwards, also if `run` panics.
+#[cfg(feature = "tokio")]
+pub(crate) fn with_flag<T>(
+    flag: &'static std::thread::LocalKey<core::cell::Cell<bool>>,
+    run: impl FnOnce() -> T,
+) -> T {
+    struct Restore(&'static std::thread::LocalKey<core::cell::Cell<bool>>, bool);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            self.0.set(self.1);
+        }
+    }
+
+    let _restore = Restore(flag, flag.replace(true));
+    run()
+}
+
 pub(crate) mod plain {
     // With a lock where the processor has no such atomics.
     #[cfg(target_has_atomic = "64")]

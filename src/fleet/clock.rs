@@ -18,7 +18,10 @@ use tokio::sync::Notify;
 use super::{mail::Mail, needs::Need};
 use crate::{
     clock::{Clock, Fetch, QuantaClock, Supplier},
-    sync::plain::{AtomicU64, Mutex},
+    sync::{
+        plain::{AtomicU64, Mutex},
+        with_flag,
+    },
 };
 
 /// The clock of the limiter of a [`Fleet`](crate::Fleet): another clock, as far as permits have been leased.
@@ -94,15 +97,7 @@ impl Cover {
 
     /// Calls `read`, which reads the clock for the member: nobody else wants permits because of it.
     pub(super) fn quietly<T>(read: impl FnOnce() -> T) -> T {
-        struct Before(bool);
-        // Also if the clock panics.
-        impl Drop for Before {
-            fn drop(&mut self) {
-                QUIET.set(self.0);
-            }
-        }
-        let _before = Before(QUIET.replace(true));
-        read()
+        with_flag(&QUIET, read)
     }
 
     /// Whether somebody has read the clock while it stood, since the last call.

@@ -19,28 +19,22 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::sync::plain::Mutex;
+use crate::sync::{plain::Mutex, with_flag};
 
 pub(super) type RuntimeId = Id;
 
-std::thread_local!(static IS_BLOCKED: Cell<bool> = const { Cell::new(false) });
+std::thread_local! {
+    /// Whether this thread polls a future for which it blocks.
+    static IS_BLOCKED: Cell<bool> = const { Cell::new(false) };
+}
 
-/// The last runtime that was found to have no timers. To ask a runtime prints the message of a panic.
+/// The last runtime that was found to have no timers. Asking a runtime again would print the message of a panic again.
 static WITHOUT_TIMERS: Mutex<Option<RuntimeId>> = Mutex::new(None);
 
 /// Polls a future for a thread that blocks meanwhile: the thread is not a task of the runtime that it is inside. While such
 /// threads wait, the runtime may have no worker left that drives its timers.
 pub(in crate::queue) fn poll_for_thread<T>(poll: impl FnOnce() -> T) -> T {
-    struct Restore(bool);
-
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            IS_BLOCKED.set(self.0);
-        }
-    }
-
-    let _restore = Restore(IS_BLOCKED.replace(true));
-    poll()
+    with_flag(&IS_BLOCKED, poll)
 }
 
 /// The runtime whose task the caller is, if its workers drive its timers.
