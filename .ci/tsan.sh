@@ -17,7 +17,7 @@ export TIDEGATE_STORM_ACQUIRES=${TIDEGATE_STORM_ACQUIRES:-30000}
 export TIDEGATE_HISTORIES=${TIDEGATE_HISTORIES:-100}
 export TIDEGATE_SOAK_SECONDS=${TIDEGATE_SOAK_SECONDS:-20}
 export TIDEGATE_SOAK_REAL_SECONDS=${TIDEGATE_SOAK_REAL_SECONDS:-5}
-# It keeps memory of its own for each thread that there was.
+# ThreadSanitizer keeps memory for each thread that has ended.
 export TIDEGATE_SOAK_MEMORY=off
 # Ten thousand calls in a chain, and histories of calls that wait for several limits, take too long here. They run
 # natively.

@@ -77,8 +77,8 @@ impl<C: Clock> RateLimiter<C> {
     /// With any other clock, a timer of the tokio runtime does if all waiters are tasks of one multi-thread runtime.
     /// Otherwise one timer thread of the process does, which starts when it is first needed.
     ///
-    /// Whether a multi-thread runtime has timers (`enable_time`) is found out by a panic that is caught. Without timers, its message
-    /// is printed once for the runtime. A program that aborts on panics needs a runtime with timers.
+    /// tokio tells only by a panic that a multi-thread runtime has no timers (`enable_time`). The limiter catches this panic, and
+    /// remembers the runtime, so the message is printed once. A program that aborts on panics needs a runtime with timers.
     ///
     /// # Paused time
     /// In a tokio runtime with paused time, use a [`TokioClock`](crate::TokioClock). A limiter on the default clock

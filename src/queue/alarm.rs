@@ -28,7 +28,8 @@ use self::thread::ThreadAlarm;
 /// The longest single wait in nanoseconds: one day. Then the hand-off sets the alarm again.
 const LONGEST_NS: u64 = 86_400_000_000_000;
 
-/// The runtime on which all waiters were last polled, if that is one, and its workers drive its timers.
+/// The runtime on which a caller is polled, or on which all waiters of a queue were last polled. None if they were polled on
+/// several, or if its workers do not drive its timers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Home {
     #[cfg(feature = "tokio")]
@@ -36,7 +37,8 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Where the caller is polled. It takes a handle of the runtime, which all its workers share: so not under a lock.
+    /// The home of the calling task. To be called without a lock: this clones the handle of the runtime, which all its workers
+    /// share.
     pub(crate) fn of_caller() -> Self {
         Self {
             #[cfg(feature = "tokio")]

@@ -16,11 +16,11 @@
 //! ```
 //!
 //! # States of a node
-//! | state   | what gives access to the slot     | next                                               |
-//! |---------|-----------------------------------|----------------------------------------------------|
-//! | IDLE    | `&mut` of the node's list         | QUEUED (`push`, `push_after_leading`)              |
-//! | QUEUED  | `&mut` of that list               | RESOLVED (`resolve_front`, `sweep`), IDLE (`remove`) |
-//! | RESOLVED | owning the node, to read          | none                                               |
+//! | state    | what gives access to the slot | next                                                 |
+//! |----------|-------------------------------|------------------------------------------------------|
+//! | IDLE     | `&mut` of the node's list     | QUEUED (`push`, `push_after_leading`)                |
+//! | QUEUED   | `&mut` of that list           | RESOLVED (`resolve_front`, `sweep`), IDLE (`remove`) |
+//! | RESOLVED | owning the node, to read      | none                                                 |
 //!
 //! RESOLVED: the waiter has been granted or refused, as its outcome says.
 //!

@@ -26,7 +26,7 @@ impl Core {
         waker: Waker,
     ) {
         if self.sums.of(lane).final_parts == 0 {
-            // What is there was expected of parts that have left.
+            // The stored time belongs to parts that have left.
             self.final_due_ns[lane.index()] = 0;
         }
         let kind = Kind::FinalPart { woken: true };
